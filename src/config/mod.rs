@@ -1,0 +1,381 @@
+//! `routes.toml`, as types that cannot be half-filled.
+//!
+//! [`Config::load`] reads the file, tells every fault at once, and only then returns a `Config`.
+
+use std::{
+    collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use crate::{
+    event::{RouteName, TargetName},
+    signature::{KeyedSecret, Scheme},
+};
+
+pub mod pointer;
+pub mod secret;
+
+pub use pointer::Pointer;
+pub use secret::Secret;
+
+/// The whole configuration: valid by construction.
+#[derive(Debug)]
+pub struct Config {
+    pub server: Server,
+    pub admin: Admin,
+    pub store: Store,
+    pub targets: BTreeMap<TargetName, Arc<Target>>,
+    /// In the order of the file.
+    pub routes: Vec<Arc<Route>>,
+    /// What loads but should not stay, e.g. a literal secret.
+    pub warnings: Vec<String>,
+}
+
+/// The public listener.
+#[derive(Debug)]
+pub struct Server {
+    /// HTTPS. Default `127.0.0.1:8443`.
+    pub listen: SocketAddr,
+    pub tls: Tls,
+    /// The address as providers know it, e.g. `https://hooks.example.com`.
+    pub public_url: Option<url::Url>,
+    /// Cleartext, for a load balancer that ends TLS; loopback unless `allow_plain`.
+    pub plain_listen: Option<SocketAddr>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// A request's head must have arrived within this long of its first byte. Default 10 s.
+    pub head_timeout: Duration,
+    /// The whole body must have arrived within this long of the head. Default 10 s.
+    pub body_timeout: Duration,
+    /// A connection without a request is closed after this long. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Default 256.
+    pub max_connections_per_ip: usize,
+    /// Default 10,000.
+    pub max_connections: usize,
+    /// Bytes of all bodies that are being received or stored at one time. Default 256 MiB.
+    pub max_body_in_flight: usize,
+    /// How long a stop waits for what is in flight. Default 30 s.
+    pub shutdown_grace: Duration,
+    /// Threads that serve requests. Default: one a core.
+    pub workers: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Only on loopback: made, and kept in this directory.
+    SelfSigned { directory: PathBuf },
+    Files {
+        certificate: PathBuf,
+        private_key: PathBuf,
+    },
+}
+
+/// The admin listener: plain HTTP, never the public one.
+#[derive(Debug)]
+pub struct Admin {
+    /// Default `127.0.0.1:9090`.
+    pub listen: SocketAddr,
+    /// Required when `listen` is not loopback. `/healthz` and `/readyz` need no token.
+    pub token: Option<Secret>,
+}
+
+#[derive(Debug)]
+pub struct Store {
+    pub url: StoreUrl,
+    pub durability: Durability,
+    /// How long finished events stay readable. Default 3 days.
+    pub retention: Duration,
+    /// Bytes of stored bodies above which the oldest finished events go first. Default 10 GiB.
+    pub retention_size: u64,
+}
+
+#[derive(Clone)]
+pub enum StoreUrl {
+    /// `file:DIRECTORY`.
+    Embedded { directory: PathBuf },
+    /// `redis://` or `rediss://`. May hold a password: never shown whole.
+    Redis(redis::ConnectionInfo),
+}
+
+/// Without the password that a Redis URL may hold.
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { directory } => write!(f, "file:{}", directory.display()),
+            Self::Redis(connection) => write!(f, "redis://{}", connection.addr()),
+        }
+    }
+}
+
+/// What a 200 promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced to disk.
+    Always,
+    /// Synced within a second: a power cut may lose that second.
+    Everysec,
+    /// In memory: a crash may lose it.
+    Memory,
+}
+
+/// A downstream HTTP service.
+#[derive(Debug)]
+pub struct Target {
+    pub name: TargetName,
+    /// `http` or `https`, with a host.
+    pub url: url::Url,
+    /// Values may be secrets.
+    pub headers: Vec<(http::HeaderName, Secret)>,
+    /// The whole attempt: connect, TLS, request, response. Default 10 s.
+    pub timeout: Duration,
+    /// Attempts under way at one time. Default 32.
+    pub concurrency: usize,
+    pub retry: Retry,
+    pub retry_on: RetryOn,
+    /// True: events are stored and wait.
+    pub paused: bool,
+    /// Whether private, loopback and other special addresses may be connected to.
+    pub allow_private: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    pub wait: Wait,
+    /// From the acceptance of the event. `None`: only with a schedule, whose end is the end.
+    pub give_up_after: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wait {
+    /// `first × factor^n`, at most `max`.
+    Exponential {
+        first: Duration,
+        factor: f64,
+        max: Duration,
+        jitter: Jitter,
+    },
+    /// The wait after the 1st, 2nd, … failed attempt.
+    Schedule {
+        delays: Vec<Duration>,
+        jitter: Jitter,
+    },
+}
+
+impl Wait {
+    /// The longest wait: what `Retry-After` is clamped to.
+    pub fn max(&self) -> Duration {
+        match self {
+            Self::Exponential { max, .. } => *max,
+            Self::Schedule { delays, .. } => delays.iter().copied().max().unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Jitter {
+    /// Anywhere between zero and the wait.
+    Full,
+    /// The wait, plus or minus this share of it (0.0–1.0).
+    Ratio(f64),
+}
+
+/// Which failures are tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RetryOn {
+    /// Everything that is not 2xx except 400, 410, 413 and 422.
+    Default,
+    Listed {
+        /// Inclusive ranges of statuses.
+        statuses: Vec<(u16, u16)>,
+        /// No response: connect, TLS, timeout, reset.
+        network: bool,
+    },
+}
+
+/// An endpoint that providers call.
+#[derive(Debug)]
+pub struct Route {
+    pub name: RouteName,
+    /// Begins with `/`; matched whole and exactly.
+    pub path: String,
+    /// Upper case, not empty.
+    pub methods: Vec<String>,
+    pub content: Vec<Content>,
+    /// Bytes. Default 1 MiB.
+    pub max_body: usize,
+    pub verify: Verify,
+    /// The first source that exists gives the id; not empty.
+    pub event_id: Vec<EventIdSource>,
+    /// The first source that exists gives the type.
+    pub event_type: Vec<Field>,
+    /// Request headers, in lower case, that are stored and sent on.
+    pub keep_headers: Vec<String>,
+    pub dedupe_window: Duration,
+    pub require: Vec<Requirement>,
+    pub schema: Option<Schemas>,
+    /// No target twice.
+    pub deliver: Vec<Deliver>,
+    /// Empty: from everywhere.
+    pub allow_from: Vec<IpNet>,
+    pub rate: Option<Rate>,
+    pub respond: Respond,
+    pub enabled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// `application/json` and `application/*+json`.
+    Json,
+}
+
+/// How a caller proves itself.
+#[derive(Debug)]
+pub enum Verify {
+    /// `verify = "none"`: anyone may send.
+    Nobody,
+    /// All must pass; not empty.
+    All(Vec<Verifier>),
+}
+
+#[derive(Debug)]
+pub enum Verifier {
+    ApiKey {
+        header: String,
+        keys: Vec<ApiKey>,
+    },
+    /// `Authorization: Bearer TOKEN`
+    Bearer {
+        keys: Vec<ApiKey>,
+    },
+    /// `Authorization: Basic …`; a key is the digest of `user:password`.
+    Basic {
+        keys: Vec<ApiKey>,
+    },
+    Signature {
+        scheme: Scheme,
+        /// Not empty; all are tried.
+        secrets: Vec<KeyedSecret>,
+    },
+}
+
+/// A credential, known only by its SHA-256.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    pub name: String,
+    pub sha256: [u8; 32],
+    pub not_after: Option<crate::clock::Timestamp>,
+}
+
+/// One place in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    Json(Pointer),
+    /// In lower case.
+    Header(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventIdSource {
+    /// One field is the id as it stands. Several, which must all exist, are joined by `|`
+    /// (a `|` or `\` within a part is written `\|` or `\\`).
+    Fields(Vec<Field>),
+    /// `sha256:` and the body's digest in hex.
+    BodySha256,
+}
+
+/// The value at `pointer` must exist and be of this type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    pub pointer: Pointer,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    String,
+    Number,
+    Integer,
+    Boolean,
+    Object,
+    Array,
+    Null,
+    /// Anything, as long as it is there.
+    Any,
+    /// A string of RFC 3339.
+    DateTime,
+    /// A string of RFC 4122.
+    Uuid,
+}
+
+impl Kind {
+    pub const ALL: [Self; 10] = [
+        Self::String,
+        Self::Number,
+        Self::Integer,
+        Self::Boolean,
+        Self::Object,
+        Self::Array,
+        Self::Null,
+        Self::Any,
+        Self::DateTime,
+        Self::Uuid,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Object => "object",
+            Self::Array => "array",
+            Self::Null => "null",
+            Self::Any => "any",
+            Self::DateTime => "date-time",
+            Self::Uuid => "uuid",
+        }
+    }
+}
+
+/// JSON Schemas: one by event type, or one for all others (`"*"`).
+#[derive(Debug, Default)]
+pub struct Schemas {
+    pub by_type: BTreeMap<String, jsonschema::Validator>,
+    pub others: Option<jsonschema::Validator>,
+}
+
+/// One line of a route's `deliver`.
+#[derive(Debug)]
+pub struct Deliver {
+    pub to: TargetName,
+    /// Empty: every event. Else the event types, exact or glob, of which one must match.
+    pub events: Vec<wildmatch::WildMatch>,
+}
+
+/// A token bucket. Over it: 429.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a period.
+    pub limit: NonZeroU32,
+    pub period: Duration,
+    /// Requests that may come at once.
+    pub burst: NonZeroU32,
+}
+
+/// The answer to an accepted event or a duplicate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Respond {
+    /// 200–299. Default 200.
+    pub status: u16,
+    /// `None`: Hookgate's own JSON.
+    pub body: Option<RespondBody>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RespondBody {
+    pub content_type: String,
+    pub body: String,
+}

@@ -1,0 +1,3 @@
+//! Ingest: from a request to an accepted event.
+
+pub mod json;

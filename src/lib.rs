@@ -1,0 +1,30 @@
+//! Hookgate: a webhook ingest gateway.
+//!
+//! ```text
+//!             ingest/   (knows HTTP)                              delivery/   (knows an HTTP client)
+//!  listener ─▶ route ─▶ authenticate ─▶ validate ─▶ identify ─┐      ┌─▶ dispatcher ─▶ attempt ─▶ outcome ─┐
+//!                                                             ▼      │                                     │
+//!                                                      store.accept  store.claim ◀──────── store.settle ◀──┘
+//!                                                      (atomic, durable)
+//!                                                             └─▶ 200 · 4xx · 503
+//! ```
+//!
+//! `ingest` and `delivery` never name each other; they meet only in the [`store::Store`] trait.
+
+pub mod clock;
+pub mod event;
+
+pub mod config;
+pub mod providers;
+pub mod signature;
+
+pub mod metrics;
+pub mod store;
+
+pub mod delivery;
+pub mod ingest;
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod listener;

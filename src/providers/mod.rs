@@ -1,0 +1,1 @@
+//! The presets: what `provider = "…"` stands for. Data, one table.

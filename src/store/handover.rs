@@ -1,0 +1,1 @@
+//! A store wrapper that hands what this gateway can deliver at once to its dispatcher, in memory.

@@ -1,0 +1,197 @@
+//! The store: where an accepted event is durable, and where its deliveries wait.
+//!
+//! `ingest` and `delivery` meet only here.
+
+pub mod embedded;
+pub mod handover;
+pub mod metered;
+pub mod redis;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{
+    clock::Timestamp,
+    event::{AttemptRecord, DeliveryState, Event, Outcome, TargetName},
+};
+
+/// What every store keeps to. One suite, `tests/it/contract.rs`, runs it on each store and wrapper.
+///
+/// 1. Each operation is one atomic step: it happened whole, or it left nothing.
+/// 2. `Ok` means durable, in the sense of the configured durability. `Err` means *unknown*: it may have happened.
+/// 3. Operations may be called at once from any number of tasks and, where the store can be shared, gateways.
+/// 4. A future that is dropped is safe: its operation happens whole or not at all.
+/// 5. Every call ends within the store's own deadline.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Remembers the id and stores the event and all its deliveries, or, when the id of this route is
+    /// remembered from less than its `dedupe_window` ago, changes nothing and says when that was.
+    /// Deliveries that ask for a lease come into being claimed; the others are due at once.
+    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError>;
+
+    /// Claims, for each want, up to `max` of the target's due deliveries, those longest due first.
+    /// A claimed delivery is nobody else's until its lease ends; then it is due again, unless settled.
+    async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError>;
+
+    /// Ends a claim. When the lease was lost (it ended and another claimed the delivery, or the
+    /// delivery is already settled), changes nothing and says so.
+    /// `Delivered` and `Dead` are final; `Retry` makes it due again after its wait; `Released` at once.
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError>;
+
+    /// For each target: how many deliveries are pending and dead, and how long the oldest has been past due.
+    async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError>;
+
+    /// An event with the state of its deliveries; `None` when it is not (or no longer) stored.
+    async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// Makes dead letters, with reason `target_removed`, of all pending deliveries whose target is not
+    /// `known`; returns how many.
+    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError>;
+
+    /// Removes finished events (every delivery delivered or dead) that are older than `retention.age`, then the
+    /// oldest finished ones while all stored bodies exceed `retention.bytes`; never an unfinished one.
+    /// Forgets ids whose window has passed. Does a bounded piece of the work a call.
+    async fn expire(&self, retention: Retention) -> Result<Expired, StoreError>;
+
+    /// Whether the store can take an event now.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Waits until the store can never answer again (a failed sync); the process must then exit.
+    /// Never returns for a store that can recover.
+    async fn failed(&self) -> String;
+
+    /// Finishes what was begun and lets go of what the store holds. Calls after it fail.
+    async fn close(&self);
+}
+
+/// The answer to [`Store::accept`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// Stored. For each of the event's deliveries, in order: its lease, where one was asked for.
+    Accepted { leases: Vec<Option<Lease>> },
+    Duplicate {
+        /// The uid of the event that was accepted first.
+        uid: Uuid,
+        first_received_at: Timestamp,
+        /// False when the repeated id came with another body.
+        same_body: bool,
+    },
+}
+
+/// A claim's token and end. A later claim of the same delivery always has a greater token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub token: i64,
+    /// When it ends, by this process's monotonic clock, at the latest moment that is safe to assume.
+    pub ends: Instant,
+}
+
+/// How many deliveries of a target a caller can take.
+#[derive(Clone, Debug)]
+pub struct Want {
+    pub target: TargetName,
+    /// Zero: claim nothing, only tell when the next is due.
+    pub max: usize,
+    pub lease: Duration,
+}
+
+/// The answer to [`Store::claim`].
+#[derive(Debug, Default)]
+pub struct Claims {
+    pub claimed: Vec<Claimed>,
+    /// For each want, in order: how long until the target's next delivery (waiting, or claimed and then lapsed)
+    /// falls due; zero when more are due now; `None` when there is none.
+    pub next_due: Vec<Option<Duration>>,
+}
+
+/// A delivery that is this caller's until its lease ends.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub event: Arc<Event>,
+    pub target: TargetName,
+    /// Attempts made and settled before this one.
+    pub attempts: u32,
+    pub lease: Lease,
+}
+
+/// The end of a claim.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub uid: Uuid,
+    pub target: TargetName,
+    /// The claim that is ended.
+    pub token: i64,
+    pub outcome: Outcome,
+    /// What happened; `None` for `Released`.
+    pub attempt: Option<AttemptRecord>,
+}
+
+/// The answer to [`Store::settle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    Done,
+    /// The lease was lost; nothing changed.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub pending: u64,
+    pub dead: u64,
+    /// How long the oldest past-due, unclaimed delivery has been waiting; zero when none is past due.
+    pub oldest_due: Duration,
+}
+
+/// An event as [`Store::get`] tells it.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub event: Arc<Event>,
+    pub deliveries: Vec<StoredDelivery>,
+}
+
+#[derive(Clone, Debug)]
+pub struct StoredDelivery {
+    pub target: TargetName,
+    pub state: DeliveryState,
+    pub attempts: u32,
+    pub last_attempt: Option<AttemptRecord>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub age: Duration,
+    /// Of stored bodies.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    pub events: u64,
+    pub ids: u64,
+    /// More is to be removed now: call again.
+    pub more: bool,
+}
+
+/// Why an operation has no known result. The caller answers 503 and may try again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    #[error("the store did not answer within {0:?}")]
+    Deadline(Duration),
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// It can never answer again; see [`Store::failed`].
+    #[error("the store has failed: {0}")]
+    Failed(String),
+}
+
+/// Why a store cannot be opened. Each message names the thing and the next step.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct OpenError(pub String);

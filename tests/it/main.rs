@@ -1,0 +1,14 @@
+//! One binary: every promise of Hookgate against the real thing.
+
+mod support;
+
+mod cli;
+mod config;
+mod contract;
+mod crash;
+mod delivery;
+mod ingest;
+mod layers;
+mod listener;
+mod outage;
+mod signatures;

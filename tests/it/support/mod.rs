@@ -1,0 +1,6 @@
+//! What the tests share.
+
+pub mod client;
+pub mod gateway;
+pub mod receiver;
+pub mod redis;
