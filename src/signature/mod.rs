@@ -138,3 +138,6 @@ pub enum Refusal {
     /// Only secrets past their `not_after` match.
     ExpiredKey,
 }
+
+#[cfg(test)]
+mod tests;
