@@ -121,6 +121,9 @@ fn a_signature_must_be_a_whole_digest_in_its_form() {
         &format!("{value}="),
         &value[..40],
         &"-".repeat(44),
+        // 33 and 31 bytes.
+        &"A".repeat(44),
+        &format!("{}==", "A".repeat(42)),
     ] {
         let verdict = verify(shopify, &good.with(header, text));
         assert_eq!(verdict, malformed, "{text}");
