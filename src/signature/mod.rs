@@ -138,6 +138,3 @@ pub enum Refusal {
     /// Only secrets past their `not_after` match.
     ExpiredKey,
 }
-
-#[cfg(test)]
-mod tests;

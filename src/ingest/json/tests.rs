@@ -61,6 +61,23 @@ fn each_kind_of_value_is_found_at_its_pointer() {
 }
 
 #[test]
+fn only_a_canonical_index_leads_into_an_array() {
+    for (pointer, expected) in [
+        ("/1", Found::Integer(8)),
+        ("/0", Found::Integer(7)),
+        ("/01", Found::Missing),
+        ("/00", Found::Missing),
+        ("/+1", Found::Missing),
+        ("/-", Found::Missing),
+        ("/", Found::Missing),
+        ("/2", Found::Missing),
+        ("/18446744073709551617", Found::Missing),
+    ] {
+        assert_eq!(scan(&[pointer], "[7, 8]"), [expected], "{pointer}");
+    }
+}
+
+#[test]
 fn a_string_without_escapes_is_borrowed() {
     let found = scan(&["/a", "/b"], r#"{"a": "lent", "b": "m\u0061de"}"#);
     assert!(matches!(&found[0], Found::String(Cow::Borrowed("lent"))));
@@ -178,7 +195,7 @@ fn sixty_four_levels_are_taken_and_one_more_is_not() {
             .unwrap();
 
         let prefix = "\n ".to_owned() + &open.repeat(most);
-        let body = prefix.clone() + open + inner + close + &close.repeat(most);
+        let body = prefix.clone() + "[ \n]" + &close.repeat(most);
         let fault = refusal(&["/a"], body.as_bytes());
         assert_eq!(fault.kind, JsonFaultKind::TooDeep, "{body}");
         // The position is that of the bracket behind the prefix, whose line began at its newline.

@@ -1,22 +1,17 @@
-use super::*;
-use crate::providers::preset;
+//! What is refused, and which refusal is told.
+
+use std::time::Duration;
+
+use hookgate::{
+    clock::Timestamp,
+    providers::preset,
+    signature::{KeyedSecret, Part, Refusal, Scheme, Signing, TimestampRule, Unit},
+};
+
+use super::List;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const SECRET: &str = "whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=";
-
-/// Headers as a list; names in lower case.
-#[derive(Clone)]
-struct List(Vec<(String, String)>);
-
-impl Headers for List {
-    fn unique(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
-        let mut values = self.0.iter().filter(|(known, _)| known == name);
-        match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Repeated),
-            (first, None) => Ok(first.map(|(_, value)| value.as_bytes())),
-        }
-    }
-}
 
 impl List {
     fn with(&self, name: &str, value: &str) -> Self {
@@ -126,6 +121,9 @@ fn a_signature_must_be_a_whole_digest_in_its_form() {
         &format!("{value}="),
         &value[..40],
         &"-".repeat(44),
+        // 33 and 31 bytes.
+        &"A".repeat(44),
+        &format!("{}==", "A".repeat(42)),
     ] {
         let verdict = verify(shopify, &good.with(header, text));
         assert_eq!(verdict, malformed, "{text}");
