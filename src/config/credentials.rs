@@ -140,7 +140,7 @@ fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
             .as_ref()
             .map(|name| format!(" in {name}"))
             .unwrap_or_default();
-        place.fault(found + &of, format!("at least {bytes_min} bytes"));
+        place.fault(found + &of, at_least(bytes_min));
         return None;
     }
     Some(Loaded {
@@ -148,6 +148,13 @@ fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
         name,
         not_after,
     })
+}
+
+fn at_least(bytes: usize) -> String {
+    match bytes {
+        1 => "a value".to_owned(),
+        bytes => format!("at least {bytes} bytes"),
+    }
 }
 
 type Source = fn(&Node<'_>) -> Option<(Option<String>, Secret)>;

@@ -109,6 +109,10 @@ pub struct Store {
 }
 
 #[derive(Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a configuration holds one of them"
+)]
 pub enum StoreUrl {
     /// `file:DIRECTORY`.
     Embedded { directory: PathBuf },

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use bytesize::ByteSize;
+
 use super::{
     Admin, Server, Tls,
     credentials::read_token,
@@ -58,13 +60,10 @@ pub(super) fn read_server(
         workers: table.count("workers", cores(), 1024),
     };
     if max_body > server.max_body_in_flight {
-        table.place.fault(
-            format!(
-                "max_body {max_body}, max_body_in_flight {}",
-                server.max_body_in_flight
-            ),
-            "max_body ≤ max_body_in_flight",
-        );
+        let [one, all] = [max_body, server.max_body_in_flight].map(|size| ByteSize(size as u64));
+        let found = format!("max_body = {one}, max_body_in_flight = {all}");
+        let expected = "max_body ≤ max_body_in_flight";
+        table.place.fault(found, expected);
     }
     table.finish();
     (server, max_body)
