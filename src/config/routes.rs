@@ -25,7 +25,7 @@ pub(super) struct Inherited<'t> {
     pub(super) targets: &'t [String],
 }
 
-const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" without `?`, `#`, `*` and spaces";
+const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" of ASCII without `?`, `#`, `*` and spaces";
 
 /// In the order of the file.
 pub(super) fn read_routes(root: &mut Table<'_>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
@@ -105,8 +105,8 @@ fn read_path<'a>(table: &mut Table<'a>) -> Option<(String, Place<'a>)> {
 }
 
 fn is_path(text: &str) -> bool {
-    let refused = |c: char| matches!(c, '?' | '#' | '*') || c.is_whitespace() || c.is_control();
-    text.starts_with('/') && text.len() <= 1024 && !text.contains(refused)
+    let taken = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'*');
+    text.starts_with('/') && text.len() <= 1024 && text.bytes().all(taken)
 }
 
 /// Who is called at which path and by which methods.

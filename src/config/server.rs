@@ -28,8 +28,8 @@ pub(super) fn read_server(
     taken: &mut Taken,
 ) -> (Server, usize) {
     let (listen, listen_place) = read_listen(&mut table, 8443, taken);
-    let tls = match table.take("tls").and_then(|node| node.table("a table")) {
-        Some(tls) => read_tls(tls),
+    let tls = match table.take("tls") {
+        Some(node) => node.table("a table").and_then(read_tls),
         None => {
             if !listen.ip().is_loopback() {
                 let found = format!("\"{listen}\" without [server.tls]");

@@ -203,3 +203,34 @@ tolerance = "5m""#,
         ],
     );
 }
+
+#[test]
+fn keys_that_prove_nothing() {
+    check(
+        route,
+        &[
+            (
+                r#"verify = { bearer = {}, keys = [{ name = "a", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }] }"#,
+                &[
+                    "routes.toml:2:56: routes.a.verify.keys[0].sha256: found a string, expected the SHA-256 of the key, 64 hex digits",
+                ],
+            ),
+            (
+                r#"verify = { bearer = {}, keys = [
+  { name = "a", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" },
+  { name = "b", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" },
+] }"#,
+                &[
+                    "routes.toml:4:3: routes.a.verify.keys[1]: found the digest of another key, expected each key once",
+                ],
+            ),
+            (
+                r#"provider = "standard-webhooks"
+secrets = [{ value = "whsec_QUJD" }]"#,
+                &[
+                    "routes.toml:3:12: routes.a.secrets[0]: found a secret whose base64 holds too few bytes, expected at least 8",
+                ],
+            ),
+        ],
+    );
+}

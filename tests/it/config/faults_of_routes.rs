@@ -19,7 +19,7 @@ verify = "none"
 event_id = { json = "/id" }
 deliver = []"#,
                 &[
-                    r#"routes.toml:1:1: routes.a.path: missing, expected a path such as "/hooks/crm" without `?`, `#`, `*` and spaces"#,
+                    r#"routes.toml:1:1: routes.a.path: missing, expected a path such as "/hooks/crm" of ASCII without `?`, `#`, `*` and spaces"#,
                 ],
             ),
             (
@@ -94,13 +94,13 @@ fn routes_by_key() {
             (
                 r#"path = "a""#,
                 &[
-                    r#"routes.toml:2:8: routes.a.path: found "a", expected a path such as "/hooks/crm" without `?`, `#`, `*` and spaces"#,
+                    r#"routes.toml:2:8: routes.a.path: found "a", expected a path such as "/hooks/crm" of ASCII without `?`, `#`, `*` and spaces"#,
                 ],
             ),
             (
                 r#"path = "/a?b=*""#,
                 &[
-                    r#"routes.toml:2:8: routes.a.path: found "/a?b=*", expected a path such as "/hooks/crm" without `?`, `#`, `*` and spaces"#,
+                    r#"routes.toml:2:8: routes.a.path: found "/a?b=*", expected a path such as "/hooks/crm" of ASCII without `?`, `#`, `*` and spaces"#,
                 ],
             ),
             (
