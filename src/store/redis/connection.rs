@@ -77,11 +77,11 @@ impl Connection {
     /// Runs a script, loading it when Redis does not (or no longer) know it.
     pub(super) async fn run(&self, call: &Call<'_>) -> Result<Value, StoreError> {
         self.within_deadline(async |connection| {
-            match connection.send_packed_command(&call.command).await {
+            match call.command.query_async(connection).await {
                 // Redis knew no such script, so nothing ran: the second try is the first.
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                     call.script.load_async(connection).await?;
-                    connection.send_packed_command(&call.command).await
+                    call.command.query_async(connection).await
                 }
                 result => result,
             }
@@ -90,7 +90,7 @@ impl Connection {
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, StoreError> {
-        self.within_deadline(async |connection| connection.send_packed_command(command).await)
+        self.within_deadline(async |connection| command.query_async(connection).await)
             .await
     }
 
