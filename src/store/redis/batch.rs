@@ -80,11 +80,6 @@ impl<B: Batch> Queue<B> {
             Err(_) => Err(StoreError::Deadline(DEADLINE)),
         }
     }
-
-    /// Waits until the worker has let go of the queue: all that waited was sent.
-    pub(super) async fn finished(&self) {
-        self.waiting.closed().await;
-    }
 }
 
 struct Worker<B: Batch> {

@@ -16,6 +16,7 @@ mod settle;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use redis::{ConnectionInfo, Value};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -52,9 +53,10 @@ pub struct RedisStore {
     scripts: Arc<Scripts>,
     accepts: Queue<Accept>,
     settlements: Queue<Settle>,
-    tasks: TaskTracker,
-    /// Stops the queues, then the connection's keeper.
+    /// The queues' workers and the calls that they sent.
+    calls: TaskTracker,
     stop_queues: CancellationToken,
+    keeper: TaskTracker,
     stop_connection: CancellationToken,
 }
 
@@ -68,26 +70,41 @@ impl RedisStore {
         durability: Durability,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let tasks = TaskTracker::new();
+        let (calls, keeper) = (TaskTracker::new(), TaskTracker::new());
         let (stop_queues, stop_connection) = (CancellationToken::new(), CancellationToken::new());
         let connection =
-            Connection::open(connection, durability, &tasks, stop_connection.clone()).await?;
+            Connection::open(connection, durability, &keeper, stop_connection.clone()).await?;
         let connection = Arc::new(connection);
         let scripts = Arc::new(Scripts::new());
         let accept = Accept::new(connection.clone(), scripts.clone(), metrics);
         let settle = Settle::new(connection.clone(), scripts.clone());
         Ok(Self {
-            accepts: Queue::start(accept, &tasks, stop_queues.clone()),
-            settlements: Queue::start(settle, &tasks, stop_queues.clone()),
+            accepts: Queue::start(accept, &calls, stop_queues.clone()),
+            settlements: Queue::start(settle, &calls, stop_queues.clone()),
             connection,
             scripts,
-            tasks,
+            calls,
             stop_queues,
+            keeper,
             stop_connection,
         })
     }
 
-    /// Removes what waited without an event, and says so: it can only come from a loss inside Redis.
+    /// Makes dead letters of claimed deliveries whose event cannot be read back.
+    async fn bury(&self, unreadable: Vec<Settlement>) {
+        let settlements = unreadable.into_iter().map(|settlement| {
+            tracing::error!(
+                event = %settlement.uid,
+                target = %settlement.target,
+                "a stored event cannot be read back; its delivery becomes a dead letter"
+            );
+            self.settle(settlement)
+        });
+        // Where this fails the lease ends, and whoever claims the delivery next comes back here.
+        drop(join_all(settlements).await);
+    }
+
+    /// A script removed deliveries that waited without an event: it can only come from a loss inside Redis.
     fn tell_orphans(&self, orphans: i64) {
         if orphans > 0 {
             tracing::error!(
@@ -114,15 +131,7 @@ impl Store for RedisStore {
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
         let reply = claim::claim(&self.connection, &self.scripts, wants).await?;
         self.tell_orphans(reply.orphans);
-        for settlement in reply.unreadable {
-            tracing::error!(
-                event = %settlement.uid,
-                target = %settlement.target,
-                "a stored event cannot be read back; its delivery becomes a dead letter"
-            );
-            // When this fails its lease ends, and whoever claims it next comes back here.
-            drop(self.settle(settlement).await);
-        }
+        self.bury(reply.unreadable).await;
         Ok(reply.claims)
     }
 
@@ -189,12 +198,15 @@ impl Store for RedisStore {
     }
 
     async fn close(&self) {
-        self.stop_queues.cancel();
-        self.accepts.finished().await;
-        self.settlements.finished().await;
-        self.stop_connection.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        // The connection stays until everything that waited has had its answer.
+        for (stop, tasks) in [
+            (&self.stop_queues, &self.calls),
+            (&self.stop_connection, &self.keeper),
+        ] {
+            stop.cancel();
+            tasks.close();
+            tasks.wait().await;
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use hookgate::{
     event::{DeadReason, DeliveryState, Outcome},
-    store::{Settled, Settlement, Store as _, StoreError, redis::RedisStore},
+    store::{Retention, Settled, Settlement, Store as _, StoreError, redis::RedisStore},
 };
 use tokio::task::JoinSet;
 
@@ -279,6 +280,66 @@ async fn a_backlog_of_a_removed_target_is_retired_whole() {
         command(&connection, &["SCARD", "hookgate:{0}:targets"]),
         redis::Value::Int(0)
     );
+}
+
+#[tokio::test]
+async fn an_expired_event_leaves_nothing_behind() {
+    let connection = RedisServer::shared().fresh_database();
+    let store = open(connection.clone()).await;
+    for id in ["delivered", "dead", "pending"] {
+        store.accept(Arc::new(event(id))).await.unwrap();
+    }
+    let claims = store.claim(&want(2, super::PATIENCE)).await.unwrap();
+    for (claimed, outcome) in claims
+        .claimed
+        .iter()
+        .zip([Outcome::Delivered, Outcome::Dead(DeadReason::Refused)])
+    {
+        let settlement = Settlement {
+            outcome,
+            ..delivered(claimed)
+        };
+        assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
+    }
+    // Young enough, but over the bytes: only what is finished goes.
+    let retention = Retention {
+        age: super::PATIENCE,
+        bytes: 0,
+    };
+    let expired = store.expire(retention).await.unwrap();
+    assert_eq!((expired.events, expired.more), (2, false));
+    let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
+    assert_eq!((depth.pending, depth.dead), (1, 0));
+    let script = "local left = {}
+        for _, key in ipairs(redis.call('KEYS', '*')) do
+            if not string.find(key, ':id:', 1, true) then left[#left + 1] = key end end
+        return #left .. ' ' .. redis.call('GET', 'hookgate:{0}:bytes')";
+    let left = command(&connection, &["EVAL", script, "0"]);
+    // The pending event, its place in the queue, the set of targets, and the count of its body's bytes.
+    let bytes = event("pending").body.len();
+    assert_eq!(left, redis::Value::BulkString(format!("4 {bytes}").into()));
+}
+
+#[tokio::test]
+async fn the_queue_of_a_hung_redis_is_bounded() {
+    let server = RedisServer::start();
+    let store = open(server.connection()).await;
+    server.pause();
+    let arrivals = (0..10_000).map(|number| store.accept(Arc::new(event(&number.to_string()))));
+    let answers = tokio::time::timeout(super::PATIENCE, join_all(arrivals))
+        .await
+        .unwrap();
+    let turned_away = answers
+        .iter()
+        .filter(|answer| matches!(answer, Err(StoreError::Unavailable(_))))
+        .count();
+    assert!((1..=10_000 - 8192).contains(&turned_away), "{turned_away}");
+    assert!(answers.iter().all(Result::is_err));
+    server.resume();
+    until("an answer after the hang", async || {
+        store.ready().await.ok()
+    })
+    .await;
 }
 
 fn delivered(claimed: &hookgate::store::Claimed) -> Settlement {

@@ -167,7 +167,7 @@ async fn calls_of_one_moment_share_script_calls() {
 async fn a_closed_store_finished_what_waited_and_takes_nothing_more() {
     let connection = RedisServer::shared().fresh_database();
     let store = open(connection.clone()).await;
-    let arrivals = (0..100).map(|number| store.accept(Arc::new(event(&number.to_string()))));
+    let arrivals = (0..2000).map(|number| store.accept(Arc::new(event(&number.to_string()))));
     let mut accepts = join_all(arrivals);
     // The first poll puts every one of them into the queue; none can be answered yet.
     assert!((&mut accepts).now_or_never().is_none());
@@ -179,5 +179,5 @@ async fn a_closed_store_finished_what_waited_and_takes_nothing_more() {
     let other = open(connection).await;
     let pending = other.depth(&[TARGET.into()]).await.unwrap()[0].pending;
     assert_eq!(usize::try_from(pending).unwrap(), accepted);
-    assert_eq!(accepted, 100);
+    assert_eq!(accepted, 2000);
 }
