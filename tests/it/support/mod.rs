@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod gateway;
+pub mod model;
 pub mod receiver;
 pub mod redis;
