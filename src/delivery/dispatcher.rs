@@ -19,8 +19,9 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// A lane that would be asked for within this long is asked for along with others, so that the polls
 /// of many targets fall together into one call.
 const POLL_TOGETHER: Duration = Duration::from_millis(500);
-/// Two polls of one lane are at least so far apart, whatever the store says.
-const POLL_APART: Duration = Duration::from_millis(5);
+/// Two polls of one lane are at least so far apart, however many retries fall due one by one: those that
+/// fall due meanwhile are claimed together.
+const POLL_APART: Duration = Duration::from_millis(20);
 /// The waits while the store is away.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -36,6 +37,8 @@ pub(super) struct Dispatcher {
 struct Poll {
     gate: Arc<Gate>,
     at: Instant,
+    /// Not even a retry that is due is asked for before this.
+    not_before: Instant,
 }
 
 /// What one call asks for one lane.
@@ -56,10 +59,14 @@ impl Dispatcher {
         gates: impl Iterator<Item = Arc<Gate>>,
         stop: CancellationToken,
     ) -> Self {
-        let at = Instant::now();
+        let now = Instant::now();
         let lanes: Vec<Poll> = gates
             .filter(|gate| gate.is_open())
-            .map(|gate| Poll { gate, at })
+            .map(|gate| Poll {
+                gate,
+                at: now,
+                not_before: now,
+            })
             .collect();
         let wake = lanes
             .first()
@@ -166,9 +173,8 @@ impl Dispatcher {
 
 impl Poll {
     fn due_at(&self) -> Instant {
-        self.gate
-            .retry_due()
-            .map_or(self.at, |retry| retry.min(self.at))
+        let retry = self.gate.retry_due().unwrap_or(self.at);
+        retry.min(self.at).max(self.not_before)
     }
 
     /// Whether this lane is reason enough for a call.
@@ -185,10 +191,10 @@ impl Poll {
         if !self.wants_backlog() && self.due_at() > now + POLL_TOGETHER {
             return None;
         }
-        // Without a backlog new events come straight into the lane: half of the room is left for them.
+        // Without a backlog new events come straight into the lane: most of the room is left for them.
         let free = self.gate.free();
         let max = if backlog_seen == 0 {
-            free.div_ceil(2)
+            free.div_ceil(4)
         } else {
             free
         };
@@ -211,8 +217,8 @@ impl Poll {
 
     /// Fewer than asked for: nothing more is due. As many: more may be.
     fn plan(&mut self, ask: &Ask, claimed: usize, next_due: Option<Duration>, now: Instant) {
-        let wait = next_due.map_or(POLL_EVERY, |due| due.clamp(POLL_APART, POLL_EVERY));
-        self.at = now + wait;
+        self.at = now + next_due.map_or(POLL_EVERY, |due| due.min(POLL_EVERY));
+        self.not_before = now + POLL_APART;
         if claimed < ask.max {
             self.gate.clear_backlog(ask.backlog_seen);
         } else if next_due == Some(Duration::ZERO) {

@@ -119,9 +119,9 @@ impl Gate {
         self.sender.capacity()
     }
 
-    /// Whether so much is free that a claim is worth its round trip.
+    /// Whether so much is free that a claim is worth its round trip. Never once the worker has stopped.
     pub fn half_free(&self) -> bool {
-        self.free() * 2 >= self.sender.max_capacity()
+        !self.sender.is_closed() && self.free() * 2 >= self.sender.max_capacity()
     }
 
     /// The count of reports to give to [`Gate::clear_backlog`]; zero when there is no backlog.

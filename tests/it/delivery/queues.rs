@@ -1,10 +1,11 @@
 //! Lanes, concurrency, pauses and backlogs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::join_all};
 use hookgate::{
     delivery::Roots,
+    event::Outcome,
     store::{Acceptance, Store as _},
 };
 
@@ -213,4 +214,50 @@ async fn the_depth_reaches_the_metrics() {
     let rig = Rig::start_with([crm], model, Roots::Native);
     let series = r#"hookgate_pending_deliveries{target="crm"}"#;
     rig.wait_for_metric(series, "7").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_lease_is_nearly_over_is_not_begun() {
+    let receiver = Receiver::start().await;
+    let rig = Rig::start([target("crm", &receiver.url())]);
+    rig.model.shorten_leases(1);
+    rig.send(event("evt_1", &["crm"])).await;
+    rig.model.wait_for(1, is_delivered).await;
+    let outcomes: Vec<_> = rig
+        .model
+        .settled()
+        .iter()
+        .map(|one| one.outcome.clone())
+        .collect();
+    assert_eq!(outcomes, [Outcome::Released, Outcome::Delivered]);
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(
+        requests[0].header("hookgate-attempt"),
+        Some("1"),
+        "a release is no attempt"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_go_on_when_the_store_comes_back() {
+    let receiver = Receiver::start().await;
+    let model = Model::new();
+    model.fail_claims(2);
+    let left = Arc::new(event("evt_1", &["crm"]));
+    model.accept(left).await.unwrap();
+    let rig = Rig::start_with([target("crm", &receiver.url())], model, Roots::Native);
+    rig.model.wait_for(1, is_delivered).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_gateways_lapsed_claim_is_taken_over() {
+    let receiver = Receiver::start().await;
+    let rig = Rig::start([target("crm", &receiver.url())]);
+    let mut claimed = event("evt_1", &["crm"]);
+    claimed.deliveries[0].lease = Some(Duration::from_millis(100));
+    // As if another gateway had accepted it, and died.
+    rig.model.accept(claimed.into()).await.unwrap();
+    rig.model.wait_for(1, is_delivered).await;
+    assert_eq!(receiver.requests().len(), 1);
 }

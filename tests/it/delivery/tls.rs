@@ -65,7 +65,13 @@ async fn an_https_target_is_proven_by_its_authority_and_name() {
             retry.clone(),
             Some("not valid for name"),
         ),
-        (&other, "localhost", true, retry, Some("UnknownIssuer")),
+        (
+            &other,
+            "localhost",
+            true,
+            retry,
+            Some("invalid peer certificate"),
+        ),
     ] {
         let receiver = Receiver::start_tls(own.server(name)).await;
         let url = match by_name {

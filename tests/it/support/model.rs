@@ -32,6 +32,7 @@ pub(crate) struct Model {
     /// Acceptances wait here when they are held.
     accepting: Semaphore,
     settles_to_fail: AtomicUsize,
+    claims_to_fail: AtomicUsize,
     claimed: AtomicUsize,
 }
 
@@ -40,6 +41,7 @@ struct Rows {
     first: HashMap<EventKey, Arc<Event>>,
     deliveries: Vec<Row>,
     last_token: i64,
+    leases_to_shorten: usize,
 }
 
 struct Row {
@@ -59,6 +61,7 @@ impl Model {
             settled: watch::Sender::new(Vec::new()),
             accepting: Semaphore::new(Semaphore::MAX_PERMITS),
             settles_to_fail: AtomicUsize::new(0),
+            claims_to_fail: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
         })
     }
@@ -82,6 +85,16 @@ impl Model {
     /// How many settlements are yet to fail.
     pub(crate) fn settles_to_fail(&self) -> usize {
         self.settles_to_fail.load(Ordering::SeqCst)
+    }
+
+    /// The next `count` claims fail.
+    pub(crate) fn fail_claims(&self, count: usize) {
+        self.claims_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// The next `count` leases are a second long, whatever is asked for.
+    pub(crate) fn shorten_leases(&self, count: usize) {
+        self.rows.lock().unwrap().leases_to_shorten = count;
     }
 
     /// How many deliveries were ever claimed by [`Store::claim`].
@@ -122,7 +135,11 @@ impl Model {
 }
 
 impl Rows {
-    fn lease(&mut self, row: usize, length: Duration) -> Lease {
+    fn lease(&mut self, row: usize, mut length: Duration) -> Lease {
+        if let Some(left) = self.leases_to_shorten.checked_sub(1) {
+            self.leases_to_shorten = left;
+            length = Duration::from_secs(1);
+        }
         self.last_token += 1;
         let ends = Instant::now() + length;
         let row = &mut self.deliveries[row];
@@ -217,6 +234,7 @@ impl Store for Model {
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
+        told_to_fail(&self.claims_to_fail)?;
         let mut claims = Claims::default();
         let mut rows = self.rows.lock().unwrap();
         for want in wants {
@@ -228,15 +246,7 @@ impl Store for Model {
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        let take_one = |left: usize| left.checked_sub(1);
-        let (set, read) = (Ordering::SeqCst, Ordering::SeqCst);
-        if self
-            .settles_to_fail
-            .fetch_update(set, read, take_one)
-            .is_ok()
-        {
-            return Err(StoreError::Unavailable("told to fail".into()));
-        }
+        told_to_fail(&self.settles_to_fail)?;
         let settled = self.rows.lock().unwrap().settle(&settlement);
         if settled == Settled::Done {
             self.settled.send_modify(|all| all.push(settlement));
@@ -292,4 +302,13 @@ impl Store for Model {
     }
 
     async fn close(&self) {}
+}
+
+/// Counts down; an error until the count is zero.
+fn told_to_fail(times: &AtomicUsize) -> Result<(), StoreError> {
+    let take_one = |left: usize| left.checked_sub(1);
+    match times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one) {
+        Ok(_) => Err(StoreError::Unavailable("told to fail".into())),
+        Err(_) => Ok(()),
+    }
 }
