@@ -154,13 +154,13 @@ impl<'h, 's, H: Headers + ?Sized> Reading<'h, 's, H> {
 /// Which of two refusals is told: the one that weighs more.
 const fn weight(refusal: Refusal) -> u8 {
     match refusal {
-        Refusal::RepeatedHeader => 6,
-        Refusal::MissingSignature => 5,
-        Refusal::MissingTimestamp => 4,
-        Refusal::MalformedSignature => 3,
-        Refusal::StaleTimestamp => 2,
-        Refusal::SignatureMismatch => 1,
-        Refusal::ExpiredKey => 0,
+        Refusal::RepeatedHeader => 5,
+        Refusal::MissingSignature => 4,
+        Refusal::MissingTimestamp => 3,
+        Refusal::MalformedSignature => 2,
+        Refusal::StaleTimestamp => 1,
+        // Verdicts of the comparison, which only count when all headers are in order.
+        Refusal::SignatureMismatch | Refusal::ExpiredKey => 0,
     }
 }
 
