@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    signature::{KeyedSecret, Scheme},
+    event::BodyDigest,
+    signature::{KeyedSecret, Scheme, SecretForm},
 };
 
 const SECRET_SHAPE: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { value = \"…\" }";
@@ -33,6 +34,10 @@ pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<Key
             let place = item.place.clone();
             let loaded = load(item, SIGNATURE_SECRET_BYTES_MIN, true)?;
             loaded.warn_if_literal(&place);
+            if key_bytes(&scheme.secret_form, loaded.secret.expose()) < SIGNATURE_SECRET_BYTES_MIN {
+                let expected = format!("at least {SIGNATURE_SECRET_BYTES_MIN}");
+                place.fault("a secret whose base64 holds too few bytes", expected);
+            }
             let name = loaded.name.unwrap_or_else(|| format!("secrets[{index}]"));
             let keyed = scheme.keyed_secret(&name, loaded.secret.expose(), loaded.not_after);
             keyed
@@ -45,7 +50,18 @@ pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<Key
         .collect()
 }
 
-/// The admin token.
+/// How many bytes a secret's text comes to as a key, padding apart.
+fn key_bytes(form: &SecretForm, text: &[u8]) -> usize {
+    match form {
+        SecretForm::Text => text.len(),
+        SecretForm::Base64 { prefix } => {
+            let text = text.strip_prefix(prefix.as_bytes()).unwrap_or(text);
+            text.iter().filter(|&&byte| byte != b'=').count() * 3 / 4
+        }
+    }
+}
+
+/// The admin token: it travels in a header, and whoever has it may replay and pause.
 pub(super) fn read_token(node: Node<'_>) -> Option<Secret> {
     let place = node.place.clone();
     let loaded = load(node.secret(), SIGNATURE_SECRET_BYTES_MIN, false)?;
@@ -140,7 +156,7 @@ fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
             .as_ref()
             .map(|name| format!(" in {name}"))
             .unwrap_or_default();
-        place.fault(found + &of, format!("at least {bytes_min} bytes"));
+        place.fault(found + &of, at_least(bytes_min));
         return None;
     }
     Some(Loaded {
@@ -148,6 +164,13 @@ fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
         name,
         not_after,
     })
+}
+
+fn at_least(bytes: usize) -> String {
+    match bytes {
+        1 => "a value".to_owned(),
+        bytes => format!("at least {bytes} bytes"),
+    }
 }
 
 type Source = fn(&Node<'_>) -> Option<(Option<String>, Secret)>;
@@ -211,16 +234,20 @@ pub(super) fn read_keys(node: Node<'_>) -> Vec<ApiKey> {
                 "another name",
             );
         }
+        if keys.iter().any(|other| other.sha256 == key.sha256) {
+            place.fault("the digest of another key", "each key once");
+        }
         keys.push(key);
     }
     keys
 }
 
 fn read_key(node: Node<'_>) -> Option<ApiKey> {
+    const SHA256_SHAPE: &str = "the SHA-256 of the key, 64 hex digits";
     const NAME_SHAPE: &str = "a name of 1 to 64 printable characters";
     let mut table: Table<'_> = node.table("{ name = \"…\", sha256 = \"…\" }")?;
     let name = table.require("name", NAME_SHAPE);
-    let sha256 = table.require("sha256", "the SHA-256 of the key, 64 hex digits");
+    let sha256 = table.require("sha256", SHA256_SHAPE);
     let not_after = table.take("not_after").and_then(|node| node.moment());
     table.finish();
 
@@ -228,10 +255,11 @@ fn read_key(node: Node<'_>) -> Option<ApiKey> {
         (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
     };
     let name = name?.parse(NAME_SHAPE, |text| is_name(text).then(|| text.to_owned()));
-    let sha256 = sha256?.parse("the SHA-256 of the key, 64 hex digits", |text| {
+    let sha256 = sha256?.parse(SHA256_SHAPE, |text| {
         let mut digest = [0; 32];
         hex::decode_to_slice(text, &mut digest).ok()?;
-        Some(digest)
+        // The digest of nothing would let in whoever sends nothing.
+        (BodyDigest::of(b"").0 != digest).then_some(digest)
     });
     Some(ApiKey {
         name: name?,

@@ -5,7 +5,7 @@ use std::fmt;
 /// One thing that is wrong, and where.
 ///
 /// Shown as `routes.toml:12:11: targets.crm.timeout: found "10 parsecs", expected a duration such as "10s"`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Fault {
     /// The file as the operator named it.
     pub file: String,

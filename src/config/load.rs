@@ -76,7 +76,7 @@ fn read(mut root: Table<'_>) -> Config {
         dedupe_window,
         targets: &targets.names,
     };
-    let routes = read_routes(root.section("routes"), &inherited);
+    let routes = read_routes(&mut root, &inherited);
     root.finish();
     Config {
         server,

@@ -109,6 +109,7 @@ pub struct Store {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub enum StoreUrl {
     /// `file:DIRECTORY`.
     Embedded { directory: PathBuf },

@@ -7,6 +7,7 @@ use super::{
     reader::{Node, quoted},
 };
 
+const ERROR_CHARS_MAX: usize = 300;
 const SCHEMA_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Pointer = type, in the order of the file.
@@ -61,10 +62,10 @@ fn read_schema(node: &Node<'_>) -> Option<jsonschema::Validator> {
     let name = node.string("the path of a JSON Schema")?;
     let path = node.place.context.resolve(name);
     let fault = |what: &str, error: &dyn std::fmt::Display| {
-        node.place.fault(
-            format!("{}, {what} ({error})", quoted(name)),
-            "a JSON Schema",
-        );
+        // A schema's fault may repeat a good part of the schema.
+        let error: String = error.to_string().chars().take(ERROR_CHARS_MAX).collect();
+        let found = format!("{}, {what} ({error})", quoted(name));
+        node.place.fault(found, "a JSON Schema");
     };
     let size = fs::metadata(&path)
         .map_err(|error| fault("which cannot be read", &error))

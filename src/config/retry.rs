@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Jitter, Retry, RetryOn, Wait,
     reader::{Node, Table},
-    scalar::DAY,
+    scalar::{DAY, HOUR, shown},
     store::KEPT_MAX,
 };
 
@@ -58,7 +58,7 @@ fn read_exponential(table: &mut Table<'_>, base: &Retry, jitter: Option<Jitter>)
         Wait::Exponential {
             first, factor, max, ..
         } => (first, factor, max),
-        Wait::Schedule { .. } => (Duration::from_secs(1), 2.0, DAY / 24),
+        Wait::Schedule { .. } => (Duration::from_secs(1), 2.0, HOUR),
     };
     let first = table.take("first");
     let factor = table.take("factor");
@@ -72,10 +72,7 @@ fn read_exponential(table: &mut Table<'_>, base: &Retry, jitter: Option<Jitter>)
     let max = max.and_then(|node| node.duration(WAIT_MAX));
     let (first, max) = (first.unwrap_or(base_first), max.unwrap_or(base_max));
     if let Some(place) = first_place.filter(|_| first > max) {
-        let (first, max) = (
-            humantime::format_duration(first),
-            humantime::format_duration(max),
-        );
+        let (first, max) = (shown(first), shown(max));
         place.fault(format!("first = {first}, max = {max}"), "first ≤ max");
     }
     let factor = factor.and_then(|node| read_factor(&node));

@@ -11,6 +11,7 @@ use super::{
     scalar::{NAME_SHAPE, is_name},
     server::bytes,
     store::KEPT_MAX,
+    targets::is_ours,
     verify::{Proof, read_proof},
 };
 use crate::event::RouteName;
@@ -24,19 +25,23 @@ pub(super) struct Inherited<'t> {
     pub(super) targets: &'t [String],
 }
 
-const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" without `?`, `#`, `*` and spaces";
+const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" of ASCII without `?`, `#`, `*` and spaces";
 
 /// In the order of the file.
-pub(super) fn read_routes(table: Table<'_>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
-    let root = table.place.clone();
-    let mut addresses = Addresses::default();
+pub(super) fn read_routes(root: &mut Table<'_>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
+    const SHAPE: &str = "at least one [routes.NAME]: else there is nothing to receive";
+    let Some(node) = root.require("routes", SHAPE) else {
+        return Vec::new();
+    };
+    let place = node.place.clone();
+    let Some(table) = node.table(SHAPE) else {
+        return Vec::new();
+    };
     let entries = table.named();
     if entries.is_empty() {
-        root.fault(
-            "no route: there is nothing to receive",
-            "at least one [routes.NAME]",
-        );
+        place.fault("no route", SHAPE);
     }
+    let mut addresses = Addresses::default();
     let mut routes = Vec::new();
     for (name, place, node) in entries {
         if !is_name(&name) {
@@ -100,8 +105,8 @@ fn read_path<'a>(table: &mut Table<'a>) -> Option<(String, Place<'a>)> {
 }
 
 fn is_path(text: &str) -> bool {
-    let refused = |c: char| matches!(c, '?' | '#' | '*') || c.is_whitespace() || c.is_control();
-    text.starts_with('/') && text.len() <= 1024 && !text.contains(refused)
+    let taken = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'*');
+    text.starts_with('/') && text.len() <= 1024 && text.bytes().all(taken)
 }
 
 /// Who is called at which path and by which methods.
@@ -164,28 +169,32 @@ fn read_max_body(table: &mut Table<'_>, inherited: &Inherited<'_>) -> usize {
     max_body
 }
 
-/// The preset's, and those that the file names. Headers that hold credentials are never kept.
+/// The preset's, and those that the file names. Credentials are never kept.
 fn read_keep_headers(node: Option<Node<'_>>, proof: &Proof) -> Vec<String> {
-    const NEVER: [&str; 6] = [
-        "authorization",
-        "connection",
-        "cookie",
-        "proxy-authorization",
-        "set-cookie",
-        "transfer-encoding",
-    ];
+    const SHAPE: &str = "a list of headers such as [\"X-Tenant\"]";
     let preset = proof.preset.map_or(&[][..], |preset| preset.keep_headers);
     let mut headers: Vec<String> = preset.iter().map(|&name| name.to_owned()).collect();
-    let items = node.and_then(|node| node.list("a list of headers such as [\"X-Tenant\"]"));
-    for item in items.unwrap_or_default() {
+    for item in node.and_then(|node| node.list(SHAPE)).unwrap_or_default() {
         let Some(name) = item.header_name() else {
             continue;
         };
-        if NEVER.contains(&name.as_str()) || proof.holds_credential(&name) {
-            item.reject("a header without credentials");
+        if is_credential(&name) || proof.holds_credential(&name) {
+            item.reject("a header that holds no credentials");
+        } else if is_ours(&name) || name == "content-type" {
+            item.reject("a header that Hookgate does not send by itself");
         } else if !headers.contains(&name) {
             headers.push(name);
         }
     }
     headers
+}
+
+fn is_credential(header: &str) -> bool {
+    const NAMES: [&str; 4] = [
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+    ];
+    NAMES.contains(&header)
 }

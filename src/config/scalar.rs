@@ -23,8 +23,7 @@ impl Node<'_> {
         const SHAPE: &str = "a duration such as \"10s\"";
         let duration = self.parse(SHAPE, |text| humantime::parse_duration(text).ok())?;
         if !(MILLISECOND..=max).contains(&duration) {
-            let max = humantime::format_duration(max);
-            self.reject(format!("a duration from 1ms to {max}"));
+            self.reject(format!("a duration from 1ms to {}", shown(max)));
             return None;
         }
         Some(duration)
@@ -177,6 +176,15 @@ impl Table<'_> {
         let node = self.take(key);
         node.and_then(|node| node.boolean()).unwrap_or(default)
     }
+}
+
+/// A duration as one would write it: years and months have no length to count on.
+pub(super) fn shown(duration: Duration) -> String {
+    let days = duration.as_secs() / DAY.as_secs();
+    if days > 0 && DAY.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)) == duration {
+        return format!("{days}d");
+    }
+    humantime::format_duration(duration).to_string()
 }
 
 /// What routes and targets may be called: `[a-z0-9][a-z0-9_-]{0,63}`.

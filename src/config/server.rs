@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use bytesize::ByteSize;
+
 use super::{
     Admin, Server, Tls,
     credentials::read_token,
@@ -26,8 +28,8 @@ pub(super) fn read_server(
     taken: &mut Taken,
 ) -> (Server, usize) {
     let (listen, listen_place) = read_listen(&mut table, 8443, taken);
-    let tls = match table.take("tls").and_then(|node| node.table("a table")) {
-        Some(tls) => read_tls(tls),
+    let tls = match table.take("tls") {
+        Some(node) => node.table("a table").and_then(read_tls),
         None => {
             if !listen.ip().is_loopback() {
                 let found = format!("\"{listen}\" without [server.tls]");
@@ -58,13 +60,10 @@ pub(super) fn read_server(
         workers: table.count("workers", cores(), 1024),
     };
     if max_body > server.max_body_in_flight {
-        table.place.fault(
-            format!(
-                "max_body {max_body}, max_body_in_flight {}",
-                server.max_body_in_flight
-            ),
-            "max_body ≤ max_body_in_flight",
-        );
+        let [one, all] = [max_body, server.max_body_in_flight].map(|size| ByteSize(size as u64));
+        let found = format!("max_body = {one}, max_body_in_flight = {all}");
+        let expected = "max_body ≤ max_body_in_flight";
+        table.place.fault(found, expected);
     }
     table.finish();
     (server, max_body)

@@ -124,7 +124,8 @@ fn read_headers(node: Node<'_>) -> Vec<(http::HeaderName, Secret)> {
     headers
 }
 
-fn is_ours(header: &str) -> bool {
+/// Headers of HTTP/1.1 framing, and Hookgate's own.
+pub(super) fn is_ours(header: &str) -> bool {
     const FRAMING: [&str; 9] = [
         "connection",
         "content-length",

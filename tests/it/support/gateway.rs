@@ -14,9 +14,6 @@ use uuid::Uuid;
 
 use super::{client::Client, metrics::Metrics, raw::Raw, wait_for};
 
-/// Where a manual clock starts: 2026-05-20T15:30:00Z.
-pub const NOW: Timestamp = Timestamp::from_secs(1_779_291_000);
-
 /// The environment that every gateway of the tests sees, in this process or in one of its own.
 /// Each value occurs nowhere else, so that a test can search for it.
 pub const ENVIRONMENT: [(&str, &str); 7] = [
@@ -44,6 +41,8 @@ pub struct Gateway {
     /// Trusts the served certificate. What it hears goes into its ledger.
     pub client: Client,
     pub admin: Client,
+    /// When it started, in whole seconds: still now, unless the hand has moved or the clock is the system's.
+    pub began: Timestamp,
     /// Moves the gateway's time; `None` on the system's clock.
     pub hand: Option<ClockHand>,
     /// The base directory of the configuration, with the embedded store in `data`.
@@ -52,12 +51,21 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// On a clock that stands at [`NOW`] until the hand moves it.
+    /// On a clock that stands still until the hand moves it.
     pub async fn start(toml: &str) -> Self {
-        let (clock, hand) = Clock::manual(NOW);
+        Self::start_with(toml, &[]).await
+    }
+
+    /// The same, with files beside the configuration: name and content.
+    pub async fn start_with(toml: &str, files: &[(&str, &str)]) -> Self {
+        let directory = temporary();
+        for (name, content) in files {
+            std::fs::write(directory.path().join(name), content).expect("a writable directory");
+        }
+        let (clock, hand) = Clock::manual(this_second());
         Self {
             hand: Some(hand),
-            ..Self::start_in(temporary(), toml, clock).await
+            ..Self::start_in(directory, toml, clock).await
         }
     }
 
@@ -80,11 +88,13 @@ impl Gateway {
     ) -> Result<Self, String> {
         let config = parse(toml, directory.path());
         let targets = config.targets.keys().cloned().collect();
+        let began = Timestamp::from_secs(clock.now().as_secs());
         let app = App::start(config, clock).await;
         let app = app.map_err(|error| error.to_string())?;
         Ok(Self {
             client: Client::https(app.public_addr(), app.certificate_pem()),
             admin: Client::plain(app.admin_addr()),
+            began,
             hand: None,
             app,
             directory,
@@ -173,6 +183,11 @@ impl Gateway {
             }
         }
     }
+}
+
+/// A manual clock starts at the present, since clients judge certificates by the system's clock.
+fn this_second() -> Timestamp {
+    Timestamp::from_secs(Clock::system().now().as_secs())
 }
 
 pub fn temporary() -> Arc<TempDir> {

@@ -1,6 +1,6 @@
 //! Reads the Prometheus text format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One scrape.
 pub struct Metrics(BTreeMap<String, f64>);
@@ -45,6 +45,11 @@ impl Metrics {
         })
         .map(|(_, value)| value)
         .sum()
+    }
+
+    /// The name and labels of every sample.
+    pub fn series(&self) -> BTreeSet<&str> {
+        self.0.keys().map(String::as_str).collect()
     }
 
     /// What differs from an earlier scrape, by series.
