@@ -72,7 +72,10 @@ impl App {
         let inner = open_store(&config, &clock, &metrics).await?;
         let retired = inner.retire_targets(&known).await?;
         if retired > 0 {
-            tracing::warn!(deliveries = retired, "deliveries of removed targets became dead letters");
+            tracing::warn!(
+                deliveries = retired,
+                "deliveries of removed targets became dead letters"
+            );
         }
         let targets: Vec<_> = config.targets.values().cloned().collect();
         let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
@@ -94,10 +97,22 @@ impl App {
         let gate = Arc::new(Gate::new(&config, store.clone(), clock, &metrics));
         let (public_addr, plain_addr) = sockets.addresses()?;
         let admin_addr = admin_socket.local_addr()?;
-        let sources = admin::Sources { metrics: metrics.clone(), store: store.clone(), gate: gate.clone() };
+        let sources = admin::Sources {
+            metrics: metrics.clone(),
+            store: store.clone(),
+            gate: gate.clone(),
+        };
         let admin = Admin::start(admin_socket, &config.admin, sources)?;
         let acceptor = TlsAcceptor::from(identity.config);
-        let listener = Listener::start(sockets, &config.server, Serving { gate: gate.clone(), acceptor, metrics })?;
+        let listener = Listener::start(
+            sockets,
+            &config.server,
+            Serving {
+                gate: gate.clone(),
+                acceptor,
+                metrics,
+            },
+        )?;
         Ok(Self {
             public_addr,
             plain_addr,
@@ -148,17 +163,26 @@ impl App {
     pub async fn stop(self) {
         let deadline = Instant::now() + self.shutdown_grace;
         self.listener.stop().await;
-        self.delivery.stop(deadline.saturating_duration_since(Instant::now())).await;
+        self.delivery
+            .stop(deadline.saturating_duration_since(Instant::now()))
+            .await;
         self.store.close().await;
         self.admin.stop().await;
     }
 }
 
-async fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
+async fn open_store(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, OpenError> {
     let durability = config.store.durability;
     let store: Arc<dyn Store> = match &config.store.url {
         StoreUrl::Embedded { directory } => {
-            let options = embedded::Options { directory: directory.clone(), durability };
+            let options = embedded::Options {
+                directory: directory.clone(),
+                durability,
+            };
             Arc::new(Embedded::open(options, clock.clone(), metrics.clone())?)
         }
         StoreUrl::Redis(connection) => {
@@ -175,12 +199,20 @@ fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
         .map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: credentials(route),
-            targets: route.deliver.iter().map(|deliver| deliver.to.clone()).collect(),
+            targets: route
+                .deliver
+                .iter()
+                .map(|deliver| deliver.to.clone())
+                .collect(),
         })
         .collect();
     let targets: Vec<_> = config.targets.keys().cloned().collect();
     let reasons: Vec<_> = Reason::all().map(Reason::as_str).collect();
-    Metrics::new(&Labels { routes: &routes, targets: &targets, reasons: &reasons })
+    Metrics::new(&Labels {
+        routes: &routes,
+        targets: &targets,
+        reasons: &reasons,
+    })
 }
 
 /// The names of a route's secrets and keys.
@@ -192,16 +224,22 @@ fn credentials(route: &Route) -> Vec<String> {
         Verifier::ApiKey { keys, .. } | Verifier::Bearer { keys } | Verifier::Basic { keys } => {
             keys.iter().map(|key| key.name.clone()).collect::<Vec<_>>()
         }
-        Verifier::Signature { secrets, .. } => secrets.iter().map(|secret| secret.name.clone()).collect(),
+        Verifier::Signature { secrets, .. } => {
+            secrets.iter().map(|secret| secret.name.clone()).collect()
+        }
     });
     names.collect()
 }
 
 fn note_start(metrics: &Metrics, identity: &Identity, clock: &Clock) {
     let seconds = |at: crate::clock::Timestamp| at.as_millis() as f64 / 1000.0;
-    metrics.tls_certificate_not_after.set(seconds(identity.not_after));
+    metrics
+        .tls_certificate_not_after
+        .set(seconds(identity.not_after));
     metrics.config_last_reload_success.set(1);
-    metrics.config_last_reload_timestamp.set(seconds(clock.now()));
+    metrics
+        .config_last_reload_timestamp
+        .set(seconds(clock.now()));
     if let Some(loads) = metrics.config_reloads.get("success") {
         loads.inc();
     }
