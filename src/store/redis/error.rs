@@ -1,6 +1,6 @@
 //! What went wrong, in words that hold no key, value or secret.
 
-use std::io;
+use std::{error::Error, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError};
 
@@ -52,8 +52,11 @@ pub(super) fn text(error: &RedisError) -> String {
 
 /// The system's or the TLS library's words for a failing connection: they know nothing of keys and values.
 fn transport(error: &RedisError) -> String {
-    let cause =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    // The crate gives its source out inside an `Arc`, which must be looked through.
+    let cause = error
+        .source()
+        .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>())
+        .and_then(|shared| shared.downcast_ref::<io::Error>());
     match cause {
         Some(cause) => format!("the connection failed: {cause}"),
         None => "the connection was lost".into(),
