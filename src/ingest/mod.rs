@@ -1,3 +1,252 @@
-//! Ingest: from a request to an accepted event.
+//! Ingest: from a request to an accepted event. Knows HTTP, knows nothing of deliveries' targets.
 
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix_http::{Payload, RequestHead, Response, StatusCode, header};
+use bytes::Bytes;
+use ipnet::IpNet;
+use uuid::Uuid;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{Config, Route},
+    event::Event,
+    metrics::{Metrics, RouteMetrics},
+    store::{Acceptance, Store},
+};
+
+mod authenticate;
+mod body;
+mod endpoint;
+mod identify;
 pub mod json;
+mod limit;
+mod refusals;
+pub mod rejection;
+mod request_id;
+mod route;
+mod validate;
+
+use endpoint::Endpoint;
+use limit::Budget;
+use refusals::RefusalLog;
+use rejection::{Reason, Rejection};
+use request_id::RequestIds;
+use route::{RouteTable, Routed};
+
+/// What every request passes: the routes and what they share.
+pub struct Gate {
+    routes: RouteTable,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    trusted_proxies: Vec<IpNet>,
+    body_timeout: Duration,
+    budget: Arc<Budget>,
+    draining: AtomicBool,
+    request_ids: RequestIds,
+    refusals: RefusalLog,
+    /// The series of requests that reach no route.
+    unrouted: Arc<RouteMetrics>,
+}
+
+/// What is told of an event once the store has it.
+struct Accepted {
+    uid: Uuid,
+    id: Arc<str>,
+    received_at: Timestamp,
+    acceptance: Acceptance,
+}
+
+impl Gate {
+    pub fn new(config: &Config, store: Arc<dyn Store>, clock: Clock, metrics: &Metrics) -> Self {
+        let now = Instant::now();
+        let endpoints = config.routes.iter().map(|route| {
+            let series = metrics
+                .route(&route.name)
+                .unwrap_or_else(|| metrics.unrouted.clone());
+            Arc::new(Endpoint::new(route.clone(), series, now))
+        });
+        Self {
+            routes: RouteTable::new(endpoints),
+            store,
+            clock,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            body_timeout: config.server.body_timeout,
+            budget: Budget::new(config.server.max_body_in_flight),
+            draining: AtomicBool::new(false),
+            request_ids: RequestIds::new(),
+            refusals: RefusalLog::new(now),
+            unrouted: metrics.unrouted.clone(),
+        }
+    }
+
+    /// 503.
+    async fn store(&self, event: Event) -> Result<Accepted, Rejection> {
+        let (uid, id, received_at) = (event.uid, event.id.clone(), event.received_at);
+        match self.store.accept(Arc::new(event)).await {
+            Ok(acceptance) => Ok(Accepted {
+                uid,
+                id,
+                received_at,
+                acceptance,
+            }),
+            // The store's own wrapper counts and logs what went wrong.
+            Err(_) => Err(Reason::StoreUnavailable.into()),
+        }
+    }
+
+    /// From now on every request is answered 503 `draining`.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// A refusal of a connection's bytes before they were a request: logged, counted, and made raw HTTP.
+    pub fn refuse_connection(&self, reason: Reason, peer: Option<IpAddr>) -> Vec<u8> {
+        let request_id = self.request_ids.next();
+        let rejection = Rejection::from(reason);
+        self.unrouted.rejection(reason.as_str());
+        self.refusals
+            .record(&rejection, None, &request_id, peer, "-", "-");
+        rejection.raw_response(&request_id)
+    }
+}
+
+/// One request from its head to its answer.
+pub async fn receive(gate: &Gate, head: &RequestHead, mut payload: Payload) -> Response<Bytes> {
+    let began = Instant::now();
+    let request_id = gate.request_ids.next();
+    let (endpoint, result) = match find(gate, head) {
+        Ok(endpoint) => {
+            let result = accept(gate, &endpoint, head, &mut payload).await;
+            (Some(endpoint), result)
+        }
+        Err((endpoint, rejection)) => (endpoint, Err(rejection)),
+    };
+    let metrics = endpoint
+        .as_ref()
+        .map_or(&gate.unrouted, |endpoint| &endpoint.metrics);
+    let response = match (&result, &endpoint) {
+        (Ok(accepted), Some(endpoint)) => {
+            count(metrics, accepted);
+            answer(&endpoint.route, accepted, &request_id)
+        }
+        (Err(rejection), _) => {
+            metrics.rejection(rejection.reason.as_str());
+            let route = endpoint.as_ref().map(|endpoint| &*endpoint.route.name);
+            let client = route::client_address(head, &gate.trusted_proxies);
+            gate.refusals.record(
+                rejection,
+                route,
+                &request_id,
+                Some(client),
+                head.method.as_str(),
+                head.uri.path(),
+            );
+            body::drain(head, &mut payload, gate).await;
+            rejection.response(&request_id)
+        }
+        // An acceptance has an endpoint.
+        (Ok(_), None) => Rejection::from(Reason::StoreUnavailable).response(&request_id),
+    };
+    metrics.duration.observe(began.elapsed().as_secs_f64());
+    response
+}
+
+fn find(
+    gate: &Gate,
+    head: &RequestHead,
+) -> Result<Arc<Endpoint>, (Option<Arc<Endpoint>>, Rejection)> {
+    if gate.is_draining() {
+        return Err((None, Reason::Draining.into()));
+    }
+    gate.routes.find(head.uri.path(), head.method.as_str())
+}
+
+/// The flow, one line a step: none can be skipped, since each takes what the one before gives.
+async fn accept(
+    gate: &Gate,
+    endpoint: &Endpoint,
+    head: &RequestHead,
+    payload: &mut Payload,
+) -> Result<Accepted, Rejection> {
+    let routed = Routed::new(gate, endpoint, head)?;
+    let received = routed.read_body(payload).await?;
+    let now = gate.clock.now();
+    let authentic = received.authenticate(now)?;
+    let valid = authentic.validate()?;
+    let event = valid.identify(now)?;
+    gate.store(event).await
+}
+
+fn count(metrics: &RouteMetrics, accepted: &Accepted) {
+    match &accepted.acceptance {
+        Acceptance::Accepted { .. } => metrics.accepted.inc(),
+        Acceptance::Duplicate {
+            first_received_at,
+            same_body,
+            ..
+        } => {
+            metrics.duplicate.inc();
+            let age = accepted.received_at.since(*first_received_at);
+            metrics.duplicate_age.observe(age.as_secs_f64());
+            if !same_body {
+                metrics.conflicting_duplicates.inc();
+            }
+        }
+    }
+}
+
+/// The route's own answer, or Hookgate's.
+fn answer(route: &Route, accepted: &Accepted, request_id: &str) -> Response<Bytes> {
+    let status = StatusCode::from_u16(route.respond.status).unwrap_or(StatusCode::OK);
+    let (content_type, body) = match &route.respond.body {
+        Some(own) => (
+            own.content_type.as_str(),
+            Bytes::copy_from_slice(own.body.as_bytes()),
+        ),
+        None => ("application/json", receipt(accepted)),
+    };
+    let mut response = Response::with_body(status, body);
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type),
+        (rejection::REQUEST_ID, request_id),
+    ] {
+        if let Ok(value) = header::HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// `{"status":"accepted"|"duplicate","event":"<uid>","id":"<event id>"}`
+fn receipt(accepted: &Accepted) -> Bytes {
+    #[derive(serde::Serialize)]
+    struct Receipt<'a> {
+        status: &'static str,
+        event: Uuid,
+        id: &'a str,
+    }
+    let (status, event) = match &accepted.acceptance {
+        Acceptance::Accepted { .. } => ("accepted", accepted.uid),
+        Acceptance::Duplicate { uid, .. } => ("duplicate", *uid),
+    };
+    let receipt = Receipt {
+        status,
+        event,
+        id: &accepted.id,
+    };
+    // A struct of strings always serializes.
+    serde_json::to_vec(&receipt).unwrap_or_default().into()
+}

@@ -1,8 +1,24 @@
 //! Signature schemes as data. Pure: no I/O, no clock, no configuration.
+//!
+//! A [`Scheme`] says how a provider signs; [`Scheme::keyed_secret`] prepares a secret for it once,
+//! [`Scheme::verify`] judges a request and [`Scheme::sign`] makes the headers that the provider
+//! would send.
 
 use std::{borrow::Cow, time::Duration};
 
 use crate::clock::Timestamp;
+
+mod mac;
+mod secret;
+mod sign;
+mod template;
+mod verify;
+
+use mac::Mac;
+pub use secret::SecretFault;
+pub use sign::Signing;
+pub use template::{TemplateFault, TemplateFaultKind, parse_template};
+pub use verify::ENTRIES_MAX;
 
 /// How a provider signs a request.
 #[derive(Clone, Debug)]
@@ -84,7 +100,7 @@ pub enum SecretForm {
 /// A secret prepared for one scheme: its MAC is keyed once and cloned for each request.
 #[derive(Clone)]
 pub struct KeyedSecret {
-    pub(crate) mac: Mac,
+    mac: Mac,
     /// What `credential_uses_total` and the operator call it, e.g. `GITHUB_WEBHOOK_SECRET`; never the secret.
     pub name: String,
     pub not_after: Option<Timestamp>,
@@ -97,13 +113,6 @@ impl std::fmt::Debug for KeyedSecret {
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
-}
-
-#[derive(Clone)]
-pub(crate) enum Mac {
-    Sha1(hmac::Hmac<sha1::Sha1>),
-    Sha256(hmac::Hmac<sha2::Sha256>),
-    Sha512(hmac::Hmac<sha2::Sha512>),
 }
 
 /// The headers of a request, whichever HTTP library they come from.

@@ -1,0 +1,34 @@
+# `make` alone tells what there is.
+
+CARGO ?= cargo
+# How often `make crash` kills the gateway, on each store.
+KILLS ?= 300
+
+.PHONY: help setup test lint bench demo crash
+
+help:
+	@echo 'make setup   install what the tests need beside Rust (redis-server)'
+	@echo 'make test    every test'
+	@echo 'make lint    format and lints, as the checks of a change run them'
+	@echo 'make bench   the speed of this machine, beside its baselines'
+	@echo 'make demo    the gateway with example receivers and signed webhooks'
+	@echo 'make crash   the long run of kills: KILLS=$(KILLS)'
+
+setup:
+	@deploy/setup
+
+test: setup
+	$(CARGO) test
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+bench:
+	$(CARGO) bench --bench gateway
+
+demo:
+	$(CARGO) run --release -- demo
+
+crash: setup
+	HOOKGATE_KILLS=$(KILLS) $(CARGO) test --release --test it crash:: -- --nocapture

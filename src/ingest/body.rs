@@ -1,0 +1,106 @@
+//! The body: the exact bytes, read once, within a deadline, a size and a budget.
+
+use actix_http::{Payload, RequestHead, error::PayloadError};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+
+use super::{
+    Gate,
+    endpoint::Endpoint,
+    limit::Share,
+    rejection::{Reason, Rejection},
+    route::Routed,
+};
+
+/// A request whose whole body has arrived. Nothing of it is proven yet.
+pub(super) struct Received<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) head: &'a RequestHead,
+    pub(super) unverified_body: Bytes,
+    pub(super) share: Share,
+}
+
+impl<'a> Routed<'a> {
+    /// 400 (cut short), 408, 413, 503 overloaded.
+    pub(super) async fn read_body(self, payload: &mut Payload) -> Result<Received<'a>, Rejection> {
+        let mut share = self.gate.budget.share();
+        let collected = collect(
+            payload,
+            self.body_bytes.unwrap_or(0),
+            self.endpoint.route.max_body,
+            &mut share,
+        );
+        let unverified_body = tokio::time::timeout(self.gate.body_timeout, collected)
+            .await
+            .map_err(|_| Reason::SlowRequest)??;
+        Ok(Received {
+            endpoint: self.endpoint,
+            head: self.head,
+            unverified_body,
+            share,
+        })
+    }
+}
+
+/// A body that comes as one chunk is taken as it is; only several chunks are joined by a copy.
+async fn collect(
+    payload: &mut Payload,
+    expected: usize,
+    max: usize,
+    share: &mut Share,
+) -> Result<Bytes, Rejection> {
+    if !share.grow(expected) {
+        return Err(Reason::Overloaded.into());
+    }
+    let first = match payload.next().await {
+        None => return Ok(Bytes::new()),
+        Some(chunk) => checked(chunk, 0, max, share)?,
+    };
+    let Some(second) = payload.next().await else {
+        return Ok(first);
+    };
+    let mut body = BytesMut::with_capacity(expected.max(first.len() * 2).min(max));
+    body.extend_from_slice(&first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        body.extend_from_slice(&checked(chunk, body.len(), max, share)?);
+        next = payload.next().await;
+    }
+    Ok(body.freeze())
+}
+
+fn checked(
+    chunk: Result<Bytes, PayloadError>,
+    so_far: usize,
+    max: usize,
+    share: &mut Share,
+) -> Result<Bytes, Rejection> {
+    let chunk = chunk.map_err(|_| Reason::MalformedRequest)?;
+    let bytes = so_far + chunk.len();
+    if bytes > max {
+        return Err(Reason::BodyTooLarge.into());
+    }
+    match share.grow(bytes) {
+        true => Ok(chunk),
+        false => Err(Reason::Overloaded.into()),
+    }
+}
+
+/// The most that is read of a refused body only to keep the connection.
+const DRAIN_MAX: usize = 64 * 1024;
+
+/// Reads a small body that nobody wants, so that the connection can serve the next request.
+pub(super) async fn drain(head: &RequestHead, payload: &mut Payload, gate: &Gate) {
+    if super::route::content_length(head).is_none_or(|bytes| bytes > DRAIN_MAX) {
+        return;
+    }
+    let all = async { while let Some(Ok(_)) = payload.next().await {} };
+    // A slow body is no reason to wait: the connection is then closed instead.
+    drop(
+        tokio::time::timeout(
+            gate.body_timeout.min(std::time::Duration::from_secs(1)),
+            all,
+        )
+        .await,
+    );
+}

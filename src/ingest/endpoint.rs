@@ -1,0 +1,110 @@
+//! A route made ready to serve: pointers compiled into one plan, metric children resolved.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use crate::{
+    config::{EventIdSource, Field, Pointer, Route},
+    metrics::RouteMetrics,
+};
+
+use super::{json::Plan, limit::RateLimiter};
+
+/// One route, as the gate serves it.
+pub(super) struct Endpoint {
+    pub(super) route: Arc<Route>,
+    pub(super) metrics: Arc<RouteMetrics>,
+    pub(super) limiter: Option<RateLimiter>,
+    /// All that this route reads from the body, found in one pass.
+    pub(super) plan: Plan,
+    /// What the plan finds, in its order.
+    pub(super) pointers: Vec<Pointer>,
+    pub(super) event_id: Vec<IdSource>,
+    pub(super) event_type: Vec<Spot>,
+    /// For each of the route's requirements, where it stands in the plan.
+    pub(super) require: Vec<usize>,
+}
+
+/// Where a value is found.
+#[derive(Debug)]
+pub(super) enum Spot {
+    /// An index into what the plan finds.
+    Json(usize),
+    /// A header's name in lower case.
+    Header(String),
+}
+
+/// Where an event id comes from.
+#[derive(Debug)]
+pub(super) enum IdSource {
+    /// One value, or several joined.
+    Spots(Vec<Spot>),
+    BodySha256,
+}
+
+impl Endpoint {
+    pub(super) fn new(route: Arc<Route>, metrics: Arc<RouteMetrics>, now: Instant) -> Self {
+        let mut pointers = Pointers::default();
+        let event_id = route
+            .event_id
+            .iter()
+            .map(|source| match source {
+                EventIdSource::BodySha256 => IdSource::BodySha256,
+                EventIdSource::Fields(fields) => {
+                    IdSource::Spots(fields.iter().map(|field| pointers.spot(field)).collect())
+                }
+            })
+            .collect();
+        let event_type = route
+            .event_type
+            .iter()
+            .map(|field| pointers.spot(field))
+            .collect();
+        let require = route
+            .require
+            .iter()
+            .map(|requirement| pointers.index(&requirement.pointer))
+            .collect();
+        Self {
+            limiter: route.rate.map(|rate| RateLimiter::new(rate, now)),
+            plan: Plan::new(&pointers.0),
+            pointers: pointers.0,
+            event_id,
+            event_type,
+            require,
+            metrics,
+            route,
+        }
+    }
+
+    pub(super) fn takes_from(&self, client: IpAddr) -> bool {
+        self.route.allow_from.is_empty()
+            || self
+                .route
+                .allow_from
+                .iter()
+                .any(|net| net.contains(&client))
+    }
+}
+
+/// The pointers that a route reads, each once.
+#[derive(Default)]
+struct Pointers(Vec<Pointer>);
+
+impl Pointers {
+    fn spot(&mut self, field: &Field) -> Spot {
+        match field {
+            Field::Json(pointer) => Spot::Json(self.index(pointer)),
+            Field::Header(name) => Spot::Header(name.clone()),
+        }
+    }
+
+    fn index(&mut self, pointer: &Pointer) -> usize {
+        self.0
+            .iter()
+            .position(|known| known == pointer)
+            .unwrap_or_else(|| {
+                self.0.push(pointer.clone());
+                self.0.len() - 1
+            })
+    }
+}

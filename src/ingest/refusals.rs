@@ -1,0 +1,70 @@
+//! The log of refusals: one line each, bounded in rate, so that a flood of forgeries cannot fill a disk.
+
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use crate::config::Rate;
+
+use super::{limit::RateLimiter, rejection::Rejection};
+
+/// Lines a second, and how many may come at once.
+const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
+/// Characters of a path or method that a caller chose.
+const TEXT_MAX: usize = 128;
+
+pub(super) struct RefusalLog {
+    limiter: RateLimiter,
+    suppressed: AtomicU64,
+}
+
+impl RefusalLog {
+    pub(super) fn new(now: Instant) -> Self {
+        let rate = Rate {
+            limit: LINES_PER_SECOND,
+            period: Duration::from_secs(1),
+            burst: LINES_PER_SECOND,
+        };
+        Self {
+            limiter: RateLimiter::new(rate, now),
+            suppressed: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes the line, or counts it as suppressed; the next line that is written tells how many were.
+    pub(super) fn record(
+        &self,
+        rejection: &Rejection,
+        route: Option<&str>,
+        request_id: &str,
+        client: Option<IpAddr>,
+        method: &str,
+        path: &str,
+    ) {
+        if self.limiter.take(Instant::now()).is_err() {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        tracing::info!(
+            request_id,
+            route = route.unwrap_or("-"),
+            reason = rejection.reason.as_str(),
+            status = rejection.reason.status(),
+            client = client.map(tracing::field::display),
+            // Debug escapes control characters, so a caller cannot forge a line.
+            method = ?cut(method),
+            path = ?cut(path),
+            suppressed = self.suppressed.swap(0, Ordering::Relaxed),
+            "rejected"
+        );
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.char_indices()
+        .nth(TEXT_MAX)
+        .map_or(text, |(end, _)| &text[..end])
+}

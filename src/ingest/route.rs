@@ -1,0 +1,293 @@
+//! Which endpoint a request is for, and whether it may go on to its body.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use actix_http::{RequestHead, header};
+use ipnet::IpNet;
+
+use super::{
+    Gate,
+    endpoint::Endpoint,
+    rejection::{Detail, Reason, Rejection},
+};
+
+/// The endpoints by path. A path may have several, for different methods.
+pub(super) struct RouteTable(HashMap<String, Vec<Arc<Endpoint>>>);
+
+impl RouteTable {
+    pub(super) fn new(endpoints: impl IntoIterator<Item = Arc<Endpoint>>) -> Self {
+        let mut table: HashMap<_, Vec<_>> = HashMap::new();
+        for endpoint in endpoints {
+            table
+                .entry(endpoint.route.path.clone())
+                .or_default()
+                .push(endpoint);
+        }
+        Self(table)
+    }
+
+    /// The endpoint for a path and method. `Err`: 404, or 405 with what is allowed.
+    pub(super) fn find(
+        &self,
+        path: &str,
+        method: &str,
+    ) -> Result<Arc<Endpoint>, (Option<Arc<Endpoint>>, Rejection)> {
+        let Some(endpoints) = self.0.get(path) else {
+            return Err((None, Reason::UnknownPath.into()));
+        };
+        let takes = |endpoint: &&Arc<Endpoint>| endpoint.route.methods.iter().any(|m| m == method);
+        endpoints.iter().find(takes).cloned().ok_or_else(|| {
+            let methods = endpoints
+                .iter()
+                .flat_map(|endpoint| endpoint.route.methods.iter());
+            let allow = methods.map(String::as_str).collect::<Vec<_>>().join(", ");
+            (
+                endpoints.first().cloned(),
+                Rejection::with(Reason::MethodNotAllowed, Detail::Allow(allow)),
+            )
+        })
+    }
+}
+
+/// A request that has an endpoint and whose head breaks none of its rules.
+pub(super) struct Routed<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) head: &'a RequestHead,
+    /// By `Content-Length`.
+    pub(super) body_bytes: Option<usize>,
+}
+
+impl<'a> Routed<'a> {
+    /// 503 draining, 403, 413 (by `Content-Length`), 415, 429.
+    pub(super) fn new(
+        gate: &'a Gate,
+        endpoint: &'a Endpoint,
+        head: &'a RequestHead,
+    ) -> Result<Self, Rejection> {
+        if !endpoint.route.enabled {
+            return Err(Reason::RouteDisabled.into());
+        }
+        if !endpoint.takes_from(client_address(head, &gate.trusted_proxies)) {
+            return Err(Reason::SourceNotAllowed.into());
+        }
+        let body_bytes = content_length(head);
+        if body_bytes.is_some_and(|bytes| bytes > endpoint.route.max_body) {
+            return Err(Reason::BodyTooLarge.into());
+        }
+        check_encoding(head)?;
+        check_content_type(head)?;
+        if let Some(limiter) = &endpoint.limiter {
+            limiter
+                .take(Instant::now())
+                .map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))?;
+        }
+        Ok(Self {
+            gate,
+            endpoint,
+            head,
+            body_bytes,
+        })
+    }
+}
+
+pub(super) fn content_length(head: &RequestHead) -> Option<usize> {
+    head.headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+fn check_encoding(head: &RequestHead) -> Result<(), Rejection> {
+    let identity = |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    match head.headers.get_all(header::CONTENT_ENCODING).all(identity) {
+        true => Ok(()),
+        false => Err(Reason::UnsupportedEncoding.into()),
+    }
+}
+
+/// `application/json` or `application/…+json`, with any parameters.
+fn check_content_type(head: &RequestHead) -> Result<(), Rejection> {
+    let value = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = value
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let is_json = essence.eq_ignore_ascii_case("application/json")
+        || essence
+            .get(..12)
+            .is_some_and(|start| start.eq_ignore_ascii_case("application/"))
+            && essence.len() > 17
+            && essence
+                .get(essence.len() - 5..)
+                .is_some_and(|end| end.eq_ignore_ascii_case("+json"));
+    match is_json {
+        true => Ok(()),
+        false => Err(Reason::UnsupportedContentType.into()),
+    }
+}
+
+/// The caller's address: the peer's, or, as long as that is a trusted proxy, what it says of the hop before.
+pub(super) fn client_address(head: &RequestHead, trusted: &[IpNet]) -> IpAddr {
+    let peer = head
+        .peer_addr
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {
+            peer.ip().to_canonical()
+        });
+    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
+    if !is_trusted(peer) {
+        return peer;
+    }
+    let mut client = peer;
+    for hop in forwarded_hops(head).into_iter().rev() {
+        // What cannot be read ends the chain: whatever stands left of it is hearsay.
+        let Some(address) = hop else { break };
+        client = address;
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    client
+}
+
+/// The hops of `X-Forwarded-For`, or else of `Forwarded`, from left to right.
+fn forwarded_hops(head: &RequestHead) -> Vec<Option<IpAddr>> {
+    let list = |name: &str| -> Vec<String> {
+        head.headers
+            .get_all(name)
+            .flat_map(|value| value.to_str().unwrap_or("?").split(','))
+            .map(|item| item.trim().to_owned())
+            .collect()
+    };
+    let hops = list("x-forwarded-for");
+    if !hops.is_empty() {
+        return hops.iter().map(|hop| address_of(hop)).collect();
+    }
+    list("forwarded")
+        .iter()
+        .map(|element| forwarded_for(element).and_then(address_of))
+        .collect()
+}
+
+/// The `for` of one element of `Forwarded` (RFC 7239).
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("for")
+            .then(|| value.trim_matches('"'))
+    })
+}
+
+/// An address with or without port and brackets.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    let address = bare
+        .parse()
+        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn head(peer: &str, headers: &[(&'static str, &'static str)]) -> RequestHead {
+        let mut head = RequestHead::default();
+        head.peer_addr = Some(SocketAddr::new(peer.parse().unwrap(), 1));
+        for (name, value) in headers {
+            head.headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        head
+    }
+
+    #[test]
+    fn only_trusted_hops_are_believed() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let rows = [
+            ("1.2.3.4", vec![("x-forwarded-for", "9.9.9.9")], "1.2.3.4"),
+            (
+                "10.0.0.1",
+                vec![("x-forwarded-for", "6.6.6.6, 9.9.9.9")],
+                "9.9.9.9",
+            ),
+            (
+                "10.0.0.1",
+                vec![("x-forwarded-for", "9.9.9.9, 10.0.0.2")],
+                "9.9.9.9",
+            ),
+            (
+                "10.0.0.1",
+                vec![
+                    ("x-forwarded-for", "9.9.9.9"),
+                    ("x-forwarded-for", "8.8.8.8"),
+                ],
+                "8.8.8.8",
+            ),
+            (
+                "10.0.0.1",
+                vec![("x-forwarded-for", "9.9.9.9, garbage, 10.0.0.2")],
+                "10.0.0.2",
+            ),
+            (
+                "10.0.0.1",
+                vec![(
+                    "forwarded",
+                    "for=6.6.6.6, For=\"[2001:db8::1]:4711\";proto=https",
+                )],
+                "2001:db8::1",
+            ),
+            ("10.0.0.1", vec![], "10.0.0.1"),
+            (
+                "::ffff:10.0.0.1",
+                vec![("x-forwarded-for", "9.9.9.9:80")],
+                "9.9.9.9",
+            ),
+        ];
+        for (peer, headers, expected) in rows {
+            let head = head(peer, &headers);
+            assert_eq!(
+                client_address(&head, &trusted).to_string(),
+                expected,
+                "{peer} {headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn json_by_any_of_its_names() {
+        let rows = [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/vnd.contentful.management.v1+json", true),
+            ("application/+json", false),
+            ("text/plain", false),
+            ("application/jsonp", false),
+            ("", false),
+        ];
+        for (value, expected) in rows {
+            let head = head("1.2.3.4", &[("content-type", value)]);
+            assert_eq!(check_content_type(&head).is_ok(), expected, "{value}");
+        }
+    }
+}

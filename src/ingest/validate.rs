@@ -1,0 +1,204 @@
+//! Whether the payload is what the route expects.
+
+use actix_http::RequestHead;
+use bytes::Bytes;
+
+use crate::config::{Kind, Schemas};
+
+use super::{
+    authenticate::Authentic,
+    endpoint::{Endpoint, Spot},
+    json::{Found, JsonFault, JsonFaultKind},
+    rejection::{Detail, Reason, Rejection, Violation},
+};
+
+/// A proven request whose payload is valid; borrows what the one pass over the body found.
+pub(super) struct Valid<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) head: &'a RequestHead,
+    pub(super) body: &'a Bytes,
+    pub(super) found: Vec<Found<'a>>,
+    pub(super) event_type: Option<String>,
+}
+
+/// More than these are not told.
+const VIOLATIONS_MAX: usize = 32;
+
+impl Authentic<'_> {
+    /// 400, 422.
+    pub(super) fn validate(&self) -> Result<Valid<'_>, Rejection> {
+        let found = self.endpoint.plan.scan(&self.body).map_err(rejection_of)?;
+        let mut violations = self.required(&found);
+        let event_type = self.event_type(&found).unwrap_or_else(|violation| {
+            violations.push(violation);
+            None
+        });
+        if let Some(schemas) = &self.endpoint.route.schema {
+            violations.extend(schema_violations(
+                schemas,
+                event_type.as_deref(),
+                &self.body,
+            ));
+        }
+        if !violations.is_empty() {
+            violations.truncate(VIOLATIONS_MAX);
+            return Err(Rejection::with(
+                Reason::SchemaViolation,
+                Detail::Violations(violations),
+            ));
+        }
+        Ok(Valid {
+            endpoint: self.endpoint,
+            head: self.head,
+            body: &self.body,
+            found,
+            event_type,
+        })
+    }
+
+    fn required(&self, found: &[Found<'_>]) -> Vec<Violation> {
+        let requirements = self
+            .endpoint
+            .route
+            .require
+            .iter()
+            .zip(&self.endpoint.require);
+        requirements
+            .filter_map(|(requirement, &index)| {
+                let complaint = match &found[index] {
+                    Found::Missing => format!("is missing; expected {}", requirement.kind.as_str()),
+                    value if is_kind(value, requirement.kind) => return None,
+                    value => format!(
+                        "is {}; expected {}",
+                        name_of(value),
+                        requirement.kind.as_str()
+                    ),
+                };
+                Some(Violation {
+                    pointer: requirement.pointer.to_string(),
+                    message: complaint,
+                })
+            })
+            .collect()
+    }
+
+    /// The first source that exists. A type that is no short text is a violation, lest a filter miss it unseen.
+    fn event_type(&self, found: &[Found<'_>]) -> Result<Option<String>, Violation> {
+        for spot in &self.endpoint.event_type {
+            let text = match spot {
+                Spot::Header(name) => match self.head.headers.get(name.as_str()) {
+                    Some(value) => value.to_str().ok().map(str::to_owned),
+                    None => continue,
+                },
+                Spot::Json(index) => match &found[*index] {
+                    Found::Missing | Found::Null => continue,
+                    value => text_of(value),
+                },
+            };
+            let short = text.filter(|text| is_short_text(text));
+            return short.map(Some).ok_or_else(|| self.type_violation(spot));
+        }
+        Ok(None)
+    }
+
+    fn type_violation(&self, spot: &Spot) -> Violation {
+        let pointer = match spot {
+            Spot::Header(_) => String::new(),
+            Spot::Json(index) => self.endpoint.pointers[*index].to_string(),
+        };
+        Violation {
+            pointer,
+            message: "the event type is a string of 1 to 256 bytes without control characters"
+                .into(),
+        }
+    }
+}
+
+/// A string, or an integer as its digits; nothing else names an event.
+pub(super) fn text_of(value: &Found<'_>) -> Option<String> {
+    match value {
+        Found::String(text) => Some(text.to_string()),
+        Found::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// 1–256 bytes without control characters: what an id or a type may be.
+pub(super) fn is_short_text(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+fn rejection_of(fault: JsonFault) -> Rejection {
+    let (reason, message) = match fault.kind {
+        JsonFaultKind::Invalid(message) => (Reason::InvalidJson, message),
+        JsonFaultKind::TooDeep => (Reason::TooDeep, "deeper than 64 levels".into()),
+        JsonFaultKind::DuplicateKey(pointer) => {
+            (Reason::DuplicateKey, format!("{pointer} stands twice"))
+        }
+    };
+    let (line, column) = (fault.line, fault.column);
+    Rejection::with(
+        reason,
+        Detail::Position {
+            line,
+            column,
+            message,
+        },
+    )
+}
+
+fn is_kind(value: &Found<'_>, kind: Kind) -> bool {
+    match (kind, value) {
+        (Kind::Any, _)
+        | (Kind::String, Found::String(_))
+        | (Kind::Integer | Kind::Number, Found::Integer(_))
+        | (Kind::Number, Found::Number(_))
+        | (Kind::Boolean, Found::Bool(_))
+        | (Kind::Object, Found::Object)
+        | (Kind::Array, Found::Array)
+        | (Kind::Null, Found::Null) => true,
+        (Kind::DateTime, Found::String(text)) => text.parse::<jiff::Timestamp>().is_ok(),
+        (Kind::Uuid, Found::String(text)) => {
+            text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+        }
+        _ => false,
+    }
+}
+
+fn name_of(value: &Found<'_>) -> &'static str {
+    match value {
+        Found::Missing => "missing",
+        Found::Null => "null",
+        Found::Bool(_) => "a boolean",
+        Found::String(_) => "a string of another form",
+        Found::Integer(_) => "an integer",
+        Found::Number(_) => "a number",
+        Found::Object => "an object",
+        Found::Array => "an array",
+    }
+}
+
+/// The only place that builds a tree of the body: JSON Schema needs one.
+fn schema_violations(schemas: &Schemas, event_type: Option<&str>, body: &[u8]) -> Vec<Violation> {
+    let validator = event_type
+        .and_then(|event_type| schemas.by_type.get(event_type))
+        .or(schemas.others.as_ref());
+    let Some(validator) = validator else {
+        return Vec::new();
+    };
+    let Ok(document) = serde_json::from_slice(body) else {
+        return vec![Violation {
+            pointer: String::new(),
+            message: "cannot be read as a document".into(),
+        }];
+    };
+    validator
+        .iter_errors(&document)
+        .take(VIOLATIONS_MAX)
+        .map(|error| Violation {
+            pointer: error.instance_path().to_string(),
+            // Masked: the caller is not told back its own values, which may be secrets.
+            message: error.masked().to_string(),
+        })
+        .collect()
+}

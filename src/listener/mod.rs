@@ -1,0 +1,227 @@
+//! The public listeners: sockets, TLS, limits, deadlines. They hand each request to [`ingest::receive`].
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_http::{HttpService, KeepAlive, Request};
+use actix_rt::net::TcpStream;
+use actix_server::{Server, ServerHandle};
+use actix_service::{ServiceFactoryExt as _, fn_service};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config,
+    ingest::{self, Gate},
+    metrics::Metrics,
+};
+
+mod connection;
+mod slots;
+pub mod tls;
+
+use connection::{Connection, Stream, Timeouts};
+use slots::Slots;
+
+/// The longest that a closing connection may take.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const BACKLOG: i32 = 4096;
+
+/// The bound sockets, not yet serving.
+pub struct Sockets {
+    pub public: TcpListener,
+    pub plain: Option<TcpListener>,
+}
+
+impl Sockets {
+    pub fn bind(server: &config::Server) -> Result<Self, BindError> {
+        Ok(Self {
+            public: bind(server.listen)?,
+            plain: server.plain_listen.map(bind).transpose()?,
+        })
+    }
+
+    /// The public address and the plain one: what port 0 became.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, Option<SocketAddr>)> {
+        let plain = self
+            .plain
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()?;
+        Ok((self.public.local_addr()?, plain))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address}: {source}; is another process using the port? change `listen` or stop it"
+)]
+pub struct BindError {
+    pub address: SocketAddr,
+    pub source: io::Error,
+}
+
+/// Binds one address.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let open = || {
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(address),
+            socket2::Type::STREAM,
+            None,
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    open().map_err(|source| BindError { address, source })
+}
+
+/// The running public listeners.
+pub struct Listener {
+    handle: ServerHandle,
+    served: tokio::task::JoinHandle<io::Result<()>>,
+    gate: Arc<Gate>,
+    /// Cancelled: idle connections close.
+    draining: CancellationToken,
+}
+
+/// What the listeners need to serve.
+pub struct Serving {
+    pub gate: Arc<Gate>,
+    pub acceptor: TlsAcceptor,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Listener {
+    /// Serves on threads of its own; must be called within a tokio runtime.
+    pub fn start(sockets: Sockets, server: &config::Server, serving: Serving) -> io::Result<Self> {
+        let Serving {
+            gate,
+            acceptor,
+            metrics,
+        } = serving;
+        let draining = CancellationToken::new();
+        let shared = Shared {
+            gate: gate.clone(),
+            timeouts: Timeouts {
+                head: server.head_timeout,
+                idle: server.idle_timeout,
+            },
+            slots: Slots::new(
+                server.max_connections_per_ip,
+                server.trusted_proxies.clone(),
+                metrics.connections.clone(),
+            ),
+            draining: draining.clone(),
+        };
+        let mut builder = Server::build()
+            .workers(server.workers)
+            .max_concurrent_connections(server.max_connections.div_ceil(server.workers))
+            .shutdown_timeout(server.shutdown_grace.as_secs())
+            .disable_signals();
+        if let Some(plain) = sockets.plain {
+            let shared = shared.clone();
+            builder = builder.listen("plain", plain, move || service(shared.clone(), None))?;
+        }
+        builder = builder.listen("public", sockets.public, move || {
+            service(shared.clone(), Some(acceptor.clone()))
+        })?;
+        let running = builder.run();
+        Ok(Self {
+            handle: running.handle(),
+            served: tokio::spawn(running),
+            gate,
+            draining,
+        })
+    }
+
+    /// Answers 503 to what still comes, closes idle connections, waits for what is in flight.
+    pub async fn stop(self) {
+        self.gate.drain();
+        self.draining.cancel();
+        self.handle.stop(true).await;
+        if let Ok(Err(error)) = self.served.await {
+            tracing::error!(%error, "the public listener ended with an error");
+        }
+    }
+}
+
+/// What every connection shares.
+#[derive(Clone)]
+struct Shared {
+    gate: Arc<Gate>,
+    timeouts: Timeouts,
+    slots: Arc<Slots>,
+    draining: CancellationToken,
+}
+
+/// From an accepted socket to HTTP/1.1. Our own stream stands between TLS and the HTTP layer, because the
+/// layer's own timers cover only the first request's head.
+fn service(
+    shared: Shared,
+    acceptor: Option<TlsAcceptor>,
+) -> impl actix_service::ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()>
+{
+    let gate = shared.gate.clone();
+    fn_service(move |socket: TcpStream| open(shared.clone(), acceptor.clone(), socket)).and_then(
+        HttpService::build()
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .on_connect_ext(|connection: &Connection, data| {
+                data.insert(connection.phase());
+            })
+            .h1(fn_service(move |request: Request| {
+                let gate = gate.clone();
+                async move { Ok::<_, Infallible>(serve(&gate, request).await) }
+            }))
+            .map_err(|error| tracing::debug!(%error, "connection ended"))
+            .map_init_err(|()| ()),
+    )
+}
+
+/// A slot, then the TLS handshake, within the head's deadline.
+async fn open(
+    shared: Shared,
+    acceptor: Option<TlsAcceptor>,
+    socket: TcpStream,
+) -> Result<(Connection, Option<SocketAddr>), ()> {
+    let peer = socket.peer_addr().map_err(drop)?;
+    let slot = shared.slots.take(peer.ip()).ok_or(())?;
+    socket.set_nodelay(true).map_err(drop)?;
+    let stream = match acceptor {
+        None => Stream::Plain { io: socket },
+        Some(acceptor) => {
+            let handshake = tokio::time::timeout(shared.timeouts.head, acceptor.accept(socket));
+            let io = handshake.await.map_err(drop)?.map_err(|error| {
+                tracing::debug!(%error, %peer, "TLS handshake failed");
+            })?;
+            Stream::Tls { io }
+        }
+    };
+    let gate = shared.gate;
+    let refuse = Box::new(move |reason| gate.refuse_connection(reason, Some(peer.ip())));
+    let connection = Connection::new(stream, shared.timeouts, shared.draining, slot, refuse);
+    Ok((connection, Some(peer)))
+}
+
+async fn serve(gate: &Gate, mut request: Request) -> actix_http::Response<bytes::Bytes> {
+    let phase = request.conn_data::<Rc<connection::PhaseCell>>().cloned();
+    let _serving = phase.map(connection::Serving::begin);
+    let payload = request.take_payload();
+    let mut response = ingest::receive(gate, request.head(), payload).await;
+    if gate.is_draining() {
+        response
+            .head_mut()
+            .set_connection_type(actix_http::ConnectionType::Close);
+    }
+    response
+}

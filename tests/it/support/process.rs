@@ -1,0 +1,228 @@
+//! The real program, in a process of its own: to be killed, stopped and started again.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+};
+
+use http::Method;
+use nix::{sys::signal, unistd::Pid};
+use tempfile::TempDir;
+
+use super::{
+    client::{Client, SERVER_NAME},
+    gateway::{ENVIRONMENT, complete, temporary},
+    metrics::Metrics,
+    raw::Raw,
+    wait_for,
+};
+
+/// `hookgate serve` on a `routes.toml` in a directory of its own. Killed when dropped.
+pub struct Process {
+    child: Child,
+    stderr: Stderr,
+    pub public: SocketAddr,
+    pub admin_address: SocketAddr,
+    pub certificate_pem: String,
+    pub client: Client,
+    pub admin: Client,
+    pub directory: Arc<TempDir>,
+    environment: Vec<(String, String)>,
+}
+
+impl Process {
+    /// Starts and waits until `/readyz` says yes.
+    pub async fn spawn(toml: &str) -> Self {
+        Self::spawn_with(toml, &[]).await
+    }
+
+    /// With more environment variables than [`ENVIRONMENT`], e.g. `RUST_LOG`.
+    pub async fn spawn_with(toml: &str, environment: &[(&str, &str)]) -> Self {
+        let directory = temporary();
+        let [public, admin_address] = free_addresses();
+        let text = complete(toml, &public.to_string(), &admin_address.to_string());
+        let (text, certificate_pem) = with_certificate(&text, directory.path());
+        std::fs::write(directory.path().join("routes.toml"), text).expect("a writable directory");
+        let environment: Vec<_> = ENVIRONMENT
+            .iter()
+            .chain(environment)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (child, stderr) = launch(directory.path(), &environment);
+        let mut process = Self {
+            client: Client::https(public, &certificate_pem),
+            admin: Client::plain(admin_address),
+            child,
+            stderr,
+            public,
+            admin_address,
+            certificate_pem,
+            directory,
+            environment,
+        };
+        process.ready().await;
+        process
+    }
+
+    /// Starts the program again on the same directory and ports, after [`Self::kill`] or [`Self::terminate`].
+    /// The client, and its ledger, stay.
+    pub async fn restart(&mut self) {
+        self.kill();
+        (self.child, self.stderr) = launch(self.directory.path(), &self.environment);
+        self.ready().await;
+    }
+
+    /// SIGKILL. The process is gone when this returns.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child that can be killed");
+        self.child.wait().expect("a child that can be waited for");
+    }
+
+    /// SIGTERM; returns the exit status.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.signal(signal::Signal::SIGTERM);
+        self.exited().await
+    }
+
+    pub fn signal(&self, signal: signal::Signal) {
+        signal::kill(self.pid(), signal).expect("a process that runs");
+    }
+
+    /// Waits for the end.
+    pub async fn exited(&mut self) -> ExitStatus {
+        wait_for("the end of the process", async || {
+            self.child
+                .try_wait()
+                .expect("a child that can be waited for")
+        })
+        .await
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+    }
+
+    /// Everything written to stderr so far, by the process that runs or ran last.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// A connection of its own for hand-made bytes.
+    pub async fn raw(&self) -> Raw {
+        Raw::tls(self.public, &self.certificate_pem).await
+    }
+
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.admin.get("/metrics").await.text())
+    }
+
+    async fn ready(&mut self) {
+        wait_for("a gateway that is ready", async || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("ended with {status} instead: {}", self.stderr.text());
+            }
+            let reply = self.admin.try_send(Method::GET, "/readyz", &[], "").await;
+            reply.ok().filter(|reply| reply.status.is_success())
+        })
+        .await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Runs `hookgate serve` to its end on `toml` as it stands, which must not start; returns the exit code and stderr.
+pub async fn run_to_end(directory: &Path, toml: &str) -> (Option<i32>, String) {
+    std::fs::write(directory.join("routes.toml"), toml).expect("a writable directory");
+    let environment = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (mut child, stderr) = launch(directory, &environment);
+    let status = wait_for("the end of the process", async || {
+        child.try_wait().expect("a child that can be waited for")
+    })
+    .await;
+    (status.code(), stderr.whole())
+}
+
+fn launch(directory: &Path, environment: &[(String, String)]) -> (Child, Stderr) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hookgate"))
+        .args(["serve", "--config", "routes.toml"])
+        .current_dir(directory)
+        .env_remove("RUST_LOG")
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let stderr = Stderr::follow(child.stderr.take().expect("a pipe"));
+    (child, stderr)
+}
+
+/// What a process writes, gathered by a thread, so that the pipe never fills.
+struct Stderr {
+    text: Arc<Mutex<String>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Stderr {
+    fn follow(pipe: ChildStderr) -> Self {
+        let (end, ended) = mpsc::channel();
+        let text = Arc::new(Mutex::new(String::new()));
+        let gathered = text.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n') {
+                let line = line.unwrap_or_default();
+                let mut gathered = gathered.lock().expect("no reader panics");
+                gathered.push_str(&String::from_utf8_lossy(&line));
+                gathered.push('\n');
+            }
+            drop(end);
+        });
+        Self { text, ended }
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().expect("the writer does not panic").clone()
+    }
+
+    /// All of it, once the process has ended.
+    fn whole(&self) -> String {
+        self.ended.recv().ok();
+        self.text()
+    }
+}
+
+/// Two ports that are free now. The listeners are held until both are known, so that they differ.
+pub fn free_addresses() -> [SocketAddr; 2] {
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("an address"))
+}
+
+/// Makes a certificate for [`SERVER_NAME`] in `directory` and names it in the configuration, unless that names one.
+fn with_certificate(toml: &str, directory: &Path) -> (String, String) {
+    let (certificate, private_key) = certificate();
+    std::fs::write(directory.join("server.crt"), &certificate).expect("a writable directory");
+    std::fs::write(directory.join("server.key"), private_key).expect("a writable directory");
+    let mut root: toml::Table = toml.parse().expect("a configuration in TOML");
+    let server = root["server"].as_table_mut().expect("a table");
+    let tls = toml::toml! {
+        certificate = "server.crt"
+        private_key = "server.key"
+    };
+    server.entry("tls").or_insert_with(|| tls.into());
+    (toml::to_string(&root).expect("a table"), certificate)
+}
+
+/// A new self-signed certificate for [`SERVER_NAME`] and its key, in PEM.
+pub fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()]);
+    let made = made.expect("a certificate");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
