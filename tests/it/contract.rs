@@ -13,6 +13,7 @@ mod claiming;
 mod damage;
 mod embedded;
 mod expiring;
+mod redis;
 mod settling;
 mod subject;
 
@@ -66,6 +67,4 @@ macro_rules! suite {
 
 suite!(on_embedded, super::embedded::subject);
 suite!(on_metered, super::embedded::metered_subject);
-
-// The Redis store: `suite!(on_redis, FACTORY)` with a factory in `support::redis` that starts an empty
-// server of its own.
+suite!(on_redis, super::redis::subject);
