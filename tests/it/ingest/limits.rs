@@ -13,11 +13,12 @@ use super::{
 /// A body of at most 1,000 bytes, half a second for all of it, and room for two of them at a time.
 const TIGHT: &str = r#"
 [server]
+max_body = 1000
 max_body_in_flight = 2000
 body_timeout = "500ms"
 
 [targets.audit]
-url = "https://audit.example.com/in"
+url = "http://audit.example.com/in"
 paused = true
 
 [routes.open]
@@ -261,7 +262,7 @@ async fn a_gateway_that_stops_answers_503_and_finishes_what_it_began() {
 /// Room for one request, and for the next after three seconds.
 const LIMITED: &str = r#"
 [targets.audit]
-url = "https://audit.example.com/in"
+url = "http://audit.example.com/in"
 paused = true
 
 [routes.limited]
