@@ -10,12 +10,12 @@ use super::{
     table::{assert_problem, totals},
 };
 
-/// A body of at most 1,000 bytes, half a second for all of it, and room for two of them at a time.
+/// A body of at most 1,000 bytes, a second for all of it, and room for two of them at a time.
 const TIGHT: &str = r#"
 [server]
 max_body = 1000
 max_body_in_flight = 2000
-body_timeout = "500ms"
+body_timeout = "1s"
 
 [targets.audit]
 url = "http://audit.example.com/in"
@@ -31,7 +31,10 @@ deliver = ["audit"]
 
 /// The same with all the time in the world, for what must be held open.
 fn patient() -> String {
-    TIGHT.replace("500ms", "10m")
+    TIGHT.replace(
+        r#"body_timeout = "1s""#,
+        "body_timeout = '10m'\nhead_timeout = '10m'\nshutdown_grace = '10m'",
+    )
 }
 
 fn head(lines: &[&str]) -> String {
