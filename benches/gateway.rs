@@ -114,7 +114,7 @@ fn main() {
 
 fn report(plan: &Plan, contestants: &[Contestant]) {
     let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_header([
+    table.load_style(ASCII_MARKDOWN).set_header([
         "accepted events/s",
         "min",
         "median",

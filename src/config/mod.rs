@@ -14,9 +14,25 @@ use crate::{
     signature::{KeyedSecret, Scheme},
 };
 
+mod credentials;
+mod deliver;
+mod error;
+mod hmac;
+mod identity;
+mod load;
+mod payload;
 pub mod pointer;
+mod reader;
+mod retry;
+mod routes;
+mod scalar;
 pub mod secret;
+mod server;
+mod store;
+mod targets;
+mod verify;
 
+pub use error::{Fault, Faults};
 pub use pointer::Pointer;
 pub use secret::Secret;
 
@@ -93,6 +109,7 @@ pub struct Store {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub enum StoreUrl {
     /// `file:DIRECTORY`.
     Embedded { directory: PathBuf },

@@ -1,1 +1,240 @@
 //! Delivery: from the store to the targets.
+//!
+//! ```text
+//!  new events ──▶ store::handover ──▶ ┌──────┐
+//!                                     │ lane │ ──▶ worker ──▶ courier: attempt ─▶ outcome ─▶ settle
+//!  due again ───▶ dispatcher (claim) ▶└──────┘     (one of each for every target)
+//! ```
+//!
+//! Each target has its own lane, worker, concurrency and client: one that hangs holds up no other.
+
+mod address;
+mod attempt;
+mod client;
+mod courier;
+mod dispatcher;
+mod housekeeping;
+mod outcome;
+mod request;
+mod worker;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use http::HeaderName;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use address::AddressGuard;
+pub use client::Roots;
+use courier::Courier;
+use dispatcher::Dispatcher;
+use housekeeping::Housekeeping;
+use request::Template;
+use worker::Worker;
+
+use crate::{
+    clock::Clock,
+    config::Target,
+    event::TargetName,
+    metrics::Metrics,
+    store::{
+        Retention, Store,
+        handover::{Lane, LaneSpec},
+    },
+};
+
+/// How long a claimed delivery may wait in its lane.
+const QUEUE_ALLOWANCE: Duration = Duration::from_secs(10);
+/// What a claim has left after the longest attempt, for settling it.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// Claimed deliveries a lane holds, for each attempt that may be under way. More than two, because an event
+/// holds its place from before it is stored: places must outnumber the events of one durable commit.
+const LANE_PER_SLOT: usize = 4;
+/// What a stop takes at most beyond its grace, to settle what was cut off.
+const SETTLE_AFTER_ABORT: Duration = Duration::from_secs(2);
+
+/// How long a target's deliveries are claimed for: longer than the attempt's deadline, by the time in
+/// the lane and a margin to settle. An attempt only begins while deadline and margin are left, so that
+/// no claim ends under a running attempt.
+pub fn lease_for(target: &Target) -> Duration {
+    target
+        .timeout
+        .saturating_add(QUEUE_ALLOWANCE)
+        .saturating_add(LEASE_MARGIN)
+}
+
+/// The lanes that [`crate::store::handover::handover`] makes for these targets.
+pub fn lane_specs(targets: &[Arc<Target>]) -> Vec<LaneSpec> {
+    targets
+        .iter()
+        .map(|target| LaneSpec {
+            target: target.name.clone(),
+            capacity: target.concurrency.saturating_mul(LANE_PER_SLOT),
+            lease: lease_for(target),
+            open: !target.paused,
+        })
+        .collect()
+}
+
+/// What delivery works with.
+pub struct Setup {
+    pub targets: Vec<Arc<Target>>,
+    pub store: Arc<dyn Store>,
+    /// One for every target; see [`lane_specs`].
+    pub lanes: Vec<Lane>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub retention: Retention,
+    pub roots: Roots,
+}
+
+/// Deliveries under way. Dropped without [`Delivery::stop`], it goes on until its runtime ends.
+pub struct Delivery {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    abort: CancellationToken,
+}
+
+/// Why deliveries cannot begin. Never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    #[error("target `{target}`: its url cannot be used: {reason}")]
+    Url { target: TargetName, reason: String },
+    #[error("target `{target}`: the header `{header}` cannot be set: {reason}")]
+    Header {
+        target: TargetName,
+        header: HeaderName,
+        reason: &'static str,
+    },
+    #[error(
+        "target `{target}` is https, but the system has no certificate authorities to prove it by \
+         (install the ca-certificates package): {reason}"
+    )]
+    NoRoots { target: TargetName, reason: String },
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    #[error("target `{0}` has no lane")]
+    NoLane(TargetName),
+}
+
+impl Delivery {
+    /// Begins deliveries on the current tokio runtime, which must be a multi-threaded one of their own.
+    pub fn start(mut setup: Setup) -> Result<Self, DeliveryError> {
+        let delivery = Self {
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        };
+        let lanes = std::mem::take(&mut setup.lanes);
+        let gates: Vec<_> = lanes.iter().map(|lane| lane.gate.clone()).collect();
+        // All that can fail comes before the first task.
+        let workers = delivery.workers(&setup, lanes)?;
+        for target in &setup.targets {
+            announce(target, &setup.metrics);
+        }
+        for worker in workers {
+            delivery.tasks.spawn(worker.run());
+        }
+        let dispatcher = Dispatcher::new(
+            setup.store.clone(),
+            gates.into_iter(),
+            delivery.stop.clone(),
+        );
+        delivery.tasks.spawn(dispatcher.run());
+        let housekeeping = Housekeeping {
+            targets: names(&setup.targets),
+            store: setup.store,
+            metrics: setup.metrics,
+            retention: setup.retention,
+            stop: delivery.stop.clone(),
+        };
+        delivery.tasks.spawn(housekeeping.run());
+        Ok(delivery)
+    }
+
+    /// Begins no more attempts and gives back what was claimed and not begun; waits up to `grace` for the
+    /// attempts under way, then cuts them off (they count as failed and are tried again) and takes at most
+    /// two seconds more to settle them.
+    pub async fn stop(self, grace: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(
+            tasks = self.tasks.len(),
+            "cutting off deliveries at the end of the grace"
+        );
+        self.abort.cancel();
+        let settled = tokio::time::timeout(SETTLE_AFTER_ABORT, self.tasks.wait()).await;
+        if settled.is_err() {
+            tracing::warn!(
+                tasks = self.tasks.len(),
+                "left deliveries unsettled; they fall due again"
+            );
+        }
+    }
+
+    fn workers(&self, setup: &Setup, lanes: Vec<Lane>) -> Result<Vec<Worker>, DeliveryError> {
+        let tls = client::tls(&setup.roots, &setup.targets)?;
+        let mut lanes: HashMap<_, _> = lanes
+            .into_iter()
+            .map(|lane| (lane.gate.target().clone(), lane))
+            .collect();
+        setup
+            .targets
+            .iter()
+            .map(|target| {
+                let lane = lanes
+                    .remove(&target.name)
+                    .ok_or_else(|| DeliveryError::NoLane(target.name.clone()))?;
+                self.worker(setup, target, lane, tls.clone())
+            })
+            .collect()
+    }
+
+    fn worker(
+        &self,
+        setup: &Setup,
+        target: &Arc<Target>,
+        lane: Lane,
+        tls: rustls::ClientConfig,
+    ) -> Result<Worker, DeliveryError> {
+        let courier = Courier {
+            target: target.clone(),
+            client: client::client(target, tls),
+            template: Template::new(target)?,
+            gate: lane.gate,
+            store: setup.store.clone(),
+            metrics: setup.metrics.clone(),
+            target_metrics: setup.metrics.target(&target.name),
+            clock: setup.clock.clone(),
+            abort: self.abort.clone(),
+        };
+        let courier = Arc::new(courier);
+        Ok(Worker::new(
+            courier,
+            lane.queue,
+            self.tasks.clone(),
+            self.stop.clone(),
+        ))
+    }
+}
+
+fn names(targets: &[Arc<Target>]) -> Vec<TargetName> {
+    targets.iter().map(|target| target.name.clone()).collect()
+}
+
+/// Shows a pause in the metrics, and warns of an address that every connection will be refused to.
+fn announce(target: &Target, metrics: &Metrics) {
+    if let Some(metrics) = metrics.target(&target.name) {
+        metrics.paused.set(i64::from(target.paused));
+    }
+    let guard = AddressGuard {
+        target: target.name.clone(),
+        allow_private: target.allow_private,
+    };
+    let host = target.url.host_str().unwrap_or_default();
+    if let Err(error) = guard.check_literal(host) {
+        tracing::warn!(target_name = %target.name, %error, "this target cannot be connected to");
+    }
+}

@@ -1,1 +1,222 @@
 //! A store wrapper that hands what this gateway can deliver at once to its dispatcher, in memory.
+//!
+//! An event whose target has a free place in its lane is accepted *already claimed* and goes straight
+//! to the worker: the happy path neither reads the store back nor polls. The store is what makes that
+//! safe: a claim that is not settled falls due again.
+
+mod lane;
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use tokio::{runtime::Handle, sync::Notify};
+use uuid::Uuid;
+
+pub use lane::{Gate, Lane, LaneSpec, Origin, Queued, Seat};
+
+use super::{
+    Acceptance, Claimed, Claims, Depth, Expired, Lease, Retention, Settled, Settlement, Store,
+    StoreError, StoredEvent, Want,
+};
+use crate::event::{Event, TargetName};
+
+/// Wraps `inner`; the lanes go to the dispatcher, in the order of `specs`.
+///
+/// `runtime` finishes the acceptances whose callers went away; it must outlive the wrapper's use.
+pub fn handover(
+    inner: Arc<dyn Store>,
+    specs: Vec<LaneSpec>,
+    runtime: Handle,
+) -> (Handover, Vec<Lane>) {
+    let wake = Arc::new(Notify::new());
+    let lanes: Vec<Lane> = specs
+        .into_iter()
+        .map(|spec| lane::lane(spec, wake.clone()))
+        .collect();
+    let gates = lanes
+        .iter()
+        .map(|lane| (lane.gate.target().clone(), lane.gate.clone()))
+        .collect();
+    let store = Handover {
+        inner,
+        gates,
+        runtime,
+    };
+    (store, lanes)
+}
+
+/// See the module.
+pub struct Handover {
+    inner: Arc<dyn Store>,
+    gates: HashMap<TargetName, Arc<Gate>>,
+    runtime: Handle,
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Store for Handover {
+    /// Safe to drop: once polled, the acceptance runs to its end and hands over, whoever waits for it.
+    async fn accept(&self, mut event: Arc<Event>) -> Result<Acceptance, StoreError> {
+        let places = self.take_places(&event);
+        if places.iter().any(Place::is_taken) {
+            ask_leases(Arc::make_mut(&mut event), &places);
+        }
+        let inner = self.inner.clone();
+        let whole = Box::pin(async move {
+            let result = inner.accept(event.clone()).await;
+            hand_over(&event, places, &result);
+            result
+        });
+        ToTheEnd {
+            future: Some(whole),
+            runtime: &self.runtime,
+        }
+        .await
+    }
+
+    async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
+        self.inner.claim(wants).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.inner.settle(settlement).await
+    }
+
+    async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
+        self.inner.depth(targets).await
+    }
+
+    async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
+        self.inner.get(uid).await
+    }
+
+    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+        self.inner.retire_targets(known).await
+    }
+
+    async fn expire(&self, retention: Retention) -> Result<Expired, StoreError> {
+        self.inner.expire(retention).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.inner.ready().await
+    }
+
+    async fn failed(&self) -> String {
+        self.inner.failed().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+/// What a target's lane has for one delivery.
+enum Place {
+    /// The target has no lane in this gateway.
+    Nowhere,
+    /// No room, or older deliveries go first.
+    InStore(Arc<Gate>),
+    Taken(Arc<Gate>, Seat),
+}
+
+impl Place {
+    fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken(..))
+    }
+}
+
+impl Handover {
+    fn take_places(&self, event: &Event) -> Vec<Place> {
+        event
+            .deliveries
+            .iter()
+            .map(|delivery| match self.gates.get(&delivery.target) {
+                None => Place::Nowhere,
+                Some(gate) => match gate.seat_for_new() {
+                    None => Place::InStore(gate.clone()),
+                    Some(seat) => Place::Taken(gate.clone(), seat),
+                },
+            })
+            .collect()
+    }
+}
+
+fn ask_leases(event: &mut Event, places: &[Place]) {
+    for (delivery, place) in event.deliveries.iter_mut().zip(places) {
+        delivery.lease = match place {
+            Place::Taken(gate, _) => Some(gate.lease()),
+            Place::Nowhere | Place::InStore(_) => None,
+        };
+    }
+}
+
+/// A duplicate gives its places back. An unknown result gives them back too, and as the event may be
+/// stored, the dispatcher is told to look.
+fn hand_over(event: &Arc<Event>, places: Vec<Place>, result: &Result<Acceptance, StoreError>) {
+    let leases: &[Option<Lease>] = match result {
+        Ok(Acceptance::Duplicate { .. }) => return,
+        Ok(Acceptance::Accepted { leases }) => leases,
+        Err(_) => &[],
+    };
+    for (index, place) in places.into_iter().enumerate() {
+        match (place, leases.get(index).copied().flatten()) {
+            (Place::Taken(_, seat), Some(lease)) => {
+                let claimed = Claimed {
+                    event: event.clone(),
+                    target: event.deliveries[index].target.clone(),
+                    attempts: 0,
+                    lease,
+                };
+                seat.send(Queued {
+                    claimed,
+                    origin: Origin::Memory,
+                });
+            }
+            (Place::Taken(gate, seat), None) => {
+                drop(seat);
+                gate.left_in_store();
+            }
+            (Place::InStore(gate), _) => gate.left_in_store(),
+            (Place::Nowhere, _) => {}
+        }
+    }
+}
+
+type Whole = Pin<Box<dyn Future<Output = Result<Acceptance, StoreError>> + Send>>;
+
+/// Moves the future to the runtime when it is dropped unfinished: the client that hung up must not
+/// leave a stored event whose claim nobody works on.
+struct ToTheEnd<'a> {
+    future: Option<Whole>,
+    runtime: &'a Handle,
+}
+
+impl Future for ToTheEnd<'_> {
+    type Output = Result<Acceptance, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Taken out while it is polled, so that one that panicked is not polled again by `drop`.
+        let Some(mut future) = self.future.take() else {
+            return Poll::Pending;
+        };
+        let poll = future.as_mut().poll(context);
+        if poll.is_pending() {
+            self.future = Some(future);
+        }
+        poll
+    }
+}
+
+impl Drop for ToTheEnd<'_> {
+    fn drop(&mut self) {
+        if let Some(future) = self.future.take() {
+            drop(self.runtime.spawn(future));
+        }
+    }
+}

@@ -1,1 +1,93 @@
 //! A store wrapper that measures every operation.
+
+use std::{future::Future, sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{
+    event::{Event, TargetName},
+    metrics::Metrics,
+};
+
+use super::{
+    Acceptance, Claims, Depth, Expired, Retention, Settled, Settlement, Store, StoreError,
+    StoredEvent, Want,
+};
+
+/// Passes everything on, and keeps `metrics.store`.
+pub struct Metered {
+    inner: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+}
+
+impl Metered {
+    pub fn new(inner: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        Self { inner, metrics }
+    }
+
+    async fn measure<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let result = call.await;
+        let store = &self.metrics.store;
+        store.observe(operation, began.elapsed(), result.is_err());
+        match &result {
+            Ok(_) => store.up.set(1),
+            Err(StoreError::Unavailable(_) | StoreError::Deadline(_) | StoreError::Failed(_)) => {
+                store.up.set(0)
+            }
+            // It answers, and settles: it only takes no more.
+            Err(StoreError::Full(_)) => {}
+        }
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Store for Metered {
+    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
+        self.measure("accept", self.inner.accept(event)).await
+    }
+
+    async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
+        self.measure("claim", self.inner.claim(wants)).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.measure("settle", self.inner.settle(settlement)).await
+    }
+
+    async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
+        self.measure("depth", self.inner.depth(targets)).await
+    }
+
+    async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
+        self.measure("get", self.inner.get(uid)).await
+    }
+
+    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+        self.measure("retire_targets", self.inner.retire_targets(known))
+            .await
+    }
+
+    async fn expire(&self, retention: Retention) -> Result<Expired, StoreError> {
+        self.measure("expire", self.inner.expire(retention)).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.measure("ready", self.inner.ready()).await
+    }
+
+    async fn failed(&self) -> String {
+        self.inner.failed().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}

@@ -1,1 +1,71 @@
+//! The contract of `hookgate::store::Store`: one suite for every store and wrapper.
+//!
+//! `suite!(NAME, FACTORY)` makes a module of tests, one for each case. `FACTORY` is an `async fn() -> Subject`
+//! that gives an empty store. A store of another kind needs nothing but a factory.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a case is called by a test, and fails it by panicking"
+)]
+
+mod accepting;
+mod claiming;
+mod damage;
+mod embedded;
+mod expiring;
+mod settling;
+mod subject;
+
+macro_rules! suite {
+    ($name:ident, $factory:path) => {
+        mod $name {
+            suite!(@cases $factory;
+                accepting: accepts_once_and_then_answers_duplicate,
+                accepting: tells_another_body_under_the_same_id,
+                accepting: keeps_equal_ids_of_two_routes_apart,
+                accepting: accepts_again_when_the_window_has_passed,
+                accepting: accepts_one_of_many_at_once,
+                accepting: gives_back_the_same_bytes,
+                accepting: gives_back_every_field,
+                accepting: does_a_dropped_accept_whole_or_not_at_all,
+                accepting: knows_nothing_of_an_unknown_uid,
+                accepting: refuses_every_call_after_close,
+                claiming: claims_those_longest_due_first_up_to_max,
+                claiming: claims_nothing_twice,
+                claiming: gives_each_delivery_to_one_of_many_claimers,
+                claiming: answers_each_want_and_only_its_target,
+                claiming: accepts_already_claimed,
+                claiming: lets_another_claim_after_the_lease_with_a_greater_token,
+                claiming: takes_a_late_settlement_while_nobody_else_claimed,
+                settling: settles_a_claim_once,
+                settling: ignores_a_token_that_nobody_holds,
+                settling: retries_after_the_wait_and_counts_attempts,
+                settling: releases_without_counting_an_attempt,
+                settling: keeps_dead_letters_with_reason_and_attempt,
+                settling: tells_how_deep_and_how_late_each_target_is,
+                settling: settles_one_target_without_the_other,
+                settling: retires_removed_targets,
+                expiring: removes_finished_events_by_age,
+                expiring: removes_the_oldest_finished_bodies_by_size,
+                expiring: never_removes_an_unfinished_event,
+                expiring: removes_an_event_once_its_last_delivery_is_settled,
+                expiring: removes_dead_letters_from_the_depth,
+                expiring: remembers_ids_longer_than_their_events,
+            );
+        }
+    };
+    (@cases $factory:path; $($part:ident: $case:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$part::$case(&$factory().await).await;
+            }
+        )+
+    };
+}
+
+suite!(on_embedded, super::embedded::subject);
+suite!(on_metered, super::embedded::metered_subject);
+
+// The Redis store: `suite!(on_redis, FACTORY)` with a factory in `support::redis` that starts an empty
+// server of its own.

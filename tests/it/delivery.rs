@@ -1,1 +1,10 @@
+//! Delivery: from the store to real receivers.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod addresses;
+mod queues;
+mod replies;
+mod rig;
+mod stopping;
+mod tls;

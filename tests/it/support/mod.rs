@@ -13,6 +13,7 @@
 pub mod client;
 pub mod gateway;
 pub mod metrics;
+pub mod model;
 pub mod process;
 pub mod raw;
 pub mod receiver;

@@ -1,1 +1,387 @@
+//! A target: an HTTP/1.1 server on loopback that does what its script says and remembers what came.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::model::PATIENCE;
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// The value of a header that must not stand twice.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(n, _)| n == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        assert!(values.next().is_none(), "`{name}` stands more than once");
+        value
+    }
+}
+
+/// What a request is answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    manner: Manner,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Whole,
+    /// Waits for [`Receiver::release`] first.
+    Held,
+    Hang,
+    /// The connection is reset without a response.
+    Reset,
+    /// A byte of the body at a time, for ever.
+    Drip,
+    /// A body without end.
+    Endless,
+    /// Whole, then closes the connection without having said so.
+    Close,
+    /// Half of the body, then closes the connection.
+    Cut,
+}
+
+impl Reply {
+    pub(crate) fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            manner: Manner::Whole,
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn held() -> Self {
+        Self::ok(Manner::Held)
+    }
+
+    pub(crate) fn hang() -> Self {
+        Self::ok(Manner::Hang)
+    }
+
+    pub(crate) fn reset() -> Self {
+        Self::ok(Manner::Reset)
+    }
+
+    pub(crate) fn drip() -> Self {
+        Self::ok(Manner::Drip)
+    }
+
+    pub(crate) fn endless() -> Self {
+        Self::ok(Manner::Endless)
+    }
+
+    pub(crate) fn then_close() -> Self {
+        Self::ok(Manner::Close)
+    }
+
+    pub(crate) fn cut(body: &str) -> Self {
+        Self::ok(Manner::Cut).body(body)
+    }
+
+    fn ok(manner: Manner) -> Self {
+        Self {
+            manner,
+            ..Self::status(200)
+        }
+    }
+
+    fn head(&self) -> String {
+        let length = match self.manner {
+            Manner::Drip | Manner::Endless => u64::MAX >> 1,
+            _ => self.body.len() as u64,
+        };
+        let mut head = format!("HTTP/1.1 {} -\r\ncontent-length: {length}\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head + "\r\n"
+    }
+}
+
+type Script = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+/// See the module. Its connections end when it is dropped.
+pub(crate) struct Receiver {
+    address: SocketAddr,
+    scheme: &'static str,
+    state: Arc<State>,
+    listening: JoinHandle<()>,
+}
+
+struct State {
+    once: Mutex<VecDeque<Reply>>,
+    otherwise: Mutex<Script>,
+    log: watch::Sender<Log>,
+    held: Semaphore,
+}
+
+#[derive(Default)]
+struct Log {
+    requests: Vec<Request>,
+    connections: usize,
+    /// Connections that the other side closed.
+    closed: usize,
+    at_once: usize,
+    most_at_once: usize,
+}
+
+impl Receiver {
+    /// Answers everything with 200 until it is told otherwise.
+    pub(crate) async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    pub(crate) async fn start_tls(config: rustls::ServerConfig) -> Self {
+        Self::listen(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let state = Arc::new(State {
+            once: Mutex::default(),
+            otherwise: Mutex::new(Box::new(|_| Reply::status(200))),
+            log: watch::Sender::new(Log::default()),
+            held: Semaphore::new(0),
+        });
+        Self {
+            address,
+            scheme,
+            listening: tokio::spawn(listen(listener, tls, state.clone())),
+            state,
+        }
+    }
+
+    /// With the address as a literal.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}/in", self.scheme, self.address)
+    }
+
+    /// With `localhost` as the host.
+    pub(crate) fn named_url(&self) -> String {
+        format!("{}://localhost:{}/in", self.scheme, self.address.port())
+    }
+
+    /// The next requests' replies, in order; later ones get what [`Receiver::always`] says.
+    pub(crate) fn script(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.state.once.lock().unwrap().extend(replies);
+    }
+
+    pub(crate) fn always(&self, reply: Reply) {
+        self.answer(move |_| reply.clone());
+    }
+
+    pub(crate) fn answer(&self, script: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
+        *self.state.otherwise.lock().unwrap() = Box::new(script);
+    }
+
+    /// Lets so many held replies go, now or when they come.
+    pub(crate) fn release(&self, replies: usize) {
+        self.state.held.add_permits(replies);
+    }
+
+    /// In order of arrival.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.state.log.borrow().requests.clone()
+    }
+
+    pub(crate) async fn wait_for(&self, requests: usize) -> Vec<Request> {
+        self.wait_until(|log| log.requests.len() >= requests).await;
+        self.requests()
+    }
+
+    /// Waits until the other side has closed so many connections.
+    pub(crate) async fn wait_for_closed(&self, connections: usize) {
+        self.wait_until(|log| log.closed >= connections).await;
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.state.log.borrow().connections
+    }
+
+    /// The most requests that were ever unanswered at one time.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.state.log.borrow().most_at_once
+    }
+
+    async fn wait_until(&self, condition: impl Fn(&Log) -> bool) {
+        let mut log = self.state.log.subscribe();
+        let in_time = tokio::time::timeout(PATIENCE, log.wait_for(condition)).await;
+        let seen = self.state.log.borrow().requests.len();
+        assert!(in_time.is_ok(), "waited in vain; {seen} requests came");
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        state.log.send_modify(|log| log.connections += 1);
+        connections.spawn(connection(stream, tls.clone(), state.clone()));
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, state: Arc<State>) {
+    let stream = stream.into_std().unwrap();
+    let socket = stream.try_clone().unwrap();
+    let stream = TcpStream::from_std(stream).unwrap();
+    let ended = match tls {
+        None => serve(stream, &state).await,
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => serve(stream, &state).await,
+            Err(error) => Err(error),
+        },
+    };
+    match ended {
+        Ok(Ended::Reset) => {
+            let socket = socket2::SockRef::from(&socket);
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        Ok(Ended::Closed) => {}
+        Ok(Ended::ByPeer) | Err(_) => state.log.send_modify(|log| log.closed += 1),
+    }
+}
+
+enum Ended {
+    Reset,
+    Closed,
+    ByPeer,
+}
+
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    state: &State,
+) -> io::Result<Ended> {
+    let mut buffer = Vec::new();
+    while let Some(request) = read(&mut stream, &mut buffer).await? {
+        let next = state.once.lock().unwrap().pop_front();
+        let reply = next.unwrap_or_else(|| (state.otherwise.lock().unwrap())(&request));
+        state.log.send_modify(|log| {
+            log.requests.push(request);
+            log.at_once += 1;
+            log.most_at_once = log.most_at_once.max(log.at_once);
+        });
+        // Fewer before the answer goes out: the next request can come before this task goes on.
+        let answered = || state.log.send_modify(|log| log.at_once -= 1);
+        match reply.manner {
+            Manner::Hang => {
+                let closed = stream.read(&mut [0]).await;
+                answered();
+                return closed.map(|_| Ended::ByPeer);
+            }
+            Manner::Reset => {
+                answered();
+                return Ok(Ended::Reset);
+            }
+            Manner::Held => state.held.acquire().await.unwrap().forget(),
+            _ => {}
+        }
+        answered();
+        stream.write_all(reply.head().as_bytes()).await?;
+        match reply.manner {
+            Manner::Drip => loop {
+                stream.write_all(b".").await?;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            },
+            Manner::Endless => loop {
+                stream.write_all(&[b'.'; 4096]).await?;
+            },
+            Manner::Cut => {
+                let half = reply.body.len() / 2;
+                stream.write_all(&reply.body[..half]).await?;
+                return Ok(Ended::Closed);
+            }
+            _ => stream.write_all(&reply.body).await?,
+        }
+        if reply.manner == Manner::Close {
+            return Ok(Ended::Closed);
+        }
+    }
+    Ok(Ended::ByPeer)
+}
+
+/// The next request, whole; `None` when the other side closed the connection.
+async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<Request>> {
+    let head_end = loop {
+        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8(buffer[..head_end].to_vec()).unwrap();
+    let mut request = parse(&head);
+    let length = request
+        .header("content-length")
+        .map_or(0, |text| text.parse().unwrap());
+    let end = head_end + 4 + length;
+    while buffer.len() < end {
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+    request.body = buffer[head_end + 4..end].to_vec();
+    buffer.drain(..end);
+    Ok(Some(request))
+}
+
+fn parse(head: &str) -> Request {
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next().unwrap().split(' ');
+    let headers = lines.map(|line| line.split_once(':').unwrap());
+    Request {
+        method: first.next().unwrap().to_owned(),
+        path: first.next().unwrap().to_owned(),
+        headers: headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect(),
+        body: Vec::new(),
+    }
+}

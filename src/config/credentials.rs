@@ -1,0 +1,269 @@
+//! Secrets and API keys as the file names them.
+
+use std::io::Read as _;
+
+use zeroize::Zeroizing;
+
+use super::{
+    ApiKey, Secret,
+    reader::{Node, Place, Table, quoted},
+};
+use crate::{
+    clock::Timestamp,
+    event::BodyDigest,
+    signature::{KeyedSecret, Scheme, SecretForm},
+};
+
+const SECRET_SHAPE: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { value = \"…\" }";
+/// A secret that a signature rests on has at least this many bytes.
+const SIGNATURE_SECRET_BYTES_MIN: usize = 8;
+/// More than any key; a device or a log named by mistake is not read to its end.
+const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// The secrets of a signature, keyed for `scheme`; empty only after a fault.
+pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<KeyedSecret> {
+    let node = node.secret();
+    let place = node.place.clone();
+    let items = node.list("a list of secrets such as [{ env = \"NAME\" }]");
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        place.fault("an empty list", "at least one secret");
+    }
+    let items = items.unwrap_or_default().into_iter().enumerate();
+    items
+        .filter_map(|(index, item)| {
+            let place = item.place.clone();
+            let loaded = load(item, SIGNATURE_SECRET_BYTES_MIN, true)?;
+            loaded.warn_if_literal(&place);
+            if key_bytes(&scheme.secret_form, loaded.secret.expose()) < SIGNATURE_SECRET_BYTES_MIN {
+                let expected = format!("at least {SIGNATURE_SECRET_BYTES_MIN}");
+                place.fault("a secret whose base64 holds too few bytes", expected);
+            }
+            let name = loaded.name.unwrap_or_else(|| format!("secrets[{index}]"));
+            let keyed = scheme.keyed_secret(&name, loaded.secret.expose(), loaded.not_after);
+            keyed
+                .map_err(|fault| {
+                    let found = format!("a secret that does not fit ({fault})");
+                    place.fault(found, "the secret as the provider shows it");
+                })
+                .ok()
+        })
+        .collect()
+}
+
+/// How many bytes a secret's text comes to as a key, padding apart.
+fn key_bytes(form: &SecretForm, text: &[u8]) -> usize {
+    match form {
+        SecretForm::Text => text.len(),
+        SecretForm::Base64 { prefix } => {
+            let text = text.strip_prefix(prefix.as_bytes()).unwrap_or(text);
+            text.iter().filter(|&&byte| byte != b'=').count() * 3 / 4
+        }
+    }
+}
+
+/// The admin token: it travels in a header, and whoever has it may replay and pause.
+pub(super) fn read_token(node: Node<'_>) -> Option<Secret> {
+    let place = node.place.clone();
+    let loaded = load(node.secret(), SIGNATURE_SECRET_BYTES_MIN, false)?;
+    loaded.warn_if_literal(&place);
+    if !loaded.secret.expose().iter().all(u8::is_ascii_graphic) {
+        place.fault(
+            "a token with spaces or unprintable bytes",
+            "printable ASCII",
+        );
+    }
+    Some(loaded.secret)
+}
+
+/// A header's value. A literal is a fine thing for a header that is no credential.
+pub(super) fn read_header_value(node: Node<'_>, header: &str) -> Option<Secret> {
+    const CREDENTIAL_WORDS: [&str; 7] = [
+        "auth",
+        "token",
+        "key",
+        "secret",
+        "cookie",
+        "password",
+        "signature",
+    ];
+    let place = node.place.clone();
+    let loaded = load(node.secret(), 1, false)?;
+    if CREDENTIAL_WORDS.iter().any(|word| header.contains(word)) {
+        loaded.warn_if_literal(&place);
+    }
+    if http::HeaderValue::from_bytes(loaded.secret.expose()).is_err() {
+        place.fault("a secret that no header can hold", "one line of text");
+    }
+    Some(loaded.secret)
+}
+
+/// A secret that is text.
+pub(super) fn read_text(node: Node<'_>) -> Option<Zeroizing<String>> {
+    let place = node.place.clone();
+    let loaded = load(node.secret(), 1, false)?;
+    loaded.warn_if_literal(&place);
+    let text = std::str::from_utf8(loaded.secret.expose()).ok();
+    if text.is_none() {
+        place.fault("bytes that are not UTF-8", "text");
+    }
+    text.map(|text| Zeroizing::new(text.to_owned()))
+}
+
+struct Loaded {
+    secret: Secret,
+    /// The variable or the file; `None` for a literal.
+    name: Option<String>,
+    not_after: Option<Timestamp>,
+}
+
+impl Loaded {
+    fn warn_if_literal(&self, place: &Place<'_>) {
+        if self.name.is_none() {
+            place.warn("a secret is written in this file; name an `env` or a `file` instead");
+        }
+    }
+}
+
+fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
+    let place = node.place.clone();
+    let mut table = node.table(SECRET_SHAPE)?;
+    let env = table.take("env").map(|node| (read_env as Source, node));
+    let file = table.take("file").map(|node| (read_file as Source, node));
+    let value = table.take("value").map(|node| (read_value as Source, node));
+    let not_after = if expires {
+        table.take("not_after")
+    } else {
+        None
+    };
+    let not_after = not_after.and_then(|node| node.moment());
+    let known = table.finish();
+
+    let mut sources: Vec<_> = [env, file, value].into_iter().flatten().collect();
+    let (Some((read, node)), true) = (sources.pop(), sources.is_empty()) else {
+        if known {
+            place.fault("none or several of `env`, `file` and `value`", SECRET_SHAPE);
+        }
+        return None;
+    };
+    let (name, secret) = read(&node)?;
+    if secret.expose().len() < bytes_min {
+        let found = if secret.expose().is_empty() {
+            "an empty secret".to_owned()
+        } else {
+            format!("a secret of fewer than {bytes_min} bytes")
+        };
+        let of = name
+            .as_ref()
+            .map(|name| format!(" in {name}"))
+            .unwrap_or_default();
+        place.fault(found + &of, at_least(bytes_min));
+        return None;
+    }
+    Some(Loaded {
+        secret,
+        name,
+        not_after,
+    })
+}
+
+fn at_least(bytes: usize) -> String {
+    match bytes {
+        1 => "a value".to_owned(),
+        bytes => format!("at least {bytes} bytes"),
+    }
+}
+
+type Source = fn(&Node<'_>) -> Option<(Option<String>, Secret)>;
+
+/// A name that no variable can have is not repeated: it may be the secret itself.
+fn read_env(node: &Node<'_>) -> Option<(Option<String>, Secret)> {
+    const SHAPE: &str = "the name of an environment variable";
+    let is_name = |text: &str| {
+        let inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        text.chars().all(inner) && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    };
+    let name = node.parse(SHAPE, |text| is_name(text).then(|| text.to_owned()))?;
+    let Some(value) = (node.place.context.env)(&name) else {
+        node.place.fault(
+            format!("{}, which is not set", quoted(&name)),
+            format!("a variable of the gateway's environment; set {name}"),
+        );
+        return None;
+    };
+    Some((Some(name), Secret::new(value)))
+}
+
+fn read_file(node: &Node<'_>) -> Option<(Option<String>, Secret)> {
+    let name = node.string("the path of a file")?.to_owned();
+    let path = node.place.context.resolve(&name);
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::fs::File::open(&path)
+        .and_then(|file| file.take(SECRET_FILE_BYTES_MAX).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        node.place.fault(
+            format!("{}, which cannot be read ({error})", quoted(&name)),
+            format!("a file that the gateway may read at {}", path.display()),
+        );
+        return None;
+    }
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Some((Some(name), Secret::new(line)))
+}
+
+fn read_value(node: &Node<'_>) -> Option<(Option<String>, Secret)> {
+    let text = node.string("a string")?;
+    Some((None, Secret::new(text)))
+}
+
+/// API keys by their digests; empty only after a fault.
+pub(super) fn read_keys(node: Node<'_>) -> Vec<ApiKey> {
+    let node = node.secret();
+    let place = node.place.clone();
+    let items = node.list("a list of keys such as [{ name = \"crm-2026\", sha256 = \"…\" }]");
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        place.fault("an empty list", "at least one key");
+    }
+    let mut keys: Vec<ApiKey> = Vec::new();
+    for item in items.unwrap_or_default() {
+        let place = item.place.clone();
+        let Some(key) = read_key(item) else { continue };
+        if keys.iter().any(|other| other.name == key.name) {
+            place.fault(
+                format!("{} a second time", quoted(&key.name)),
+                "another name",
+            );
+        }
+        if keys.iter().any(|other| other.sha256 == key.sha256) {
+            place.fault("the digest of another key", "each key once");
+        }
+        keys.push(key);
+    }
+    keys
+}
+
+fn read_key(node: Node<'_>) -> Option<ApiKey> {
+    const SHA256_SHAPE: &str = "the SHA-256 of the key, 64 hex digits";
+    const NAME_SHAPE: &str = "a name of 1 to 64 printable characters";
+    let mut table: Table<'_> = node.table("{ name = \"…\", sha256 = \"…\" }")?;
+    let name = table.require("name", NAME_SHAPE);
+    let sha256 = table.require("sha256", SHA256_SHAPE);
+    let not_after = table.take("not_after").and_then(|node| node.moment());
+    table.finish();
+
+    let is_name = |text: &str| {
+        (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    };
+    let name = name?.parse(NAME_SHAPE, |text| is_name(text).then(|| text.to_owned()));
+    let sha256 = sha256?.parse(SHA256_SHAPE, |text| {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest).ok()?;
+        // The digest of nothing would let in whoever sends nothing.
+        (BodyDigest::of(b"").0 != digest).then_some(digest)
+    });
+    Some(ApiKey {
+        name: name?,
+        sha256: sha256?,
+        not_after,
+    })
+}

@@ -1,0 +1,200 @@
+//! `[routes.NAME]`.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    Content, Respond, Route,
+    deliver::{read_deliver, read_rate, read_respond},
+    identity::{read_event_id, read_event_type},
+    payload::{read_require, read_schemas},
+    reader::{Node, Place, Table, quoted},
+    scalar::{NAME_SHAPE, is_name},
+    server::bytes,
+    store::KEPT_MAX,
+    targets::is_ours,
+    verify::{Proof, read_proof},
+};
+use crate::event::RouteName;
+
+/// What routes take from elsewhere in the file.
+pub(super) struct Inherited<'t> {
+    pub(super) max_body: usize,
+    pub(super) max_body_in_flight: usize,
+    pub(super) dedupe_window: Duration,
+    /// Of all targets.
+    pub(super) targets: &'t [String],
+}
+
+const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" of ASCII without `?`, `#`, `*` and spaces";
+
+/// In the order of the file.
+pub(super) fn read_routes(root: &mut Table<'_>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
+    const SHAPE: &str = "at least one [routes.NAME]: else there is nothing to receive";
+    let Some(node) = root.require("routes", SHAPE) else {
+        return Vec::new();
+    };
+    let place = node.place.clone();
+    let Some(table) = node.table(SHAPE) else {
+        return Vec::new();
+    };
+    let entries = table.named();
+    if entries.is_empty() {
+        place.fault("no route", SHAPE);
+    }
+    let mut addresses = Addresses::default();
+    let mut routes = Vec::new();
+    for (name, place, node) in entries {
+        if !is_name(&name) {
+            place.fault(quoted(&name), NAME_SHAPE);
+        }
+        let route = node
+            .table("a table")
+            .map(|table| read_route(name.as_str().into(), table, inherited, &mut addresses));
+        routes.extend(route.map(Arc::new));
+    }
+    routes
+}
+
+/// Faults leave defaults in their places, so that one of them does not hide the next.
+fn read_route(
+    name: RouteName,
+    mut table: Table<'_>,
+    inherited: &Inherited<'_>,
+    addresses: &mut Addresses,
+) -> Route {
+    let methods = read_methods(table.take("methods"));
+    let path = read_path(&mut table);
+    if let Some((path, place)) = &path {
+        addresses.take(&name, path, &methods, place);
+    }
+    let proof = read_proof(&mut table);
+    let event_id = read_event_id(&mut table, &proof);
+    let (event_type, typed) = read_event_type(&mut table, &proof);
+    let route = Route {
+        name,
+        path: path.map(|(path, _)| path).unwrap_or_default(),
+        methods,
+        content: read_content(table.take("content")),
+        max_body: read_max_body(&mut table, inherited),
+        event_id,
+        event_type,
+        keep_headers: read_keep_headers(table.take("keep_headers"), &proof),
+        verify: proof.verify,
+        dedupe_window: table.duration("dedupe_window", inherited.dedupe_window, KEPT_MAX),
+        require: table.take("require").map(read_require).unwrap_or_default(),
+        schema: table.take("schema").map(|node| read_schemas(node, typed)),
+        deliver: read_deliver(&mut table, inherited.targets, typed),
+        allow_from: table
+            .take("allow_from")
+            .map(Node::networks)
+            .unwrap_or_default(),
+        rate: table.take("rate").and_then(read_rate),
+        respond: table
+            .take("respond")
+            .map_or_else(Respond::default, read_respond),
+        enabled: table.flag("enabled", true),
+    };
+    table.finish();
+    route
+}
+
+fn read_path<'a>(table: &mut Table<'a>) -> Option<(String, Place<'a>)> {
+    let node = table.require("path", PATH_SHAPE)?;
+    let path = node.parse(PATH_SHAPE, |text| is_path(text).then(|| text.to_owned()))?;
+    Some((path, node.place))
+}
+
+fn is_path(text: &str) -> bool {
+    let taken = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'*');
+    text.starts_with('/') && text.len() <= 1024 && text.bytes().all(taken)
+}
+
+/// Who is called at which path and by which methods.
+#[derive(Default)]
+struct Addresses(HashMap<String, Vec<(RouteName, Vec<String>)>>);
+
+impl Addresses {
+    fn take(&mut self, route: &RouteName, path: &str, methods: &[String], place: &Place<'_>) {
+        let others = self.0.entry(path.to_owned()).or_default();
+        let meets = |(_, theirs): &&(RouteName, Vec<String>)| {
+            theirs.iter().any(|method| methods.contains(method))
+        };
+        if let Some((other, _)) = others.iter().find(meets) {
+            let found = format!("{}, the path of routes.{other}", quoted(path));
+            place.fault(found, "another path, or other methods");
+        }
+        others.push((route.clone(), methods.to_vec()));
+    }
+}
+
+fn read_methods(node: Option<Node<'_>>) -> Vec<String> {
+    const KNOWN: [(&str, &str); 3] = [("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")];
+    let post = || vec!["POST".to_owned()];
+    let Some(node) = node else { return post() };
+    let place = node.place.clone();
+    let Some(items) = node.list("a list such as [\"POST\"]") else {
+        return post();
+    };
+    if items.is_empty() {
+        place.fault("an empty list", "at least one method");
+    }
+    let methods = items.iter().filter_map(|item| item.choice(&KNOWN));
+    methods.map(str::to_owned).collect()
+}
+
+fn read_content(node: Option<Node<'_>>) -> Vec<Content> {
+    let Some(node) = node else {
+        return vec![Content::Json];
+    };
+    let place = node.place.clone();
+    let items = node.list("[\"json\"]").unwrap_or_default();
+    if items.len() > 1 {
+        place.fault("several kinds of content", "[\"json\"]");
+    }
+    let contents = items
+        .iter()
+        .filter_map(|item| item.choice(&[("json", Content::Json)]));
+    contents.collect()
+}
+
+/// A body that is larger than all that may be in flight could never be taken.
+fn read_max_body(table: &mut Table<'_>, inherited: &Inherited<'_>) -> usize {
+    let Some(node) = table.take("max_body") else {
+        return inherited.max_body;
+    };
+    let max_body = node.size().map_or(inherited.max_body, bytes);
+    if max_body > inherited.max_body_in_flight {
+        node.reject("at most server.max_body_in_flight");
+    }
+    max_body
+}
+
+/// The preset's, and those that the file names. Credentials are never kept.
+fn read_keep_headers(node: Option<Node<'_>>, proof: &Proof) -> Vec<String> {
+    const SHAPE: &str = "a list of headers such as [\"X-Tenant\"]";
+    let preset = proof.preset.map_or(&[][..], |preset| preset.keep_headers);
+    let mut headers: Vec<String> = preset.iter().map(|&name| name.to_owned()).collect();
+    for item in node.and_then(|node| node.list(SHAPE)).unwrap_or_default() {
+        let Some(name) = item.header_name() else {
+            continue;
+        };
+        if is_credential(&name) || proof.holds_credential(&name) {
+            item.reject("a header that holds no credentials");
+        } else if is_ours(&name) || name == "content-type" {
+            item.reject("a header that Hookgate does not send by itself");
+        } else if !headers.contains(&name) {
+            headers.push(name);
+        }
+    }
+    headers
+}
+
+fn is_credential(header: &str) -> bool {
+    const NAMES: [&str; 4] = [
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+    ];
+    NAMES.contains(&header)
+}

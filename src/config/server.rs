@@ -1,0 +1,171 @@
+//! `[server]`, `[server.tls]` and `[admin]`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+
+use super::{
+    Admin, Server, Tls,
+    credentials::read_token,
+    reader::{Node, Place, Table},
+    scalar::{HOUR, MINUTE},
+};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The addresses that listeners have taken so far, each with its key.
+pub(super) type Taken = Vec<(String, SocketAddr)>;
+
+/// The listener's settings, and the `max_body` that routes inherit.
+pub(super) fn read_server(
+    mut table: Table<'_>,
+    default_tls: &Path,
+    taken: &mut Taken,
+) -> (Server, usize) {
+    let (listen, listen_place) = read_listen(&mut table, 8443, taken);
+    let tls = match table.take("tls") {
+        Some(node) => node.table("a table").and_then(read_tls),
+        None => {
+            if !listen.ip().is_loopback() {
+                let found = format!("\"{listen}\" without [server.tls]");
+                listen_place.fault(found, "a certificate, or a loopback address");
+            }
+            None
+        }
+    };
+    let max_body = bytes(table.size("max_body", MIB));
+    let server = Server {
+        listen,
+        tls: tls.unwrap_or_else(|| Tls::SelfSigned {
+            directory: default_tls.to_owned(),
+        }),
+        public_url: read_public_url(&mut table),
+        plain_listen: read_plain_listen(&mut table, taken),
+        trusted_proxies: table
+            .take("trusted_proxies")
+            .map(Node::networks)
+            .unwrap_or_default(),
+        head_timeout: table.duration("head_timeout", Duration::from_secs(10), HOUR),
+        body_timeout: table.duration("body_timeout", Duration::from_secs(10), HOUR),
+        idle_timeout: table.duration("idle_timeout", Duration::from_secs(75), HOUR),
+        max_connections_per_ip: table.count("max_connections_per_ip", 256, 1_000_000),
+        max_connections: table.count("max_connections", 10_000, 1_000_000),
+        max_body_in_flight: bytes(table.size("max_body_in_flight", 256 * MIB)),
+        shutdown_grace: table.duration("shutdown_grace", MINUTE / 2, HOUR),
+        workers: table.count("workers", cores(), 1024),
+    };
+    if max_body > server.max_body_in_flight {
+        let [one, all] = [max_body, server.max_body_in_flight].map(|size| ByteSize(size as u64));
+        let found = format!("max_body = {one}, max_body_in_flight = {all}");
+        let expected = "max_body ≤ max_body_in_flight";
+        table.place.fault(found, expected);
+    }
+    table.finish();
+    (server, max_body)
+}
+
+/// The address of a listener, by default on loopback, and the place to tell faults about it at.
+fn read_listen<'a>(
+    table: &mut Table<'a>,
+    default_port: u16,
+    taken: &mut Taken,
+) -> (SocketAddr, Place<'a>) {
+    let node = table.take("listen");
+    let default_place = || Place {
+        path: format!("{}.listen", table.place.path),
+        ..table.place.clone()
+    };
+    let place = node
+        .as_ref()
+        .map_or_else(default_place, |node| node.place.clone());
+    let address = node.and_then(|node| node.socket());
+    let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, default_port)));
+    take_address(address, &place, taken);
+    (address, place)
+}
+
+/// No two listeners on one address.
+fn take_address(address: SocketAddr, place: &Place<'_>, taken: &mut Taken) {
+    let same = |(_, other): &&(String, SocketAddr)| *other == address && address.port() != 0;
+    if let Some((other, _)) = taken.iter().find(same) {
+        place.fault(format!("\"{address}\", the address of {other}"), "another");
+    }
+    taken.push((place.path.clone(), address));
+}
+
+/// Request targets are appended to it, so it ends before any query.
+fn read_public_url(table: &mut Table<'_>) -> Option<url::Url> {
+    let node = table.take("public_url")?;
+    let url = node.http_url()?;
+    if url.query().is_some() {
+        node.reject("a URL without a query");
+    }
+    Some(url)
+}
+
+/// Cleartext carries payloads and API keys, so it leaves the machine only where the file says so.
+fn read_plain_listen(table: &mut Table<'_>, taken: &mut Taken) -> Option<SocketAddr> {
+    let allowed = table.flag("allow_plain", false);
+    let node = table.take("plain_listen")?;
+    let listen = node.socket()?;
+    if !listen.ip().is_loopback() && !allowed {
+        node.reject("a loopback address, or `allow_plain = true` beside it");
+    }
+    take_address(listen, &node.place, taken);
+    Some(listen)
+}
+
+/// Both files or neither.
+fn read_tls(mut table: Table<'_>) -> Option<Tls> {
+    let certificate = table.require("certificate", "the path of a PEM file");
+    let private_key = table.require("private_key", "the path of a PEM file");
+    let tls = certificate
+        .and_then(|node| read_path(&node))
+        .zip(private_key.and_then(|node| read_path(&node)))
+        .map(|(certificate, private_key)| Tls::Files {
+            certificate,
+            private_key,
+        });
+    table.finish();
+    tls
+}
+
+/// The path of a file that exists, told from the directory of the configuration.
+fn read_path(node: &Node<'_>) -> Option<PathBuf> {
+    let text = node.string("the path of a PEM file")?;
+    let path = node.place.context.resolve(text);
+    if !path.is_file() {
+        node.reject(format!("a file at {}", path.display()));
+    }
+    Some(path)
+}
+
+/// `[admin]`: no token is needed where only this machine can ask.
+pub(super) fn read_admin(mut table: Table<'_>, taken: &mut Taken) -> Admin {
+    let (listen, listen_place) = read_listen(&mut table, 9090, taken);
+    let token = table.take("token");
+    table.finish();
+    if token.is_none() && !listen.ip().is_loopback() {
+        listen_place.fault(
+            format!("\"{listen}\" without a token"),
+            "`token = { env = \"NAME\" }` beside it, or a loopback address",
+        );
+    }
+    Admin {
+        listen,
+        token: token.and_then(read_token),
+    }
+}
+
+pub(super) fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,141 @@
+//! `[targets.NAME]` and `[defaults.target]`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    Jitter, Retry, RetryOn, Secret, Target, Wait,
+    credentials::read_header_value,
+    reader::{Node, Table},
+    retry::{read_retry, read_retry_on},
+    scalar::{DAY, HOUR, MINUTE, NAME_SHAPE, is_name},
+};
+use crate::event::TargetName;
+
+const TIMEOUT_MAX: Duration = MINUTE.saturating_mul(10);
+const CONCURRENCY_MAX: u64 = 10_000;
+
+/// What a target gets when it does not say otherwise.
+pub(super) struct Defaults {
+    timeout: Duration,
+    concurrency: usize,
+    retry: Retry,
+}
+
+pub(super) fn read_defaults(mut table: Table<'_>) -> Defaults {
+    let mut target = table.section("target");
+    table.finish();
+    let built_in = Retry {
+        wait: Wait::Exponential {
+            first: Duration::from_secs(1),
+            factor: 2.0,
+            max: HOUR,
+            jitter: Jitter::Full,
+        },
+        give_up_after: Some(3 * DAY),
+    };
+    let defaults = Defaults {
+        timeout: target.duration("timeout", Duration::from_secs(10), TIMEOUT_MAX),
+        concurrency: target.count("concurrency", 32, CONCURRENCY_MAX),
+        retry: match target.take("retry") {
+            Some(node) => read_retry(node, &built_in),
+            None => built_in,
+        },
+    };
+    target.finish();
+    defaults
+}
+
+pub(super) struct Targets {
+    pub(super) valid: BTreeMap<TargetName, Arc<Target>>,
+    /// Those with faults too: a route that names one of them is not to blame.
+    pub(super) names: Vec<String>,
+}
+
+pub(super) fn read_targets(table: Table<'_>, defaults: &Defaults) -> Targets {
+    let mut targets = Targets {
+        valid: BTreeMap::new(),
+        names: Vec::new(),
+    };
+    for (name, place, node) in table.named() {
+        if !is_name(&name) {
+            place.fault(super::reader::quoted(&name), NAME_SHAPE);
+        }
+        targets.names.push(name.clone());
+        let target = node
+            .table("a table")
+            .and_then(|table| read_target(name.as_str().into(), table, defaults));
+        if let Some(target) = target {
+            targets.valid.insert(target.name.clone(), Arc::new(target));
+        }
+    }
+    targets
+}
+
+fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> Option<Target> {
+    let url = table
+        .require("url", "a URL such as \"https://crm.example.com/in\"")
+        .and_then(|node| node.http_url());
+    let headers = table.take("headers").map(read_headers).unwrap_or_default();
+    let timeout = table.duration("timeout", defaults.timeout, TIMEOUT_MAX);
+    let concurrency = table.count("concurrency", defaults.concurrency, CONCURRENCY_MAX);
+    let retry = match table.take("retry") {
+        Some(node) => read_retry(node, &defaults.retry),
+        None => defaults.retry.clone(),
+    };
+    let retry_on = table.take("retry_on").map(read_retry_on);
+    let paused = table.flag("paused", false);
+    let allow_private = table.flag("allow_private", false);
+    table.finish();
+    Some(Target {
+        name,
+        url: url?,
+        headers,
+        timeout,
+        concurrency,
+        retry,
+        retry_on: retry_on.unwrap_or(RetryOn::Default),
+        paused,
+        allow_private,
+    })
+}
+
+/// Headers that frame a request or that Hookgate writes itself are not the file's to set.
+fn read_headers(node: Node<'_>) -> Vec<(http::HeaderName, Secret)> {
+    const SHAPE: &str = "a table such as { Authorization = { env = \"NAME\" } }";
+    let Some(table) = node.secret().table(SHAPE) else {
+        return Vec::new();
+    };
+    let mut headers: Vec<(http::HeaderName, Secret)> = Vec::new();
+    for (name, place, node) in table.named() {
+        let Ok(header) = http::HeaderName::try_from(&name) else {
+            place.fault("a key that no header can have", "the name of a header");
+            continue;
+        };
+        if is_ours(header.as_str()) {
+            place.fault(format!("`{header}`"), "a header that Hookgate does not set");
+        }
+        if headers.iter().any(|(other, _)| *other == header) {
+            place.fault(format!("`{header}` a second time"), "each header once");
+        }
+        if let Some(value) = read_header_value(node, header.as_str()) {
+            headers.push((header, value));
+        }
+    }
+    headers
+}
+
+/// Headers of HTTP/1.1 framing, and Hookgate's own.
+pub(super) fn is_ours(header: &str) -> bool {
+    const FRAMING: [&str; 9] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    FRAMING.contains(&header) || header.starts_with("hookgate-")
+}

@@ -1,0 +1,237 @@
+//! `provider` and `verify`: how a caller proves itself.
+
+use std::time::Duration;
+
+use super::{
+    Verifier, Verify,
+    credentials::{read_keys, read_signature_secrets},
+    hmac::read_hmac,
+    reader::{Node, Place, Table},
+    scalar::DAY,
+};
+use crate::providers::{PRESETS, Preset, preset};
+
+/// The oldest signature that may ever be believed.
+pub(super) const TOLERANCE_MAX: Duration = DAY;
+
+/// What a route says of its callers.
+pub(super) struct Proof {
+    pub(super) verify: Verify,
+    pub(super) preset: Option<&'static Preset>,
+    /// A provider is named, but nobody knows it.
+    pub(super) preset_is_unknown: bool,
+}
+
+impl Proof {
+    /// Whether `header` carries what proves the caller.
+    pub(super) fn holds_credential(&self, header: &str) -> bool {
+        let Verify::All(verifiers) = &self.verify else {
+            return false;
+        };
+        verifiers.iter().any(|verifier| match verifier {
+            Verifier::ApiKey { header: name, .. } => name == header,
+            Verifier::Signature { scheme, .. } => scheme.header == header,
+            Verifier::Bearer { .. } | Verifier::Basic { .. } => header == "authorization",
+        })
+    }
+}
+
+/// Either a provider with its secrets, or `verify`.
+pub(super) fn read_proof(table: &mut Table<'_>) -> Proof {
+    let verify = table.take("verify");
+    let provider = table.take("provider");
+    let secrets = table.take("secrets");
+    let tolerance = table.take("tolerance");
+    let mut proof = Proof {
+        verify: Verify::Nobody,
+        preset: None,
+        preset_is_unknown: false,
+    };
+    match (provider, verify) {
+        (None, None) => table.place.missing(
+            "verify",
+            "`provider` and `secrets`, or `verify`; write verify = \"none\" to accept from anyone",
+        ),
+        (None, Some(verify)) => {
+            refuse_without_provider([secrets, tolerance]);
+            proof.verify = read_verify(verify);
+        }
+        (Some(provider), verify) => {
+            if let Some(verify) = verify {
+                let found = "`verify` beside `provider`";
+                verify.place.fault(found, "one of the two");
+            }
+            proof.preset = read_provider(&provider);
+            proof.preset_is_unknown = proof.preset.is_none();
+            if let Some(preset) = proof.preset {
+                proof.verify = read_preset(preset, secrets, tolerance, &table.place);
+            }
+        }
+    }
+    proof
+}
+
+fn refuse_without_provider(nodes: [Option<Node<'_>>; 2]) {
+    for node in nodes.into_iter().flatten() {
+        node.place
+            .fault("a key that goes with `provider`", "it within `verify`");
+    }
+}
+
+fn read_provider(node: &Node<'_>) -> Option<&'static Preset> {
+    let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+    let name = node.string("the name of a provider")?;
+    let known = preset(name);
+    if known.is_none() {
+        let expected = format!("one of {}", names.join(", "));
+        node.place.unknown(name, &expected, names);
+    }
+    known
+}
+
+fn read_preset(
+    preset: &Preset,
+    secrets: Option<Node<'_>>,
+    tolerance: Option<Node<'_>>,
+    route: &Place<'_>,
+) -> Verify {
+    let mut scheme = preset.scheme.clone();
+    if let Some(node) = tolerance {
+        match (&mut scheme.timestamp, node.duration(TOLERANCE_MAX)) {
+            (None, _) => node.place.fault(
+                format!("a tolerance, but {} signs no time", preset.name),
+                "none",
+            ),
+            (Some(rule), Some(tolerance)) => {
+                rule.past = tolerance;
+                rule.future = rule.future.map(|_| tolerance);
+            }
+            (Some(_), None) => {}
+        }
+    }
+    let Some(secrets) = secrets else {
+        route.missing("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
+        return Verify::Nobody;
+    };
+    let secrets = read_signature_secrets(secrets, &scheme);
+    Verify::All(vec![Verifier::Signature { scheme, secrets }])
+}
+
+/// `"none"`, one table, or a list of tables that must all pass.
+fn read_verify(node: Node<'_>) -> Verify {
+    const SHAPE: &str =
+        "\"none\", a table such as { hmac = { … }, secrets = [ … ] }, or a list of them";
+    if node.value.is_str() {
+        node.parse(SHAPE, |text| (text == "none").then_some(()));
+        return Verify::Nobody;
+    }
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        place.fault("an empty list", SHAPE);
+    }
+    Verify::All(nodes.into_iter().filter_map(read_verifier).collect())
+}
+
+/// One of the four kinds, with its keys or secrets.
+fn read_verifier(node: Node<'_>) -> Option<Verifier> {
+    let place = node.place.clone();
+    let mut table = node.table("a table such as { bearer = {}, keys = [ … ] }")?;
+    let api_key = table.take("api_key");
+    let bearer = table.take("bearer");
+    let basic = table.take("basic");
+    let hmac = table.take("hmac");
+    let mut credentials = Credentials {
+        keys: table.take("keys"),
+        secrets: table.take("secrets"),
+        place: &place,
+    };
+    let known = table.finish();
+    let verifier = match (api_key, bearer, basic, hmac) {
+        (Some(node), None, None, None) => Some(Verifier::ApiKey {
+            header: read_api_key_header(node).unwrap_or_default(),
+            keys: credentials.keys(),
+        }),
+        (None, Some(node), None, None) => {
+            read_empty(node);
+            Some(Verifier::Bearer {
+                keys: credentials.keys(),
+            })
+        }
+        (None, None, Some(node), None) => {
+            read_empty(node);
+            Some(Verifier::Basic {
+                keys: credentials.keys(),
+            })
+        }
+        (None, None, None, Some(node)) => read_signature(node, &mut credentials),
+        (None, None, None, None) if !known => return None,
+        _ => {
+            place.fault(
+                "none or several of `api_key`, `bearer`, `basic` and `hmac`",
+                "one of them in each table; all tables of a list must pass",
+            );
+            return None;
+        }
+    };
+    credentials.finish();
+    verifier
+}
+
+fn read_signature(node: Node<'_>, credentials: &mut Credentials<'_, '_>) -> Option<Verifier> {
+    let secrets = credentials.secrets();
+    let scheme = read_hmac(node)?;
+    let secrets = secrets.map(|node| read_signature_secrets(node, &scheme));
+    Some(Verifier::Signature {
+        scheme,
+        secrets: secrets.unwrap_or_default(),
+    })
+}
+
+/// What stands beside the kind of a verifier: exactly one of the two, by kind.
+struct Credentials<'a, 'p> {
+    keys: Option<Node<'a>>,
+    secrets: Option<Node<'a>>,
+    place: &'p Place<'a>,
+}
+
+impl<'a> Credentials<'a, '_> {
+    fn keys(&mut self) -> Vec<super::ApiKey> {
+        if self.keys.is_none() {
+            let shape = "a list such as [{ name = \"crm-2026\", sha256 = \"…\" }]";
+            self.place.missing("keys", shape);
+        }
+        self.keys.take().map(read_keys).unwrap_or_default()
+    }
+
+    fn secrets(&mut self) -> Option<Node<'a>> {
+        if self.secrets.is_none() {
+            self.place
+                .missing("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
+        }
+        self.secrets.take()
+    }
+
+    /// What was not asked for does not belong here.
+    fn finish(self) {
+        for node in [self.keys, self.secrets].into_iter().flatten() {
+            node.place.fault(
+                "a key that this verifier does not have",
+                "`keys` with api_key, bearer and basic; `secrets` with hmac",
+            );
+        }
+    }
+}
+
+fn read_api_key_header(node: Node<'_>) -> Option<String> {
+    let mut table = node.table("a table such as { header = \"X-Api-Key\" }")?;
+    let header = table.require("header", "the name of a header");
+    table.finish();
+    header?.header_name()
+}
+
+fn read_empty(node: Node<'_>) {
+    if let Some(table) = node.table("{}") {
+        table.finish();
+    }
+}

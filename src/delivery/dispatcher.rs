@@ -1,0 +1,229 @@
+//! Claims due deliveries for all targets and puts them into the targets' lanes.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{
+    Claims, Store, StoreError, Want,
+    handover::{Gate, Origin, Queued, Seat},
+};
+
+/// The store is asked at least so often: other gateways leave deliveries behind, and die with claims.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// A lane that would be asked for within this long is asked for along with others, so that the polls
+/// of many targets fall together into one call.
+const POLL_TOGETHER: Duration = Duration::from_millis(500);
+/// Two polls of one lane are at least so far apart, however many retries fall due one by one: those that
+/// fall due meanwhile are claimed together.
+const POLL_APART: Duration = Duration::from_millis(20);
+/// The waits while the store is away.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+pub(super) struct Dispatcher {
+    store: Arc<dyn Store>,
+    lanes: Vec<Poll>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+/// When a lane's deliveries are next asked for.
+struct Poll {
+    gate: Arc<Gate>,
+    at: Instant,
+    /// Not even a retry that is due is asked for before this.
+    not_before: Instant,
+}
+
+/// What one call asks for one lane.
+struct Ask {
+    /// The lane's index.
+    lane: usize,
+    /// The backlog's reports before the call.
+    backlog_seen: u64,
+    max: usize,
+    /// Reserved before the call, so that what is claimed has its place.
+    seats: Vec<Seat>,
+}
+
+impl Dispatcher {
+    /// Only lanes that are open are served.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        gates: impl Iterator<Item = Arc<Gate>>,
+        stop: CancellationToken,
+    ) -> Self {
+        let now = Instant::now();
+        let lanes: Vec<Poll> = gates
+            .filter(|gate| gate.is_open())
+            .map(|gate| Poll {
+                gate,
+                at: now,
+                not_before: now,
+            })
+            .collect();
+        let wake = lanes
+            .first()
+            .map_or_else(|| Arc::new(Notify::new()), |lane| lane.gate.wake().clone());
+        Self {
+            store,
+            lanes,
+            wake,
+            stop,
+        }
+    }
+
+    /// Runs until the stop signal. A claim that is under way then is not cut off: what it brings would
+    /// be nobody's until its lease ended.
+    pub(super) async fn run(mut self) {
+        let mut backoff = BACKOFF_FIRST;
+        while !self.stop.is_cancelled() {
+            match self.claim().await {
+                Ok(()) => {
+                    backoff = BACKOFF_FIRST;
+                    self.rest().await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, retry_in = ?backoff, "could not claim deliveries");
+                    self.pause(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+        }
+    }
+
+    /// One call for all lanes that are due and have room.
+    async fn claim(&mut self) -> Result<(), StoreError> {
+        let asks = self.asks(Instant::now());
+        if asks.is_empty() {
+            return Ok(());
+        }
+        let wants: Vec<Want> = asks.iter().map(|ask| self.want(ask)).collect();
+        let claims = self.store.claim(&wants).await?;
+        self.hand_out(asks, claims);
+        Ok(())
+    }
+
+    fn want(&self, ask: &Ask) -> Want {
+        let gate = &self.lanes[ask.lane].gate;
+        Want {
+            target: gate.target().clone(),
+            max: ask.max,
+            lease: gate.lease(),
+        }
+    }
+
+    fn asks(&mut self, now: Instant) -> Vec<Ask> {
+        if !self.lanes.iter().any(|lane| lane.is_due(now)) {
+            return Vec::new();
+        }
+        self.lanes
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, lane)| lane.ask(index, now))
+            .collect()
+    }
+
+    fn hand_out(&mut self, asks: Vec<Ask>, claims: Claims) {
+        let now = Instant::now();
+        let mut claimed: HashMap<_, Vec<_>> = HashMap::new();
+        for one in claims.claimed {
+            claimed.entry(one.target.clone()).or_default().push(one);
+        }
+        for (index, ask) in asks.into_iter().enumerate() {
+            let lane = &mut self.lanes[ask.lane];
+            let mine = claimed.remove(lane.gate.target()).unwrap_or_default();
+            let next_due = claims.next_due.get(index).copied().flatten();
+            lane.plan(&ask, mine.len(), next_due, now);
+            // A store that claims more than was asked for loses the rest when the leases end.
+            for (seat, claimed) in ask.seats.into_iter().zip(mine) {
+                let origin = Origin::Store;
+                seat.send(Queued { claimed, origin });
+            }
+        }
+    }
+
+    /// Sleeps until a lane is due or a worker, an acceptance or a settlement says so.
+    async fn rest(&self) {
+        if self.lanes.iter().any(Poll::wants_backlog) {
+            return;
+        }
+        let next = self.lanes.iter().map(Poll::due_at).min();
+        let next = next.unwrap_or_else(|| Instant::now() + POLL_EVERY);
+        tokio::select! {
+            () = tokio::time::sleep_until(next.into()) => {}
+            () = self.wake.notified() => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}
+
+impl Poll {
+    fn due_at(&self) -> Instant {
+        let retry = self.gate.retry_due().unwrap_or(self.at);
+        retry.min(self.at).max(self.not_before)
+    }
+
+    /// Whether this lane is reason enough for a call.
+    fn is_due(&self, now: Instant) -> bool {
+        self.wants_backlog() || self.due_at() <= now
+    }
+
+    fn wants_backlog(&self) -> bool {
+        self.gate.backlog() != 0 && self.gate.half_free()
+    }
+
+    fn ask(&mut self, index: usize, now: Instant) -> Option<Ask> {
+        let backlog_seen = self.gate.backlog();
+        if !self.wants_backlog() && self.due_at() > now + POLL_TOGETHER {
+            return None;
+        }
+        // Without a backlog new events come straight into the lane: most of the room is left for them.
+        let free = self.gate.free();
+        let max = if backlog_seen == 0 {
+            free.div_ceil(4)
+        } else {
+            free
+        };
+        let seats = self.gate.seats(max);
+        if seats.is_empty() {
+            // Full of new events: what is due in the store goes first as soon as there is room.
+            self.gate.mark_backlog();
+            self.gate.take_retry_due();
+            self.at = now + POLL_EVERY;
+            return None;
+        }
+        self.gate.take_retry_due();
+        Some(Ask {
+            lane: index,
+            backlog_seen,
+            max: seats.len(),
+            seats,
+        })
+    }
+
+    /// Fewer than asked for: nothing more is due. As many: more may be.
+    fn plan(&mut self, ask: &Ask, claimed: usize, next_due: Option<Duration>, now: Instant) {
+        self.at = now + next_due.map_or(POLL_EVERY, |due| due.min(POLL_EVERY));
+        self.not_before = now + POLL_APART;
+        if claimed < ask.max {
+            self.gate.clear_backlog(ask.backlog_seen);
+        } else if next_due == Some(Duration::ZERO) {
+            self.gate.mark_backlog();
+            self.at = now + POLL_EVERY;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The claims. They live in memory only: this process alone uses the directory, so that after a crash
+//! nobody holds one, and everything pending is due by its own time at once.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
+
+use crate::store::Lease;
+
+/// A delivery's row, see [`super::schema`].
+pub(super) type DeliveryId = i64;
+/// A target's place in [`super::targets::Targets`].
+pub(super) type TargetIndex = usize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Claim {
+    target: TargetIndex,
+    lease: Lease,
+}
+
+/// Claims by delivery, by token and by end. One whose lease ended stays, until another claim of the
+/// delivery replaces it: a late settlement still counts.
+pub(super) struct Claims {
+    next_token: i64,
+    held: HashMap<DeliveryId, Claim>,
+    tokens: HashMap<i64, DeliveryId>,
+    ends: HashMap<TargetIndex, BTreeSet<(Instant, DeliveryId)>>,
+    /// What the batch under way replaced, oldest first.
+    before: Vec<(DeliveryId, Option<Claim>)>,
+}
+
+impl Claims {
+    pub(super) fn new(first_token: i64) -> Self {
+        Self {
+            next_token: first_token,
+            held: HashMap::new(),
+            tokens: HashMap::new(),
+            ends: HashMap::new(),
+            before: Vec::new(),
+        }
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        delivery: DeliveryId,
+        target: TargetIndex,
+        now: Instant,
+        lease: Duration,
+    ) -> Lease {
+        let lease = Lease {
+            token: self.next_token,
+            ends: now.checked_add(lease).unwrap_or(now),
+        };
+        self.next_token += 1;
+        self.replace(delivery, Some(Claim { target, lease }));
+        lease
+    }
+
+    /// Ends the claim with this token, if it is still the delivery's newest.
+    pub(super) fn end(&mut self, token: i64, target: TargetIndex) -> Option<DeliveryId> {
+        let delivery = *self.tokens.get(&token)?;
+        if self.held.get(&delivery)?.target != target {
+            return None;
+        }
+        self.drop_claim(delivery);
+        Some(delivery)
+    }
+
+    pub(super) fn drop_claim(&mut self, delivery: DeliveryId) {
+        self.replace(delivery, None);
+    }
+
+    /// Drops a claim outside a batch, if it is still this one.
+    pub(super) fn give_back(&mut self, delivery: DeliveryId, token: i64) {
+        if self.tokens.get(&token) == Some(&delivery) {
+            self.set(delivery, None);
+        }
+    }
+
+    pub(super) fn is_held(&self, delivery: DeliveryId, now: Instant) -> bool {
+        self.held
+            .get(&delivery)
+            .is_some_and(|claim| claim.lease.ends > now)
+    }
+
+    /// How long until the first of the target's leases that still run ends.
+    pub(super) fn next_end(&self, target: TargetIndex, now: Instant) -> Option<Duration> {
+        let ends = self.ends.get(&target)?;
+        let (first, _) = ends.range((now, DeliveryId::MAX)..).next()?;
+        Some(first.duration_since(now))
+    }
+
+    pub(super) fn commit(&mut self) {
+        self.before.clear();
+    }
+
+    pub(super) fn rollback(&mut self) {
+        while let Some((delivery, claim)) = self.before.pop() {
+            self.set(delivery, claim);
+        }
+    }
+
+    fn replace(&mut self, delivery: DeliveryId, claim: Option<Claim>) {
+        let before = self.set(delivery, claim);
+        self.before.push((delivery, before));
+    }
+
+    fn set(&mut self, delivery: DeliveryId, claim: Option<Claim>) -> Option<Claim> {
+        let before = self.held.remove(&delivery);
+        if let Some(Claim { target, lease }) = before {
+            self.tokens.remove(&lease.token);
+            if let Some(ends) = self.ends.get_mut(&target) {
+                ends.remove(&(lease.ends, delivery));
+            }
+        }
+        if let Some(claim) = claim {
+            self.held.insert(delivery, claim);
+            self.tokens.insert(claim.lease.token, delivery);
+            let ends = self.ends.entry(claim.target).or_default();
+            ends.insert((claim.lease.ends, delivery));
+        }
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_rollback_restores_every_claim_and_none_of_the_new_ones() {
+        let now = Instant::now();
+        let mut claims = Claims::new(100);
+        let kept = claims.claim(1, 0, now, LEASE);
+        let ended = claims.claim(2, 0, now, LEASE);
+        claims.commit();
+
+        assert_eq!(claims.end(ended.token, 0), Some(2));
+        let replaced = claims.claim(1, 0, now, 2 * LEASE);
+        let fresh = claims.claim(3, 0, now, LEASE / 2);
+        claims.drop_claim(1);
+        claims.rollback();
+
+        assert!(claims.is_held(1, now) && claims.is_held(2, now));
+        assert!(!claims.is_held(3, now));
+        assert_eq!(claims.next_end(0, now), Some(LEASE));
+        assert_eq!(claims.end(replaced.token, 0), None);
+        assert_eq!(claims.end(fresh.token, 0), None);
+        assert_eq!(claims.end(kept.token, 0), Some(1));
+        assert_eq!(claims.end(ended.token, 0), Some(2));
+    }
+
+    #[test]
+    fn an_ended_lease_counts_until_it_is_replaced_and_never_for_another_target() {
+        let now = Instant::now();
+        let mut claims = Claims::new(1);
+        let first = claims.claim(7, 0, now, LEASE);
+        let later = now + 2 * LEASE;
+        assert!(!claims.is_held(7, later));
+        assert_eq!(claims.next_end(0, later), None);
+        assert_eq!(claims.end(first.token, 1), None, "another target's token");
+
+        let second = claims.claim(7, 0, later, LEASE);
+        assert!(second.token > first.token);
+        assert_eq!(claims.end(first.token, 0), None);
+        assert_eq!(claims.end(second.token, 0), Some(7));
+        assert_eq!(claims.end(second.token, 0), None, "ended already");
+    }
+}

@@ -1,0 +1,247 @@
+//! What the writer thread owns: the connection that writes, and all that is kept in memory beside it.
+//!
+//! A batch of operations is one transaction. What they change in memory is taken back when the
+//! transaction fails, and is seen by the later operations of the same batch.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    event::{Event, TargetName},
+    store::{Acceptance, Depth, Expired, Lease, Retention, Settled, Settlement, Want},
+};
+
+use super::{
+    claims::{Claims, DeliveryId, TargetIndex},
+    failure::Failure,
+    memory::Ids,
+    targets::{Counts, Targets},
+};
+
+/// Deliveries of one event: the factor between an event's `seq` and its deliveries' ids.
+pub(super) const DELIVERIES_MAX: i64 = 1024;
+
+/// One operation.
+pub(super) enum Ask {
+    Accept {
+        event: Arc<Event>,
+        /// The kept headers as the table holds them.
+        headers: String,
+    },
+    Claim(Vec<Want>),
+    Settle(Settlement),
+    Depth(Vec<TargetName>),
+    Retire(Vec<TargetName>),
+    Expire(Retention),
+    Ready,
+    /// Nothing is taken after it.
+    Close,
+}
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    Accepted(Acceptance),
+    Picked(Picks),
+    Settled(Settled),
+    Depth(Vec<Depth>),
+    Retired { deliveries: u64, more: bool },
+    Expired(Expired),
+    Done,
+}
+
+/// [`crate::store::Claims`], before the events are read.
+#[derive(Debug, Default)]
+pub(super) struct Picks {
+    pub(super) picked: Vec<Picked>,
+    pub(super) next_due: Vec<Option<std::time::Duration>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) delivery: DeliveryId,
+    pub(super) target: TargetName,
+    pub(super) attempts: u32,
+    pub(super) lease: Lease,
+}
+
+/// An event's place in the order of expiry.
+pub(super) type Place = (i64, i64);
+
+pub(super) struct Ledger {
+    pub(super) connection: Connection,
+    pub(super) clock: Clock,
+    pub(super) ids: Ids,
+    pub(super) claims: Claims,
+    pub(super) targets: Targets,
+    pub(super) next_seq: i64,
+    next_commit: i64,
+    /// No event before this place is finished, so that expiry need not look there again.
+    pub(super) unfinished_until: Place,
+    in_transaction: bool,
+}
+
+/// What a batch has done.
+pub(super) struct Committed {
+    pub(super) answers: Vec<Answer>,
+    /// Events accepted.
+    pub(super) events: usize,
+    pub(super) body_bytes: usize,
+    /// False when nothing had to be written.
+    pub(super) wrote: bool,
+}
+
+impl Ledger {
+    pub(super) fn load(connection: Connection, clock: Clock) -> rusqlite::Result<Self> {
+        let now = clock.now();
+        let last = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let next_seq = last("SELECT ifnull(max(seq), 0) + 1 FROM events")?;
+        let next_commit = last("SELECT ifnull(max(commit_no), 0) + 1 FROM ids")?;
+        Ok(Self {
+            ids: load_ids(&connection, now)?,
+            // Beyond every token that an earlier process can have given out.
+            claims: Claims::new(now.as_millis().clamp(0, 1 << 42) << 20),
+            targets: Targets::load(&connection)?,
+            connection,
+            clock,
+            next_seq,
+            next_commit,
+            unfinished_until: (i64::MIN, 0),
+            in_transaction: false,
+        })
+    }
+
+    /// Runs a batch as one atomic step: on an error, nothing of it has happened.
+    pub(super) fn run<'a>(
+        &mut self,
+        asks: impl Iterator<Item = &'a Ask>,
+    ) -> Result<Committed, Failure> {
+        let counts = self.targets.counts.clone();
+        let result = self.answer_all(asks).and_then(|answers| {
+            let wrote = self.commit()?;
+            Ok((answers, wrote))
+        });
+        match result {
+            Ok((answers, wrote)) => Ok(self.committed(answers, wrote, &counts)),
+            Err(failure) => {
+                self.rollback(counts);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens the batch's transaction, if it is not open.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        if !self.in_transaction {
+            self.connection
+                .prepare_cached("BEGIN IMMEDIATE")?
+                .execute([])?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// Makes expiry look at this event again.
+    pub(super) fn may_be_finished(&mut self, uid: Uuid, seq: i64) {
+        self.unfinished_until = self.unfinished_until.min((received_ms(uid), seq));
+    }
+
+    pub(super) fn target(&mut self, name: &TargetName) -> Result<TargetIndex, Failure> {
+        if let Some(index) = self.targets.find(name) {
+            return Ok(index);
+        }
+        self.begin()?;
+        let index = self.targets.push(name.clone());
+        self.connection
+            .prepare_cached("INSERT INTO targets (id, name) VALUES (?1, ?2)")?
+            .execute((super::targets::row_of(index), &**name))?;
+        Ok(index)
+    }
+
+    fn answer_all<'a>(
+        &mut self,
+        asks: impl Iterator<Item = &'a Ask>,
+    ) -> Result<Vec<Answer>, Failure> {
+        asks.map(|ask| self.answer(ask)).collect()
+    }
+
+    fn answer(&mut self, ask: &Ask) -> Result<Answer, Failure> {
+        Ok(match ask {
+            Ask::Accept { event, headers } => Answer::Accepted(self.accept(event, headers)?),
+            Ask::Claim(wants) => Answer::Picked(self.claim(wants)?),
+            Ask::Settle(settlement) => Answer::Settled(self.settle(settlement)?),
+            Ask::Depth(targets) => Answer::Depth(self.depth(targets)?),
+            Ask::Retire(known) => self.retire(known)?,
+            Ask::Expire(retention) => Answer::Expired(self.expire(*retention)?),
+            Ask::Ready | Ask::Close => Answer::Done,
+        })
+    }
+
+    fn commit(&mut self) -> Result<bool, Failure> {
+        if self.in_transaction {
+            if let Some((ends, entries)) = self.ids.fresh_row() {
+                self.connection
+                    .prepare_cached(
+                        "INSERT INTO ids (commit_no, ends_ms, entries) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute((self.next_commit, ends.as_millis(), entries))?;
+                self.next_commit += 1;
+            }
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+        }
+        self.ids.commit();
+        self.claims.commit();
+        Ok(std::mem::take(&mut self.in_transaction))
+    }
+
+    fn rollback(&mut self, counts: Counts) {
+        // SQLite has rolled back by itself after some errors; then there is nothing left to do, and
+        // when a rollback fails, the connection is unusable and the next batch says so.
+        if self.in_transaction
+            && !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "the embedded store cannot roll back");
+        }
+        self.in_transaction = false;
+        self.ids.rollback();
+        self.claims.rollback();
+        self.targets.restore(counts);
+        self.unfinished_until = (i64::MIN, 0);
+    }
+
+    fn committed(&self, answers: Vec<Answer>, wrote: bool, before: &Counts) -> Committed {
+        let accepted =
+            |answer: &&Answer| matches!(answer, Answer::Accepted(Acceptance::Accepted { .. }));
+        let bytes = self
+            .targets
+            .counts
+            .body_bytes
+            .saturating_sub(before.body_bytes);
+        Committed {
+            events: answers.iter().filter(accepted).count(),
+            body_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            answers,
+            wrote,
+        }
+    }
+}
+
+/// When an event was received, as its uid tells it (see [`crate::event::event_uid`]).
+pub(super) fn received_ms(uid: Uuid) -> i64 {
+    // 48 bits always fit.
+    i64::try_from(uid.as_u128() >> 80).unwrap_or(0)
+}
+
+fn load_ids(connection: &Connection, now: Timestamp) -> rusqlite::Result<Ids> {
+    let mut ids = Ids::default();
+    let mut statement =
+        connection.prepare("SELECT entries FROM ids WHERE ends_ms > ?1 ORDER BY commit_no")?;
+    let mut rows = statement.query([now.as_millis()])?;
+    while let Some(row) = rows.next()? {
+        ids.restore(row.get_ref(0)?.as_blob()?, now);
+    }
+    Ok(ids)
+}

@@ -1,0 +1,294 @@
+//! The embedded store: SQLite with group commit.
+//!
+//! ```text
+//!  accept, claim, settle, … ──▶ queue ──▶ writer thread ──▶ one transaction, one sync ──▶ all answers
+//!                                         (owns the ids, the claims, the counts)
+//!  the events of what was claimed, get ─▶ a connection that reads
+//!  checkpoints                         ─▶ a thread and a connection of their own
+//! ```
+
+mod accept;
+mod chores;
+mod claiming;
+mod claims;
+mod expiry;
+mod failure;
+#[cfg(test)]
+mod fault_tests;
+mod ledger;
+mod memory;
+mod reader;
+mod schema;
+mod targets;
+mod writer;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::{
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
+    time::timeout,
+};
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    config::Durability,
+    event::{Event, TargetName},
+    metrics::Metrics,
+    store::{
+        Acceptance, Claims, Depth, Expired, OpenError, Retention, Settled, Settlement, Store,
+        StoreError, StoredEvent, Want,
+    },
+};
+
+use self::{
+    failure::Failure,
+    ledger::{Answer, Ask, DELIVERIES_MAX, Ledger},
+    schema::Home,
+    writer::{Fate, Request, Writer},
+};
+
+/// Operations that wait for the writer. More are turned away at once.
+const QUEUE_MAX: usize = 8192;
+/// Of every call.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where the store lies, and what it promises.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Made when it is missing. One process at a time may use it.
+    pub directory: PathBuf,
+    pub durability: Durability,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Embedded {
+    requests: mpsc::Sender<Request>,
+    /// `None` when closed.
+    reader: Arc<Mutex<Option<Connection>>>,
+    fate: Fate,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Embedded {
+    /// Locks the directory, opens or makes the database, and reads the remembered ids into memory.
+    ///
+    /// # Errors
+    /// When another process uses the directory, when it cannot be written to, or when what lies there is
+    /// no database, not Hookgate's, damaged, or of another format. The message is one line.
+    pub fn open(options: Options, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
+        let home = Home::lock(&options.directory)?;
+        let connection = home.writer(options.durability)?;
+        Self::start(home, connection, options.durability, clock, metrics)
+    }
+
+    fn start(
+        home: Home,
+        connection: Connection,
+        durability: Durability,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let ledger = Ledger::load(connection, clock).map_err(|error| home.unreadable(&error))?;
+        let (reader, side) = (home.side()?, home.side()?);
+        let (requests, queue) = mpsc::channel(QUEUE_MAX);
+        let fate = Arc::new(watch::Sender::new(None));
+        let writer = Writer::new(ledger, home, side, durability, metrics, fate.clone())
+            .and_then(|writer| writer.spawn(queue))
+            .map_err(|error| OpenError(format!("cannot start the embedded store: {error}")))?;
+        Ok(Self {
+            requests,
+            reader: Arc::new(Mutex::new(Some(reader))),
+            fate,
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    async fn call(&self, ask: Ask) -> Result<Answer, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .try_send(Request { ask, reply })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => {
+                    StoreError::Unavailable(format!("{QUEUE_MAX} operations are waiting"))
+                }
+                TrySendError::Closed(_) => self.stopped(),
+            })?;
+        match timeout(DEADLINE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.stopped()),
+            Err(_) => Err(StoreError::Deadline(DEADLINE)),
+        }
+    }
+
+    /// Runs `read` on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.reader.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            match reader.as_mut() {
+                Some(connection) => read(connection).map_err(|failure| match failure {
+                    // Only the writer can lose what was promised.
+                    Failure::Fatal(message) => StoreError::Unavailable(message),
+                    failure => failure.into(),
+                }),
+                None => Err(closed()),
+            }
+        });
+        match timeout(DEADLINE, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::Unavailable("reading panicked".to_owned())),
+            Err(_) => Err(StoreError::Deadline(DEADLINE)),
+        }
+    }
+
+    fn stopped(&self) -> StoreError {
+        match &*self.fate.borrow() {
+            Some(message) => StoreError::Failed(message.clone()),
+            None => closed(),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
+        if i64::try_from(event.deliveries.len()).is_ok_and(|n| n > DELIVERIES_MAX) {
+            return Err(StoreError::Unavailable(format!(
+                "an event can have at most {DELIVERIES_MAX} deliveries"
+            )));
+        }
+        let headers = headers_json(&event)?;
+        match self.call(Ask::Accept { event, headers }).await? {
+            Answer::Accepted(acceptance) => Ok(acceptance),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
+        let picks = match self.call(Ask::Claim(wants.to_vec())).await? {
+            Answer::Picked(picks) => picks,
+            other => return Err(mistaken(&other)),
+        };
+        let claimed = if picks.picked.is_empty() {
+            Vec::new()
+        } else {
+            self.read(|reader| reader::claimed(reader, picks.picked))
+                .await?
+        };
+        Ok(Claims {
+            claimed,
+            next_due: picks.next_due,
+        })
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        match self.call(Ask::Settle(settlement)).await? {
+            Answer::Settled(settled) => Ok(settled),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
+        match self.call(Ask::Depth(targets.to_vec())).await? {
+            Answer::Depth(depth) => Ok(depth),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
+        self.read(move |reader| reader::find(reader, uid)).await
+    }
+
+    /// In pieces, so that accepting goes on meanwhile.
+    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+        let mut retired = 0;
+        loop {
+            match self.call(Ask::Retire(known.to_vec())).await? {
+                Answer::Retired { deliveries, more } => {
+                    retired += deliveries;
+                    if !more {
+                        return Ok(retired);
+                    }
+                }
+                other => return Err(mistaken(&other)),
+            }
+        }
+    }
+
+    async fn expire(&self, retention: Retention) -> Result<Expired, StoreError> {
+        match self.call(Ask::Expire(retention)).await? {
+            Answer::Expired(expired) => Ok(expired),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.call(Ask::Ready).await.map(|_| ())
+    }
+
+    async fn failed(&self) -> String {
+        let mut fate = self.fate.subscribe();
+        let message = match fate.wait_for(Option::is_some).await {
+            Ok(message) => message.clone(),
+            Err(_) => None,
+        };
+        match message {
+            Some(message) => message,
+            // The sender is our own, so it is there as long as we are.
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn close(&self) {
+        if let Err(error) = self.call(Ask::Close).await {
+            tracing::warn!(%error, "the embedded store was not running when it was closed");
+        }
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let reader = self.reader.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            drop(reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+            writer.map(JoinHandle::join)
+        });
+        if !matches!(ended.await, Ok(None | Some(Ok(())))) {
+            tracing::error!("the writer thread of the embedded store panicked");
+        }
+    }
+}
+
+fn headers_json(event: &Event) -> Result<String, StoreError> {
+    let pairs: Vec<(&str, &str)> = event
+        .headers
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    serde_json::to_string(&pairs).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".to_owned())
+}
+
+/// An answer to another question: a fault of this module.
+fn mistaken(answer: &Answer) -> StoreError {
+    let kind = std::mem::discriminant(answer);
+    StoreError::Unavailable(format!("the writer answered with {kind:?}"))
+}

@@ -1,0 +1,117 @@
+//! Claiming: one script call for all targets.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use redis::Value;
+use uuid::Uuid;
+
+use super::{
+    super::{Claimed, Claims, Lease, Settlement, StoreError, Want},
+    connection::Connection,
+    encoding,
+    error::unexpected,
+    scripts::{self, Scripts},
+};
+use crate::event::{DeadReason, Outcome};
+
+/// Bytes of bodies that one call returns, about: it stops claiming after the one that exceeds them.
+const BODIES_MAX: usize = 4 * 1024 * 1024;
+/// Deliveries of one target that one call claims.
+const CLAIMED_MAX: usize = 1000;
+
+pub(super) struct Reply {
+    pub(super) claims: Claims,
+    /// What was claimed but cannot be decoded: to be settled as dead.
+    pub(super) unreadable: Vec<Settlement>,
+    /// Deliveries without an event, removed by the call.
+    pub(super) orphans: i64,
+}
+
+pub(super) async fn claim(
+    connection: &Connection,
+    scripts: &Scripts,
+    wants: &[Want],
+) -> Result<Reply, StoreError> {
+    let since = Instant::now();
+    let mut call = scripts.claim.call();
+    call.arg(BODIES_MAX);
+    for want in wants {
+        call.arg(want.target.as_bytes())
+            .arg(want.max.min(CLAIMED_MAX))
+            .arg(encoding::millis(want.lease));
+    }
+    let [claimed, next_due, orphans] = scripts::row(connection.run(&call).await?)?;
+    let mut reply = Reply {
+        claims: Claims::default(),
+        unreadable: Vec::new(),
+        orphans: scripts::integer(orphans)?,
+    };
+    for value in scripts::array(next_due)? {
+        reply.claims.next_due.push(wait(value)?);
+    }
+    for row in scripts::array(claimed)? {
+        let row = Row::read(row)?;
+        let want = wants.get(row.want).ok_or_else(unexpected)?;
+        row.add_to(&mut reply, want, since)?;
+    }
+    Ok(reply)
+}
+
+fn wait(value: Value) -> Result<Option<Duration>, StoreError> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::Int(ms) => Ok(Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))),
+        _ => Err(unexpected()),
+    }
+}
+
+/// One claimed delivery as the script returns it.
+struct Row {
+    want: usize,
+    uid: Uuid,
+    description: Vec<u8>,
+    body: Vec<u8>,
+    attempts: i64,
+    token: i64,
+}
+
+impl Row {
+    fn read(value: Value) -> Result<Self, StoreError> {
+        let [want, uid, description, body, attempts, token] = scripts::row(value)?;
+        Ok(Self {
+            want: usize::try_from(scripts::integer(want)?).map_err(|_| unexpected())?,
+            uid: Uuid::from_slice(&scripts::bytes(uid)?).map_err(|_| unexpected())?,
+            description: scripts::bytes(description)?,
+            body: scripts::bytes(body)?,
+            attempts: scripts::integer(attempts)?,
+            token: scripts::integer(token)?,
+        })
+    }
+
+    fn add_to(self, reply: &mut Reply, want: &Want, since: Instant) -> Result<(), StoreError> {
+        let body = Bytes::from(self.body);
+        match encoding::event(self.uid, &self.description, body) {
+            Some(event) => reply.claims.claimed.push(Claimed {
+                event: Arc::new(event),
+                target: want.target.clone(),
+                attempts: u32::try_from(self.attempts).map_err(|_| unexpected())?,
+                lease: Lease {
+                    token: self.token,
+                    ends: encoding::ends(since, want.lease),
+                },
+            }),
+            None => reply.unreadable.push(Settlement {
+                uid: self.uid,
+                target: want.target.clone(),
+                token: self.token,
+                outcome: Outcome::Dead(DeadReason::Corrupt),
+                attempt: None,
+            }),
+        }
+        Ok(())
+    }
+}

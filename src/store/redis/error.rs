@@ -1,0 +1,94 @@
+//! What went wrong, in words that hold no key, value or secret.
+
+use redis::{ErrorKind, RedisError};
+
+use super::{super::StoreError, DEADLINE};
+
+/// An error of a call, by what its caller can do about it. The result of the call is unknown.
+pub(super) fn store_error(error: &RedisError) -> StoreError {
+    if error.is_timeout() {
+        return StoreError::Deadline(DEADLINE);
+    }
+    match error.code() {
+        Some("OOM") => StoreError::Full("Redis has reached its maxmemory".into()),
+        _ => StoreError::Unavailable(text(error)),
+    }
+}
+
+/// Whether the connection must be replaced: it is lost, or leads to a server that may not be written to.
+pub(super) fn is_lost(error: &RedisError) -> bool {
+    error.is_unrecoverable_error() || error.is_io_error() || error.code() == Some("READONLY")
+}
+
+/// A short text from fixed words: the server's own messages may quote keys and values.
+pub(super) fn text(error: &RedisError) -> String {
+    if error.is_connection_refusal() {
+        return "connection refused".into();
+    }
+    if error.is_timeout() {
+        return "no answer in time".into();
+    }
+    let fixed = match error.code() {
+        Some("READONLY") => "Redis is a read-only replica",
+        Some("LOADING") => "Redis is loading its data",
+        Some("BUSY") => "Redis is busy with a script",
+        Some("MISCONF") => "Redis cannot write to its disk",
+        Some("OOM") => "Redis has reached its maxmemory",
+        Some("NOPERM") => "Redis does not permit this user a command",
+        Some("NOAUTH" | "WRONGPASS") => "Redis refuses the user name or password",
+        Some(code) => return format!("Redis answered with the error {}", shown(code)),
+        None => match error.kind() {
+            ErrorKind::Io => "the connection was lost",
+            ErrorKind::AuthenticationFailed => "Redis refuses the user name or password",
+            ErrorKind::RESP3NotSupported => "the server does not speak RESP3",
+            ErrorKind::InvalidClientConfig => "the connection's settings are not valid",
+            _ => "Redis gave an answer that cannot be understood",
+        },
+    };
+    fixed.into()
+}
+
+/// A reply that no script of ours gives.
+pub(super) fn unexpected() -> StoreError {
+    StoreError::Unavailable("Redis gave an unexpected reply".into())
+}
+
+/// An error code is one word in capitals; anything else is not shown.
+fn shown(code: &str) -> &str {
+    let is_word = code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    if is_word { code } else { "(unknown)" }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    #[test]
+    fn an_error_never_quotes_the_server() {
+        let codes = [
+            "OOM",
+            "READONLY",
+            "LOADING",
+            "BUSY",
+            "MISCONF",
+            "WRONGTYPE",
+            "secret-x",
+        ];
+        for code in codes {
+            let error = make_extension_error(code.into(), Some("key secret-42".into()));
+            assert!(
+                !store_error(&error).to_string().contains("secret"),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_oom_is_full() {
+        let error = |code: &str| store_error(&make_extension_error(code.into(), None));
+        assert!(matches!(error("OOM"), StoreError::Full(_)));
+        assert!(matches!(error("MISCONF"), StoreError::Unavailable(_)));
+    }
+}

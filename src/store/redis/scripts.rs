@@ -1,0 +1,110 @@
+//! The scripts, how they are called, and how their replies are taken apart.
+
+use redis::{Cmd, ToRedisArgs, Value};
+use uuid::Uuid;
+
+use super::{super::StoreError, error::unexpected};
+
+/// What every key begins with. The braces put all keys of a shard in one slot of a cluster; there is one shard.
+pub(super) const PREFIX: &str = "hookgate:{0}:";
+
+/// A script's text: its flags, what all share, and its own.
+///
+/// Without flags Redis refuses it, before it begins, on a read-only replica, over `maxmemory` and when the
+/// disk fails. What only moves or frees things says `allow-oom`: a full store must still drain.
+macro_rules! script {
+    ($flags:literal, $file:literal) => {
+        Script(redis::Script::new(concat!(
+            "#!lua",
+            $flags,
+            "\n",
+            include_str!("common.lua"),
+            include_str!($file)
+        )))
+    };
+}
+
+pub(super) struct Scripts {
+    pub(super) accept: Script,
+    pub(super) claim: Script,
+    pub(super) settle: Script,
+    pub(super) depth: Script,
+    pub(super) retire: Script,
+    pub(super) expire: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            accept: script!("", "accept.lua"),
+            claim: script!(" flags=allow-oom", "claim.lua"),
+            settle: script!(" flags=allow-oom", "settle.lua"),
+            depth: script!(" flags=no-writes", "depth.lua"),
+            retire: script!(" flags=allow-oom", "retire.lua"),
+            expire: script!(" flags=allow-oom", "expire.lua"),
+        }
+    }
+}
+
+pub(super) struct Script(redis::Script);
+
+impl Script {
+    pub(super) fn call(&self) -> Call<'_> {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.0.get_hash()).arg(1).arg(PREFIX);
+        Call {
+            script: &self.0,
+            command,
+        }
+    }
+}
+
+/// A script with its arguments; may be sent any number of times.
+pub(super) struct Call<'a> {
+    pub(super) script: &'a redis::Script,
+    pub(super) command: Cmd,
+}
+
+impl Call<'_> {
+    pub(super) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(arg);
+        self
+    }
+}
+
+pub(super) fn event_key(uid: Uuid) -> Vec<u8> {
+    [PREFIX.as_bytes(), b"event:", uid.as_bytes()].concat()
+}
+
+pub(super) fn array(value: Value) -> Result<Vec<Value>, StoreError> {
+    match value {
+        Value::Array(values) => Ok(values),
+        _ => Err(unexpected()),
+    }
+}
+
+/// An array of exactly `N` values.
+pub(super) fn row<const N: usize>(value: Value) -> Result<[Value; N], StoreError> {
+    array(value)?.try_into().map_err(|_| unexpected())
+}
+
+/// An array of exactly `N` integers.
+pub(super) fn integers<const N: usize>(value: Value) -> Result<[i64; N], StoreError> {
+    let values = array(value)?.into_iter().map(integer);
+    let values: Vec<i64> = values.collect::<Result<_, _>>()?;
+    values.try_into().map_err(|_| unexpected())
+}
+
+pub(super) fn integer(value: Value) -> Result<i64, StoreError> {
+    match value {
+        Value::Int(integer) => Ok(integer),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) fn bytes(value: Value) -> Result<Vec<u8>, StoreError> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        _ => Err(unexpected()),
+    }
+}

@@ -1,0 +1,236 @@
+//! Faults of what callers must prove: the exact lines that are told.
+
+use super::{check, file, route};
+
+#[test]
+fn verifiers() {
+    check(
+        file,
+        &[
+            (
+                r#"[routes.a]
+path = "/a"
+verify = "none"
+event_id = { json = "/id" }
+deliver = []
+provider = "github"
+secrets = [{ env = "SECRET" }]"#,
+                &[
+                    "routes.toml:3:10: routes.a.verify: found `verify` beside `provider`, expected one of the two",
+                ],
+            ),
+            (
+                r#"[routes.a]
+path = "/a"
+deliver = []
+provider = "githbu"
+secrets = [{ env = "SECRET" }]"#,
+                &[
+                    r#"routes.toml:4:12: routes.a.provider: found "githbu", expected one of github, shopify, slack, standard-webhooks, stripe; did you mean `github`?"#,
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn verifiers_by_key() {
+    check(
+        route,
+        &[
+            (
+                r#"provider = "github""#,
+                &[
+                    r#"routes.toml:1:1: routes.a.secrets: missing, expected a list of secrets such as [{ env = "NAME" }]"#,
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = []"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found an empty list, expected at least one secret",
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = [{ env = "NOT_SET" }]"#,
+                &[
+                    r#"routes.toml:3:20: routes.a.secrets[0].env: found "NOT_SET", which is not set, expected a variable of the gateway's environment; set NOT_SET"#,
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = [{ file = "none.secret" }]"#,
+                &[
+                    r#"routes.toml:3:21: routes.a.secrets[0].file: found "none.secret", which cannot be read (No such file or directory (os error 2)), expected a file that the gateway may read at FIXTURES/none.secret"#,
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = [{ env = "SHORT" }, { env = "EMPTY" }, {}, { env = "SECRET", not_after = 2026-12-31 }]"#,
+                &[
+                    "routes.toml:3:12: routes.a.secrets[0]: found a secret of fewer than 8 bytes in SHORT, expected at least 8 bytes",
+                    "routes.toml:3:31: routes.a.secrets[1]: found an empty secret in EMPTY, expected at least 8 bytes",
+                    r#"routes.toml:3:50: routes.a.secrets[2]: found none or several of `env`, `file` and `value`, expected { env = "NAME" }, { file = "PATH" } or { value = "…" }"#,
+                    "routes.toml:3:84: routes.a.secrets[3].not_after: found 2026-12-31, expected a moment with its offset such as 2026-12-31T00:00:00Z",
+                ],
+            ),
+            (
+                r#"provider = "standard-webhooks"
+secrets = [{ env = "SECRET" }]"#,
+                &[
+                    "routes.toml:3:12: routes.a.secrets[0]: found a secret that does not fit (the secret is not base64), expected the secret as the provider shows it",
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = [{ env = "SECRET" }]
+tolerance = "5m""#,
+                &[
+                    "routes.toml:4:13: routes.a.tolerance: found a tolerance, but github signs no time, expected none",
+                ],
+            ),
+            (
+                r#"secrets = [{ env = "SECRET" }]
+tolerance = "5m""#,
+                &[
+                    "routes.toml:2:11: routes.a.secrets: found a key that goes with `provider`, expected it within `verify`",
+                    "routes.toml:3:13: routes.a.tolerance: found a key that goes with `provider`, expected it within `verify`",
+                ],
+            ),
+            (
+                r#"verify = "all""#,
+                &[
+                    r#"routes.toml:2:10: routes.a.verify: found "all", expected "none", a table such as { hmac = { … }, secrets = [ … ] }, or a list of them"#,
+                ],
+            ),
+            (
+                "verify = []",
+                &[
+                    r#"routes.toml:2:10: routes.a.verify: found an empty list, expected "none", a table such as { hmac = { … }, secrets = [ … ] }, or a list of them"#,
+                ],
+            ),
+            (
+                "verify = { keys = [] }",
+                &[
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                ],
+            ),
+            (
+                "verify = { jwt = {}, keys = [] }",
+                &[
+                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `hmac`, `keys` or `secrets`",
+                ],
+            ),
+            (
+                "verify = { bearer = {}, basic = {}, keys = [] }",
+                &[
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                ],
+            ),
+            (
+                "verify = { bearer = {}, secrets = [] }",
+                &[
+                    r#"routes.toml:2:10: routes.a.verify.keys: missing, expected a list such as [{ name = "crm-2026", sha256 = "…" }]"#,
+                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with hmac",
+                ],
+            ),
+            (
+                r#"verify = { api_key = {}, keys = [{ name = "a", sha256 = "abc" }] }"#,
+                &[
+                    "routes.toml:2:22: routes.a.verify.api_key.header: missing, expected the name of a header",
+                    "routes.toml:2:57: routes.a.verify.keys[0].sha256: found a string, expected the SHA-256 of the key, 64 hex digits",
+                ],
+            ),
+            (
+                r#"verify = { basic = { realm = "x" }, keys = [{ name = "" }] }"#,
+                &[
+                    "routes.toml:2:22: routes.a.verify.basic.realm: found an unknown key, expected none",
+                    "routes.toml:2:45: routes.a.verify.keys[0].sha256: missing, expected the SHA-256 of the key, 64 hex digits",
+                    "routes.toml:2:54: routes.a.verify.keys[0].name: found a string, expected a name of 1 to 64 printable characters",
+                ],
+            ),
+            (
+                r#"verify = { bearer = {}, keys = [
+  { name = "a", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" },
+  { name = "a", sha256 = "1111111111111111111111111111111111111111111111111111111111111111" },
+] }"#,
+                &[
+                    r#"routes.toml:4:3: routes.a.verify.keys[1]: found "a" a second time, expected another name"#,
+                ],
+            ),
+            (
+                r#"verify = { hmac = {}, secrets = [{ env = "SECRET" }] }"#,
+                &[
+                    "routes.toml:2:19: routes.a.verify.hmac.header: missing, expected the header that holds the signature",
+                    r#"routes.toml:2:19: routes.a.verify.hmac.algorithm: missing, expected "sha1", "sha256" or "sha512""#,
+                    r#"routes.toml:2:19: routes.a.verify.hmac.encoding: missing, expected "hex" or "base64""#,
+                ],
+            ),
+            (
+                r#"verify = { hmac = { header = "X-S", algorithm = "md5", encoding = "hex" } }"#,
+                &[
+                    r#"routes.toml:2:10: routes.a.verify.secrets: missing, expected a list of secrets such as [{ env = "NAME" }]"#,
+                    r#"routes.toml:2:49: routes.a.verify.hmac.algorithm: found "md5", expected "sha1", "sha256" or "sha512""#,
+                ],
+            ),
+            (
+                r#"verify = { hmac = { header = "X-S", algorithm = "sha1", encoding = "hex", signed = "{header:X-T}" }, secrets = [{ env = "SECRET" }] }"#,
+                &[
+                    r#"routes.toml:2:84: routes.a.verify.hmac.signed: found "{header:X-T}", expected a template with {body}: what is not signed can be forged"#,
+                ],
+            ),
+            (
+                r#"verify = { hmac = { header = "X-S", algorithm = "sha1", encoding = "hex", signed = "{url}.{body}" }, secrets = [{ env = "SECRET" }] }"#,
+                &[
+                    r#"routes.toml:2:84: routes.a.verify.hmac.signed: found "{url}.{body}", expected a template such as "{header:X-Timestamp}.{body}" (at byte 0: `{url}` is unknown; known are `{body}` and `{header:NAME}`)"#,
+                ],
+            ),
+            (
+                r#"verify = { hmac = { header = "X-S", algorithm = "sha1", encoding = "hex", tolerance = "5m" }, secrets = [{ env = "SECRET" }] }"#,
+                &[
+                    "routes.toml:2:87: routes.a.verify.hmac.tolerance: found a tolerance without `timestamp`, expected both or neither",
+                ],
+            ),
+            (
+                r#"verify = { hmac = { header = "X-S", algorithm = "sha1", encoding = "hex", timestamp = { unit = "min" }, tolerance = "5d" }, secrets = [{ env = "SECRET" }] }"#,
+                &[
+                    "routes.toml:2:87: routes.a.verify.hmac.timestamp.header: missing, expected the header that holds the time",
+                    r#"routes.toml:2:96: routes.a.verify.hmac.timestamp.unit: found "min", expected "s" or "ms""#,
+                    r#"routes.toml:2:117: routes.a.verify.hmac.tolerance: found "5d", expected a duration from 1ms to 1d"#,
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn keys_that_prove_nothing() {
+    check(
+        route,
+        &[
+            (
+                r#"verify = { bearer = {}, keys = [{ name = "a", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }] }"#,
+                &[
+                    "routes.toml:2:56: routes.a.verify.keys[0].sha256: found a string, expected the SHA-256 of the key, 64 hex digits",
+                ],
+            ),
+            (
+                r#"verify = { bearer = {}, keys = [
+  { name = "a", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" },
+  { name = "b", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" },
+] }"#,
+                &[
+                    "routes.toml:4:3: routes.a.verify.keys[1]: found the digest of another key, expected each key once",
+                ],
+            ),
+            (
+                r#"provider = "standard-webhooks"
+secrets = [{ value = "whsec_QUJD" }]"#,
+                &[
+                    "routes.toml:3:12: routes.a.secrets[0]: found a secret whose base64 holds too few bytes, expected at least 8",
+                ],
+            ),
+        ],
+    );
+}

@@ -1,0 +1,164 @@
+//! Faults of targets: the exact lines that are told.
+
+use super::{check, file, target};
+
+#[test]
+fn targets() {
+    check(
+        file,
+        &[
+            (
+                r#"[targets.CRM]
+url = "https://crm.example.com""#,
+                &[
+                    r#"routes.toml:1:10: targets.CRM: found "CRM", expected a name of at most 64 of a-z, 0-9, `_` and `-` that begins with a letter or a digit"#,
+                ],
+            ),
+            (
+                "[targets.crm]",
+                &[
+                    r#"routes.toml:1:1: targets.crm.url: missing, expected a URL such as "https://crm.example.com/in""#,
+                ],
+            ),
+            (
+                r#"[defaults.target]
+url = "https://crm.example.com""#,
+                &[
+                    "routes.toml:2:1: defaults.target.url: found an unknown key, expected `timeout`, `concurrency` or `retry`",
+                ],
+            ),
+            (
+                r#"[defaults.route]
+path = "/a""#,
+                &["routes.toml:1:11: defaults.route: found an unknown key, expected `target`"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn targets_by_key() {
+    check(
+        target,
+        &[
+            (
+                r#"url = "ftp://crm.example.com""#,
+                &[
+                    "routes.toml:2:7: targets.crm.url: found a URL of another scheme, expected http:// or https:// with a host and without credentials",
+                ],
+            ),
+            (
+                r#"url = "https://user:password@crm.example.com""#,
+                &[
+                    "routes.toml:2:7: targets.crm.url: found a URL with credentials, expected http:// or https:// with a host and without credentials",
+                ],
+            ),
+            (
+                r#"url = "https://""#,
+                &[
+                    "routes.toml:2:7: targets.crm.url: found a URL that cannot be read (empty host), expected http:// or https:// with a host and without credentials",
+                ],
+            ),
+            (
+                r#"timeout = "10 parsecs""#,
+                &[
+                    r#"routes.toml:2:11: targets.crm.timeout: found "10 parsecs", expected a duration such as "10s""#,
+                ],
+            ),
+            (
+                r#"timeout = "11m""#,
+                &[
+                    r#"routes.toml:2:11: targets.crm.timeout: found "11m", expected a duration from 1ms to 10m"#,
+                ],
+            ),
+            (
+                "concurrency = 10001",
+                &[
+                    "routes.toml:2:15: targets.crm.concurrency: found 10001, expected a number from 1 to 10000",
+                ],
+            ),
+            (
+                r#"timout = "10s""#,
+                &[
+                    "routes.toml:2:1: targets.crm.timout: found an unknown key; did you mean `timeout`?",
+                ],
+            ),
+            (
+                r#"rate = "200/s""#,
+                &[
+                    "routes.toml:2:1: targets.crm.rate: found an unknown key, expected `url`, `headers`, `timeout`, `concurrency`, `retry`, `retry_on`, `paused` or `allow_private`",
+                ],
+            ),
+            (
+                r#"headers = { Authorization = "Bearer x" }"#,
+                &[
+                    r#"routes.toml:2:29: targets.crm.headers.Authorization: found a string, expected { env = "NAME" }, { file = "PATH" } or { value = "…" }"#,
+                ],
+            ),
+            (
+                r#"headers = { Host = { value = "a" }, "a b" = { value = "a" }, X-A = { value = "a" }, x-a = { value = "b" } }"#,
+                &[
+                    "routes.toml:2:13: targets.crm.headers.Host: found `host`, expected a header that Hookgate does not set",
+                    r#"routes.toml:2:37: targets.crm.headers."a b": found a key that no header can have, expected the name of a header"#,
+                    "routes.toml:2:85: targets.crm.headers.x-a: found `x-a` a second time, expected each header once",
+                ],
+            ),
+            (
+                r#"headers = { Authorization = { env = "NOT_SET" } }"#,
+                &[
+                    r#"routes.toml:2:37: targets.crm.headers.Authorization.env: found "NOT_SET", which is not set, expected a variable of the gateway's environment; set NOT_SET"#,
+                ],
+            ),
+            (
+                r#"headers = { Authorization = { env = "EMPTY" } }"#,
+                &[
+                    "routes.toml:2:29: targets.crm.headers.Authorization: found an empty secret in EMPTY, expected a value",
+                ],
+            ),
+            (
+                r#"retry = { first = "1s", schedule = ["5s"] }"#,
+                &[
+                    "routes.toml:2:9: targets.crm.retry: found both `schedule` and `first`, `factor` or `max`, expected one or the other",
+                ],
+            ),
+            (
+                r#"retry = { first = "2h" }"#,
+                &[
+                    "routes.toml:2:19: targets.crm.retry.first: found first = 2h, max = 1h, expected first ≤ max",
+                ],
+            ),
+            (
+                "retry = { factor = 0.5, jitter = 2 }",
+                &[
+                    "routes.toml:2:20: targets.crm.retry.factor: found 0.5, expected a number from 1 to 100",
+                    r#"routes.toml:2:34: targets.crm.retry.jitter: found 2, expected "full" or a number from 0 to 1"#,
+                ],
+            ),
+            (
+                "retry = { schedule = [] }",
+                &[
+                    "routes.toml:2:22: targets.crm.retry.schedule: found a list of 0, expected 1 to 100 durations",
+                ],
+            ),
+            (
+                r#"retry = { schedule = ["5s", "soon"], jitter = "half" }"#,
+                &[
+                    r#"routes.toml:2:29: targets.crm.retry.schedule[1]: found "soon", expected a duration such as "10s""#,
+                    r#"routes.toml:2:47: targets.crm.retry.jitter: found "half", expected "full" or a number from 0 to 1"#,
+                ],
+            ),
+            (
+                r#"retry_on = ["5xx", "200", "599-500", "disk"]"#,
+                &[
+                    r#"routes.toml:2:20: targets.crm.retry_on[1]: found "200", expected "408", "5xx", "500-599" or "network""#,
+                    r#"routes.toml:2:27: targets.crm.retry_on[2]: found "599-500", expected "408", "5xx", "500-599" or "network""#,
+                    r#"routes.toml:2:38: targets.crm.retry_on[3]: found "disk", expected "408", "5xx", "500-599" or "network""#,
+                ],
+            ),
+            (
+                "paused = 1",
+                &["routes.toml:2:10: targets.crm.paused: found 1, expected true or false"],
+            ),
+        ],
+    );
+}

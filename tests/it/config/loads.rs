@@ -1,0 +1,390 @@
+//! Files without faults, and the values they yield.
+
+use std::{net::SocketAddr, time::Duration};
+
+use hookgate::{
+    clock::Timestamp,
+    config::{
+        Config, Content, Durability, EventIdSource, Field, Jitter, Kind, Pointer, Respond,
+        RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify, Wait,
+    },
+    signature::{Algorithm, Encoding, Form, Part, Unit},
+};
+
+use super::{ROUTE, fixtures, parse};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn full() -> Config {
+    let text = std::fs::read_to_string(fixtures().join("full.toml")).unwrap();
+    parse(&text).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn route<'c>(config: &'c Config, name: &str) -> &'c Route {
+    config
+        .routes
+        .iter()
+        .find(|route| &*route.name == name)
+        .unwrap()
+}
+
+fn target<'c>(config: &'c Config, name: &str) -> &'c Target {
+    &config.targets[name]
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn pointer(text: &str) -> Field {
+    Field::Json(Pointer::parse(text).unwrap())
+}
+
+#[test]
+fn the_listeners_and_the_store_are_read() {
+    let Config {
+        server,
+        admin,
+        store,
+        ..
+    } = full();
+    assert_eq!(server.listen, address("0.0.0.0:8443"));
+    assert_eq!(server.plain_listen, Some(address("10.0.0.1:8080")));
+    assert_eq!(
+        server.public_url.unwrap().as_str(),
+        "https://hooks.example.com/"
+    );
+    let proxies: Vec<_> = server
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.7/32"]);
+    assert_eq!(server.head_timeout, 5 * SECOND);
+    assert_eq!(server.body_timeout, 20 * SECOND);
+    assert_eq!(server.idle_timeout, MINUTE);
+    assert_eq!(server.shutdown_grace, 45 * SECOND);
+    assert_eq!(server.max_connections_per_ip, 64);
+    assert_eq!(server.max_connections, 5000);
+    assert_eq!(server.max_body_in_flight, 64 << 20);
+    assert_eq!(server.workers, 3);
+    let tls = Tls::Files {
+        certificate: fixtures().join("tls/server.crt"),
+        private_key: fixtures().join("tls/server.key"),
+    };
+    assert_eq!(server.tls, tls);
+
+    assert_eq!(admin.listen, address("0.0.0.0:9090"));
+    assert_eq!(admin.token.unwrap().expose(), b"canary-admin-token");
+
+    assert!(
+        matches!(&store.url, StoreUrl::Embedded { directory } if *directory == fixtures().join("state"))
+    );
+    assert_eq!(store.durability, Durability::Everysec);
+    assert_eq!(store.retention, 7 * DAY);
+    assert_eq!(store.retention_size, 5 << 30);
+}
+
+#[test]
+fn targets_take_what_they_leave_out_from_the_defaults() {
+    let config = full();
+    assert_eq!(config.targets.len(), 3);
+
+    let crm = target(&config, "crm");
+    assert_eq!(crm.url.as_str(), "https://crm.internal.example/webhooks");
+    let headers = crm.headers.iter();
+    let mut headers: Vec<_> = headers
+        .map(|(name, value)| (name.as_str(), value.expose()))
+        .collect();
+    headers.sort();
+    let expected: [(&str, &[u8]); 2] = [
+        ("authorization", b"Bearer canary-crm"),
+        ("x-environment", b"production"),
+    ];
+    assert_eq!(headers, expected);
+    assert_eq!((crm.timeout, crm.concurrency), (3 * SECOND, 4));
+    assert!(crm.allow_private && !crm.paused);
+    let schedule = Retry {
+        wait: Wait::Schedule {
+            delays: vec![5 * SECOND, 5 * MINUTE, 30 * MINUTE],
+            jitter: Jitter::Ratio(0.2),
+        },
+        give_up_after: None,
+    };
+    assert_eq!(crm.retry, schedule);
+    let listed = RetryOn::Listed {
+        statuses: vec![(408, 408), (425, 425), (429, 429), (500, 599), (520, 529)],
+        network: true,
+    };
+    assert_eq!(crm.retry_on, listed);
+
+    let support = target(&config, "support");
+    assert!(support.paused && !support.allow_private);
+    assert_eq!((support.timeout, support.concurrency), (15 * SECOND, 8));
+    assert_eq!(support.retry_on, RetryOn::Default);
+    assert_eq!(support.retry.give_up_after, Some(2 * HOUR));
+    let defaults = Wait::Exponential {
+        first: 2 * SECOND,
+        factor: 3.0,
+        max: 30 * MINUTE,
+        jitter: Jitter::Ratio(0.5),
+    };
+    assert_eq!(support.retry.wait, defaults);
+    assert_eq!(target(&config, "audit").retry.give_up_after, Some(DAY));
+}
+
+#[test]
+fn routes_keep_the_order_of_the_file() {
+    let config = full();
+    let names: Vec<_> = config.routes.iter().map(|route| &*route.name).collect();
+    assert_eq!(names, ["github", "glia", "tickets", "basic", "anyone"]);
+}
+
+#[test]
+fn a_preset_brings_its_places_and_headers() {
+    let config = full();
+    let github = route(&config, "github");
+    assert_eq!(github.path, "/hooks/github");
+    assert_eq!(
+        (&github.methods[..], &github.content[..]),
+        (&["POST".to_owned()][..], &[Content::Json][..])
+    );
+    assert_eq!(github.max_body, 2 << 20, "from [server]");
+    assert_eq!(github.dedupe_window, 2 * DAY, "from [store]");
+    let delivery = Field::Header("x-github-delivery".to_owned());
+    assert_eq!(github.event_id, [EventIdSource::Fields(vec![delivery])]);
+    assert_eq!(
+        github.event_type,
+        [Field::Header("x-github-event".to_owned())]
+    );
+    assert!(github.keep_headers.contains(&"x-github-event".to_owned()));
+    let deliver: Vec<_> = github
+        .deliver
+        .iter()
+        .map(|line| {
+            (
+                &*line.to,
+                line.events
+                    .iter()
+                    .map(|glob| glob.matches("issues"))
+                    .collect(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        deliver,
+        [("audit", vec![]), ("crm", vec![false, false, true])]
+    );
+
+    let Verify::All(verifiers) = &github.verify else {
+        panic!("anyone may send");
+    };
+    let [Verifier::Signature { secrets, .. }] = &verifiers[..] else {
+        panic!("{verifiers:?}");
+    };
+    let names: Vec<_> = secrets
+        .iter()
+        .map(|secret| (&*secret.name, secret.not_after))
+        .collect();
+    let end_of_2026 = Timestamp::from_secs(1_798_675_200);
+    assert_eq!(
+        names,
+        [
+            ("GITHUB_WEBHOOK_SECRET", None),
+            ("GITHUB_WEBHOOK_SECRET_OLD", Some(end_of_2026))
+        ]
+    );
+}
+
+#[test]
+fn a_tolerance_overrides_the_preset() {
+    let config = full();
+    let Verify::All(verifiers) = &route(&config, "tickets").verify else {
+        panic!("anyone may send");
+    };
+    let [Verifier::Signature { scheme, .. }] = &verifiers[..] else {
+        panic!("{verifiers:?}");
+    };
+    let rule = scheme.timestamp.as_ref().unwrap();
+    assert_eq!((rule.past, rule.future), (MINUTE, Some(MINUTE)));
+}
+
+#[test]
+fn a_route_is_spelled_out() {
+    let config = full();
+    let glia = route(&config, "glia");
+    assert_eq!(glia.methods, ["POST", "PUT"]);
+    assert_eq!(glia.max_body, 64 << 10);
+    assert!(!glia.enabled);
+    assert_eq!(glia.dedupe_window, 7 * DAY);
+    let sources: Vec<_> = glia.allow_from.iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["203.0.113.0/24", "2001:db8::1/128"]);
+    let rate = glia.rate.unwrap();
+    assert_eq!(
+        (rate.limit.get(), rate.period, rate.burst.get()),
+        (500, SECOND, 1000)
+    );
+    let respond = Respond {
+        status: 202,
+        body: Some(RespondBody {
+            content_type: "application/json".to_owned(),
+            body: "{}".to_owned(),
+        }),
+    };
+    assert_eq!(glia.respond, respond);
+    let id = [
+        EventIdSource::Fields(vec![pointer("/tenant"), pointer("/eventId")]),
+        EventIdSource::Fields(vec![Field::Header("x-event-id".to_owned())]),
+        EventIdSource::BodySha256,
+    ];
+    assert_eq!(glia.event_id, id);
+    let event_type = [pointer("/event"), Field::Header("x-event".to_owned())];
+    assert_eq!(glia.event_type, event_type);
+    assert_eq!(glia.keep_headers, ["x-tenant"]);
+    let require = glia.require.iter();
+    let require: Vec<_> = require
+        .map(|line| (line.pointer.as_str(), line.kind))
+        .collect();
+    let expected = [
+        ("/event", Kind::String),
+        ("/customerId", Kind::Uuid),
+        ("/timestamp", Kind::DateTime),
+    ];
+    assert_eq!(require, expected);
+}
+
+#[test]
+fn schemas_are_compiled_with_formats() {
+    let config = full();
+    let schemas = route(&config, "glia").schema.as_ref().unwrap();
+    let ticket = &schemas.by_type["ticket.opened"];
+    assert!(ticket.is_valid(&serde_json::json!({ "ticket_id": 1 })));
+    assert!(!ticket.is_valid(&serde_json::json!({})));
+    assert!(!ticket.is_valid(&serde_json::json!({ "ticket_id": 1, "opened_at": "yesterday" })));
+    for name in ["glia", "anyone"] {
+        let schemas = route(&config, name).schema.as_ref().unwrap();
+        assert!(
+            !schemas
+                .others
+                .as_ref()
+                .unwrap()
+                .is_valid(&serde_json::json!([]))
+        );
+    }
+}
+
+#[test]
+fn verifiers_are_spelled_out() {
+    let config = full();
+    let Verify::All(verifiers) = &route(&config, "glia").verify else {
+        panic!("anyone may send");
+    };
+    let [
+        Verifier::ApiKey { header, keys },
+        Verifier::Signature { scheme, secrets },
+    ] = &verifiers[..]
+    else {
+        panic!("{verifiers:?}");
+    };
+    assert_eq!((header.as_str(), keys.len()), ("x-api-key", 1));
+    assert_eq!(
+        (keys[0].name.as_str(), keys[0].sha256[0]),
+        ("glia-2026", 0x5e)
+    );
+    let new_year_in_berlin = Timestamp::from_secs(1_798_758_000);
+    assert_eq!(keys[0].not_after, Some(new_year_in_berlin));
+
+    assert_eq!(
+        (scheme.algorithm, scheme.encoding),
+        (Algorithm::Sha512, Encoding::Base64)
+    );
+    assert_eq!(scheme.header, "x-signature");
+    assert_eq!(
+        scheme.form,
+        Form::Bare {
+            prefix: "v=".into()
+        }
+    );
+    let timestamp = Part::Header("x-timestamp".into());
+    assert_eq!(
+        &*scheme.signed,
+        [timestamp.clone(), Part::Literal(".".into()), Part::Body]
+    );
+    let rule = scheme.timestamp.as_ref().unwrap();
+    assert_eq!((&rule.source, rule.unit), (&timestamp, Unit::Millis));
+    assert_eq!((rule.past, rule.future), (2 * MINUTE, Some(2 * MINUTE)));
+    assert_eq!(secrets[0].name, "glia.secret");
+
+    let Verify::All(verifiers) = &route(&config, "basic").verify else {
+        panic!("anyone may send");
+    };
+    assert!(matches!(&verifiers[..], [Verifier::Basic { keys }] if keys[0].sha256[0] == 0x5e));
+    assert!(matches!(route(&config, "anyone").verify, Verify::Nobody));
+}
+
+#[test]
+fn sections_may_be_left_out() {
+    let config = parse(ROUTE).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.server.listen, address("127.0.0.1:8443"));
+    assert_eq!(config.admin.listen, address("127.0.0.1:9090"));
+    let directory = fixtures().join("data");
+    let tls = Tls::SelfSigned {
+        directory: directory.join("tls"),
+    };
+    assert_eq!(config.server.tls, tls);
+    assert!(
+        matches!(&config.store.url, StoreUrl::Embedded { directory: found } if *found == directory)
+    );
+    assert_eq!(config.store.durability, Durability::Always);
+    assert_eq!(config.store.retention, 3 * DAY);
+    let fine = route(&config, "fine");
+    assert_eq!((fine.max_body, fine.dedupe_window), (1 << 20, 4 * DAY));
+    assert!(fine.enabled && fine.respond.status == 200 && fine.rate.is_none());
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn retries_have_defaults() {
+    let text = format!("[targets.crm]\nurl = \"https://crm.example.com\"\n{ROUTE}");
+    let config = parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    let retry = Retry {
+        wait: Wait::Exponential {
+            first: SECOND,
+            factor: 2.0,
+            max: HOUR,
+            jitter: Jitter::Full,
+        },
+        give_up_after: Some(3 * DAY),
+    };
+    let crm = target(&config, "crm");
+    assert_eq!(crm.retry, retry);
+    assert_eq!((crm.timeout, crm.concurrency), (10 * SECOND, 32));
+}
+
+#[test]
+fn one_path_serves_routes_of_different_methods() {
+    let other = ROUTE.replace("fine]", "other]") + "methods = [\"PUT\"]\n";
+    let config = parse(&format!("{ROUTE}{other}")).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.routes.len(), 2);
+}
+
+#[test]
+fn load_reads_the_file_and_resolves_against_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("routes.toml");
+    std::fs::write(&path, ROUTE).unwrap();
+    let config = Config::load(&path).unwrap();
+    assert!(
+        matches!(&config.store.url, StoreUrl::Embedded { directory: found } if *found == directory.path().join("data"))
+    );
+
+    let missing = directory.path().join("missing.toml");
+    let told = Config::load(&missing).unwrap_err().to_string();
+    assert!(
+        told.starts_with(&format!("{}: found no readable file", missing.display())),
+        "{told}"
+    );
+}

@@ -1,0 +1,200 @@
+//! Accepting, duplicates, and what comes back.
+
+use std::{sync::Arc, time::Duration};
+
+use hookgate::{
+    event::{BodyDigest, DeliveryState, EventKey, event_uid},
+    store::{Acceptance, Retention},
+};
+use uuid::Uuid;
+
+use super::subject::{LONG, Subject, WINDOW, want, with_body};
+
+pub(super) async fn accepts_once_and_then_answers_duplicate(subject: &Subject) {
+    let first_received_at = subject.clock.now();
+    let uid = subject.stored("a", &["t"]).await;
+    for _ in 0..3 {
+        subject.advance(Duration::from_secs(1));
+        let duplicate = Acceptance::Duplicate {
+            uid,
+            first_received_at,
+            same_body: true,
+        };
+        assert_eq!(subject.accept(subject.event("a", &["t"])).await, duplicate);
+    }
+    assert_eq!(subject.claim("t", 10).await.len(), 1);
+}
+
+pub(super) async fn tells_another_body_under_the_same_id(subject: &Subject) {
+    let uid = subject.stored("a", &["t"]).await;
+    let other = with_body(subject.event("a", &["t"]), "another body");
+    match subject.accept(other).await {
+        Acceptance::Duplicate {
+            uid: first,
+            same_body,
+            ..
+        } => assert_eq!((first, same_body), (uid, false)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(&*subject.get(uid).await.event.body, b"a");
+}
+
+pub(super) async fn keeps_equal_ids_of_two_routes_apart(subject: &Subject) {
+    subject.stored("a", &["t"]).await;
+    let mut other = subject.event("a", &["t"]);
+    other.route = "other".into();
+    other.key = EventKey::new("other", "a");
+    other.uid = event_uid(other.key, other.received_at);
+    assert!(matches!(
+        subject.accept(other).await,
+        Acceptance::Accepted { .. }
+    ));
+    assert_eq!(subject.claim("t", 10).await.len(), 2);
+}
+
+pub(super) async fn accepts_again_when_the_window_has_passed(subject: &Subject) {
+    let first = subject.stored("a", &["t"]).await;
+    subject.advance(WINDOW - Duration::from_millis(1));
+    let repeated = subject.accept(subject.event("a", &["t"])).await;
+    assert!(matches!(repeated, Acceptance::Duplicate { uid, .. } if uid == first));
+    subject.advance(Duration::from_millis(1));
+    let second = subject.stored("a", &["t"]).await;
+    assert_ne!(first, second);
+
+    let repeated = subject.accept(subject.event("a", &["t"])).await;
+    assert!(matches!(repeated, Acceptance::Duplicate { uid, .. } if uid == second));
+    assert_eq!(subject.claim("t", 10).await.len(), 2);
+}
+
+pub(super) async fn accepts_one_of_many_at_once(subject: &Subject) {
+    let event = Arc::new(subject.event("a", &["t"]));
+    let tasks: Vec<_> = (0..200)
+        .map(|_| {
+            let (store, event) = (subject.store.clone(), event.clone());
+            tokio::spawn(async move { store.accept(event).await.unwrap() })
+        })
+        .collect();
+    let mut accepted = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Acceptance::Accepted { .. } => accepted += 1,
+            Acceptance::Duplicate { uid, same_body, .. } => {
+                assert_eq!((uid, same_body), (event.uid, true));
+            }
+        }
+    }
+    assert_eq!(accepted, 1);
+    assert_eq!(subject.claim("t", 300).await.len(), 1);
+    assert_eq!(subject.depth("t").await.pending, 1);
+}
+
+pub(super) async fn gives_back_the_same_bytes(subject: &Subject) {
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let large: Vec<u8> = (0..1_u32 << 20)
+        .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[2])
+        .collect();
+    for (id, body) in [
+        ("every", every_byte),
+        ("empty", Vec::new()),
+        ("large", large),
+    ] {
+        let event = with_body(subject.event(id, &["t"]), body.clone());
+        let uid = event.uid;
+        subject.accept(event).await;
+        let claimed = subject.claim_one("t").await.event;
+        assert!(claimed.body == body, "{id}: the claimed body differs");
+        assert_eq!(claimed.digest, BodyDigest::of(&body), "{id}");
+        assert!(
+            subject.get(uid).await.event.body == body,
+            "{id}: the stored body differs"
+        );
+    }
+}
+
+pub(super) async fn gives_back_every_field(subject: &Subject) {
+    let mut full = subject.event("id: \"quoted\" ü|\\", &["t"]);
+    full.headers = vec![
+        ("x-a".into(), "\"1\", ü\t\\".into()),
+        ("x-b".into(), "".into()),
+        ("x-a".into(), "again".into()),
+    ];
+    let mut bare = subject.event("bare", &["t"]);
+    (bare.event_type, bare.content_type, bare.headers) = (None, None, Vec::new());
+    for event in [full, bare] {
+        subject.accept(event.clone()).await;
+        let claimed = subject.claim_one("t").await.event;
+        let stored = subject.get(event.uid).await.event;
+        for back in [claimed, stored] {
+            assert_eq!((back.uid, back.key), (event.uid, event.key));
+            assert_eq!((&back.route, &back.id), (&event.route, &event.id));
+            assert_eq!(back.event_type, event.event_type);
+            assert_eq!(back.content_type, event.content_type);
+            assert_eq!(back.received_at, event.received_at);
+            assert_eq!(back.headers, event.headers);
+        }
+    }
+}
+
+pub(super) async fn does_a_dropped_accept_whole_or_not_at_all(subject: &Subject) {
+    let events: Vec<_> = (0..60)
+        .map(|n| Arc::new(subject.event(&n.to_string(), &["t", "u"])))
+        .collect();
+    for (n, event) in events.iter().enumerate() {
+        let mut accept = subject.store.accept(event.clone());
+        for _ in 0..n % 4 {
+            tokio::select! {
+                biased;
+                _ = &mut accept => break,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+    // The sender's own retry: whatever became of the first call, the event is there once.
+    for event in &events {
+        let acceptance = subject.store.accept(event.clone()).await.unwrap();
+        if let Acceptance::Duplicate { uid, .. } = acceptance {
+            assert_eq!(uid, event.uid);
+        }
+        assert_eq!(subject.get(event.uid).await.deliveries.len(), 2);
+    }
+    let wants = ["t", "u"].map(|target| want(target, 1000, LONG));
+    let claims = subject.store.claim(&wants).await.unwrap();
+    assert_eq!(claims.claimed.len(), 2 * events.len());
+}
+
+pub(super) async fn knows_nothing_of_an_unknown_uid(subject: &Subject) {
+    let uid = subject.stored("a", &["t", "u"]).await;
+    let stored = subject.get(uid).await;
+    let states: Vec<_> = stored
+        .deliveries
+        .iter()
+        .map(|delivery| (&*delivery.target, delivery.state, delivery.attempts))
+        .collect();
+    let pending = DeliveryState::Pending;
+    assert_eq!(states, [("t", pending, 0), ("u", pending, 0)]);
+    assert!(stored.deliveries.iter().all(|d| d.last_attempt.is_none()));
+
+    let same_moment = event_uid(EventKey::new("route", "b"), subject.clock.now());
+    for unknown in [same_moment, Uuid::nil(), Uuid::max()] {
+        assert!(!subject.is_stored(unknown).await, "{unknown}");
+    }
+}
+
+pub(super) async fn refuses_every_call_after_close(subject: &Subject) {
+    subject.stored("a", &["t"]).await;
+    subject.store.ready().await.unwrap();
+    subject.store.close().await;
+    let store = &subject.store;
+    let event = Arc::new(subject.event("b", &["t"]));
+    let retention = Retention {
+        age: WINDOW,
+        bytes: 0,
+    };
+    assert!(store.accept(event.clone()).await.is_err(), "accept");
+    assert!(store.claim(&[want("t", 1, LONG)]).await.is_err(), "claim");
+    assert!(store.depth(&["t".into()]).await.is_err(), "depth");
+    assert!(store.get(event.uid).await.is_err(), "get");
+    assert!(store.retire_targets(&[]).await.is_err(), "retire");
+    assert!(store.expire(retention).await.is_err(), "expire");
+    assert!(store.ready().await.is_err(), "ready");
+}

@@ -1,0 +1,323 @@
+//! The embedded store: its factories, and what it alone promises.
+
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+
+use hookgate::{
+    clock::{Clock, ClockHand, Timestamp},
+    config::Durability,
+    event::{DeadReason, Outcome},
+    metrics::{Labels, Metrics},
+    store::{
+        Acceptance, Retention, Settled, Store,
+        embedded::{Embedded, Options},
+        metered::Metered,
+    },
+};
+use tempfile::TempDir;
+
+use super::subject::{LONG, Subject, WINDOW, event, only_lease, want};
+
+pub(super) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(super) const DATABASE: &str = "hookgate.db";
+
+pub(super) async fn subject() -> Subject {
+    let directory = TempDir::new().unwrap();
+    let (clock, hand) = Clock::manual(START);
+    let store = Arc::new(open(directory.path(), &clock, Durability::Memory).unwrap());
+    Subject::new(store, clock, hand, directory)
+}
+
+pub(super) async fn metered_subject() -> Subject {
+    let directory = TempDir::new().unwrap();
+    let (clock, hand) = Clock::manual(START);
+    let store = Arc::new(open(directory.path(), &clock, Durability::Always).unwrap());
+    let store = Arc::new(Metered::new(store, metrics()));
+    Subject::new(store, clock, hand, directory)
+}
+
+pub(super) fn open(
+    directory: &Path,
+    clock: &Clock,
+    durability: Durability,
+) -> Result<Embedded, String> {
+    open_with(directory, clock, durability, metrics())
+}
+
+fn open_with(
+    directory: &Path,
+    clock: &Clock,
+    durability: Durability,
+    metrics: Arc<Metrics>,
+) -> Result<Embedded, String> {
+    let options = Options {
+        directory: directory.to_owned(),
+        durability,
+    };
+    Embedded::open(options, clock.clone(), metrics).map_err(|error| error.to_string())
+}
+
+fn metrics() -> Arc<Metrics> {
+    let labels = Labels {
+        routes: &[],
+        targets: &[],
+        reasons: &[],
+    };
+    Arc::new(Metrics::new(&labels).unwrap())
+}
+
+/// A subject on a directory that outlives it.
+pub(super) fn subject_in(directory: &Path, at: Timestamp) -> Subject {
+    let (clock, hand): (Clock, ClockHand) = Clock::manual(at);
+    let store = Arc::new(open(directory, &clock, Durability::Always).unwrap());
+    Subject::new(store, clock, hand, ())
+}
+
+/// Events in every state a delivery can be in; checked by `check`.
+async fn fill(subject: &Subject) {
+    subject.delivered("delivered", "t").await;
+    subject.stored("dead", &["t"]).await;
+    let claimed = subject.claim_one("t").await;
+    subject
+        .settle(&claimed, Outcome::Dead(DeadReason::Refused))
+        .await;
+    subject.stored("retried", &["t"]).await;
+    let claimed = subject.claim_one("t").await;
+    subject.settle(&claimed, Outcome::Retry(LONG)).await;
+    subject.stored("claimed", &["t", "u"]).await;
+    subject.claim_one("t").await;
+    subject.delivered("expired", "t").await;
+    let everything = Retention {
+        age: LONG,
+        bytes: 0,
+    };
+    let expired = subject.store.expire(everything).await.unwrap();
+    assert_eq!(expired.events, 3, "two delivered, one dead");
+    subject.stored("waiting", &["t"]).await;
+}
+
+/// What `fill` left, in a store that was opened anew.
+async fn check(subject: &Subject) {
+    for id in [
+        "delivered",
+        "dead",
+        "retried",
+        "claimed",
+        "expired",
+        "waiting",
+    ] {
+        let again = subject.accept(event(id, &["t"], START)).await;
+        assert!(
+            matches!(
+                again,
+                Acceptance::Duplicate {
+                    first_received_at: START,
+                    same_body: true,
+                    ..
+                }
+            ),
+            "{id}: {again:?}"
+        );
+    }
+    let (t, u) = (subject.depth("t").await, subject.depth("u").await);
+    assert_eq!((t.pending, t.dead, u.pending, u.dead), (3, 0, 1, 0));
+
+    let wants = [want("t", 10, LONG), want("u", 10, LONG)];
+    let claims = subject.store.claim(&wants).await.unwrap();
+    let claimed: HashSet<_> = claims
+        .claimed
+        .iter()
+        .map(|c| (&*c.event.id, &*c.target, c.attempts))
+        .collect();
+    // Nobody holds a claim after a crash: what was claimed is due at once, what is to wait waits.
+    let due = [
+        ("claimed", "t", 0),
+        ("claimed", "u", 0),
+        ("waiting", "t", 0),
+    ];
+    assert_eq!(claimed, HashSet::from(due));
+    subject.advance(LONG);
+    let retried = subject.claim_one("t").await;
+    assert_eq!((&*retried.event.id, retried.attempts), ("retried", 1));
+    assert_eq!(&*retried.event.body, b"retried");
+    assert_eq!(
+        subject.settle(&retried, Outcome::Delivered).await,
+        Settled::Done
+    );
+}
+
+#[tokio::test]
+async fn keeps_everything_over_a_close() {
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    fill(&subject).await;
+    subject.store.close().await;
+    check(&subject_in(directory.path(), START)).await;
+}
+
+/// The files as they are between two commits, without any goodbye: what `kill -9` leaves.
+#[tokio::test]
+async fn keeps_everything_over_a_crash() {
+    let (directory, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let subject = subject_in(directory.path(), START);
+    fill(&subject).await;
+    for file in [DATABASE, "hookgate.db-wal"] {
+        std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+    }
+    let wal = std::fs::metadata(copy.path().join("hookgate.db-wal")).unwrap();
+    assert!(
+        wal.len() > 0,
+        "nothing but the log holds the newest commits"
+    );
+    check(&subject_in(copy.path(), START)).await;
+}
+
+#[tokio::test]
+async fn gives_greater_tokens_after_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    let mut before = subject.event("a", &["t"]);
+    before.deliveries[0].lease = Some(LONG);
+    let uid = before.uid;
+    let old = only_lease(subject.accept(before).await);
+    subject.store.close().await;
+
+    let subject = subject_in(
+        directory.path(),
+        Timestamp::from_millis(START.as_millis() + 1),
+    );
+    let new = subject.claim_one("t").await;
+    assert!(new.lease.token > old.token);
+    let late = subject
+        .settle_as(uid, "t", old.token, Outcome::Delivered)
+        .await;
+    assert_eq!(late, Settled::Lost);
+}
+
+#[tokio::test]
+async fn is_for_one_process_at_a_time() {
+    let directory = TempDir::new().unwrap();
+    let (clock, _hand) = Clock::manual(START);
+    let first = open(directory.path(), &clock, Durability::Always).unwrap();
+    let error = open(directory.path(), &clock, Durability::Always).unwrap_err();
+    assert!(error.contains("in use by another process"), "{error}");
+    assert!(
+        error.contains(directory.path().to_str().unwrap()),
+        "{error}"
+    );
+    first.close().await;
+    open(directory.path(), &clock, Durability::Always).unwrap();
+}
+
+#[tokio::test]
+async fn opens_with_every_durability_and_keeps_what_was_accepted() {
+    for durability in [Durability::Always, Durability::Everysec, Durability::Memory] {
+        let directory = TempDir::new().unwrap();
+        let (clock, _hand) = Clock::manual(START);
+        let store = open(directory.path(), &clock, durability).unwrap();
+        for n in 0..20 {
+            let event = event(&n.to_string(), &["t"], START);
+            store.accept(Arc::new(event)).await.unwrap();
+        }
+        store.close().await;
+        let store = open(directory.path(), &clock, durability).unwrap();
+        let depth = store.depth(&["t".into()]).await.unwrap();
+        assert_eq!(depth[0].pending, 20, "{durability:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_window_is_the_one_of_the_new_event() {
+    let subject = subject().await;
+    subject.stored("a", &["t"]).await;
+    subject.advance(WINDOW / 2);
+    let mut shorter = subject.event("a", &["t"]);
+    shorter.dedupe_window = WINDOW / 2;
+    let acceptance = subject.accept(shorter).await;
+    assert!(matches!(acceptance, Acceptance::Accepted { .. }));
+}
+
+#[tokio::test]
+async fn forgets_ids_and_says_how_many() {
+    let subject = subject().await;
+    for n in 0..300 {
+        subject.delivered(&n.to_string(), "t").await;
+    }
+    let keep = Retention {
+        age: 100 * WINDOW,
+        bytes: u64::MAX,
+    };
+    assert_eq!(subject.store.expire(keep).await.unwrap().ids, 0);
+    subject.advance(2 * WINDOW);
+    let first = subject.store.expire(keep).await.unwrap();
+    assert_eq!((first.ids, first.more), (300, true));
+    let second = subject.store.expire(keep).await.unwrap();
+    assert_eq!((second.ids, second.more), (0, false));
+}
+
+#[tokio::test]
+async fn observes_every_accepted_event_in_some_commit() {
+    let directory = TempDir::new().unwrap();
+    let (clock, _hand) = Clock::manual(START);
+    let metrics = metrics();
+    let options = (Durability::Always, metrics.clone());
+    let store = Arc::new(open_with(directory.path(), &clock, options.0, options.1).unwrap());
+    let store = Arc::new(Metered::new(store, metrics.clone()));
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            let (store, event) = (store.clone(), event(&(n / 2).to_string(), &["t"], START));
+            tokio::spawn(async move { store.accept(Arc::new(event)).await.unwrap() })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let text = metrics.render().unwrap();
+    for line in [
+        "hookgate_commit_batch_events_sum 50",
+        "hookgate_store_operation_duration_seconds_count{operation=\"accept\"} 100",
+        "hookgate_store_errors_total{operation=\"accept\"} 0",
+        "hookgate_store_up 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no line {line}");
+    }
+    store.close().await;
+    store.ready().await.unwrap_err();
+    let text = metrics.render().unwrap();
+    for line in [
+        "hookgate_store_up 0",
+        "hookgate_store_errors_total{operation=\"ready\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no line {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_works_never_says_that_it_failed() {
+    let subject = subject().await;
+    subject.stored("a", &["t"]).await;
+    let failed = tokio::time::timeout(Duration::from_millis(1), subject.store.failed());
+    assert!(failed.await.is_err());
+}
+
+#[tokio::test]
+async fn keeps_the_newest_failed_attempts_as_long_as_the_event() {
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    subject.stored("a", &["t"]).await;
+    for _ in 0..40 {
+        let claimed = subject.claim_one("t").await;
+        let retry = Outcome::Retry(Duration::ZERO);
+        assert_eq!(subject.settle(&claimed, retry).await, Settled::Done);
+    }
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    let kept = || -> i64 {
+        let count = "SELECT count(*) FROM attempts WHERE status = 503";
+        database.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(kept(), 32);
+    let claimed = subject.claim_one("t").await;
+    assert_eq!(claimed.attempts, 40);
+    subject.settle(&claimed, Outcome::Delivered).await;
+    assert_eq!(subject.expire(LONG, 0).await, 1);
+    assert_eq!(kept(), 0);
+}

@@ -1,0 +1,314 @@
+//! A store in memory that keeps the trait's contract, for tests that look at what becomes of deliveries.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use hookgate::{
+    event::{DeliveryState, Event, EventKey, Outcome, TargetName},
+    store::{
+        Acceptance, Claimed, Claims, Depth, Expired, Lease, Retention, Settled, Settlement, Store,
+        StoreError, StoredDelivery, StoredEvent, Want,
+    },
+};
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+/// How long any wait of a test may take before it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Model {
+    rows: Mutex<Rows>,
+    /// Everything that was settled, in order.
+    settled: watch::Sender<Vec<Settlement>>,
+    /// Acceptances wait here when they are held.
+    accepting: Semaphore,
+    settles_to_fail: AtomicUsize,
+    claims_to_fail: AtomicUsize,
+    claimed: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Rows {
+    first: HashMap<EventKey, Arc<Event>>,
+    deliveries: Vec<Row>,
+    last_token: i64,
+    leases_to_shorten: usize,
+}
+
+struct Row {
+    event: Arc<Event>,
+    target: TargetName,
+    attempts: u32,
+    state: DeliveryState,
+    due: Instant,
+    /// The claim that may settle it; `due` is when it ends.
+    token: Option<i64>,
+}
+
+impl Model {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            rows: Mutex::default(),
+            settled: watch::Sender::new(Vec::new()),
+            accepting: Semaphore::new(Semaphore::MAX_PERMITS),
+            settles_to_fail: AtomicUsize::new(0),
+            claims_to_fail: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(0),
+        })
+    }
+
+    /// A store whose acceptances wait for [`Model::let_accept`].
+    pub(crate) fn holding_accepts() -> Arc<Self> {
+        let mut model = Self::new();
+        Arc::get_mut(&mut model).unwrap().accepting = Semaphore::new(0);
+        model
+    }
+
+    pub(crate) fn let_accept(&self, events: usize) {
+        self.accepting.add_permits(events);
+    }
+
+    /// The next `count` settlements fail.
+    pub(crate) fn fail_settles(&self, count: usize) {
+        self.settles_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// How many settlements are yet to fail.
+    pub(crate) fn settles_to_fail(&self) -> usize {
+        self.settles_to_fail.load(Ordering::SeqCst)
+    }
+
+    /// The next `count` claims fail.
+    pub(crate) fn fail_claims(&self, count: usize) {
+        self.claims_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// The next `count` leases are a second long, whatever is asked for.
+    pub(crate) fn shorten_leases(&self, count: usize) {
+        self.rows.lock().unwrap().leases_to_shorten = count;
+    }
+
+    /// How many deliveries were ever claimed by [`Store::claim`].
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::SeqCst)
+    }
+
+    /// Deliveries of a target that are pending and nobody's.
+    pub(crate) fn waiting(&self, target: &str) -> usize {
+        let rows = self.rows.lock().unwrap();
+        rows.deliveries
+            .iter()
+            .filter(|row| &*row.target == target && row.token.is_none())
+            .filter(|row| row.state == DeliveryState::Pending)
+            .count()
+    }
+
+    pub(crate) fn settled(&self) -> Vec<Settlement> {
+        self.settled.borrow().clone()
+    }
+
+    /// Waits until so many settlements fit.
+    pub(crate) async fn wait_for(&self, count: usize, fits: impl Fn(&Settlement) -> bool) {
+        let mut settled = self.settled.subscribe();
+        let enough = settled.wait_for(|all| all.iter().filter(|one| fits(one)).count() >= count);
+        let in_time = tokio::time::timeout(PATIENCE, enough).await;
+        assert!(
+            in_time.is_ok(),
+            "only these were settled: {:?}",
+            self.settled()
+        );
+    }
+
+    pub(crate) async fn wait_for_settled(&self, count: usize) -> Vec<Settlement> {
+        self.wait_for(count, |_| true).await;
+        self.settled()
+    }
+}
+
+impl Rows {
+    fn lease(&mut self, row: usize, mut length: Duration) -> Lease {
+        if let Some(left) = self.leases_to_shorten.checked_sub(1) {
+            self.leases_to_shorten = left;
+            length = Duration::from_secs(1);
+        }
+        self.last_token += 1;
+        let ends = Instant::now() + length;
+        let row = &mut self.deliveries[row];
+        (row.due, row.token) = (ends, Some(self.last_token));
+        Lease {
+            token: self.last_token,
+            ends,
+        }
+    }
+
+    fn pending<'a>(&'a self, target: &'a str) -> impl Iterator<Item = (usize, &'a Row)> {
+        self.deliveries
+            .iter()
+            .enumerate()
+            .filter(move |(_, row)| &*row.target == target && row.state == DeliveryState::Pending)
+    }
+
+    fn claim(&mut self, want: &Want, claims: &mut Claims) {
+        let now = Instant::now();
+        let mut due: Vec<(Instant, usize)> = self
+            .pending(&want.target)
+            .filter(|(_, row)| row.due <= now)
+            .map(|(index, row)| (row.due, index))
+            .collect();
+        due.sort();
+        for (_, index) in due.into_iter().take(want.max) {
+            let lease = self.lease(index, want.lease);
+            let row = &self.deliveries[index];
+            claims.claimed.push(Claimed {
+                event: row.event.clone(),
+                target: row.target.clone(),
+                attempts: row.attempts,
+                lease,
+            });
+        }
+        let next = self.pending(&want.target).map(|(_, row)| row.due).min();
+        claims
+            .next_due
+            .push(next.map(|due| due.saturating_duration_since(now)));
+    }
+
+    fn settle(&mut self, settlement: &Settlement) -> Settled {
+        let row = self.deliveries.iter_mut().find(|row| {
+            row.event.uid == settlement.uid
+                && row.target == settlement.target
+                && row.state == DeliveryState::Pending
+                && row.token == Some(settlement.token)
+        });
+        let Some(row) = row else {
+            return Settled::Lost;
+        };
+        row.token = None;
+        row.due = Instant::now();
+        row.attempts += u32::from(settlement.attempt.is_some());
+        match settlement.outcome {
+            Outcome::Delivered => row.state = DeliveryState::Delivered,
+            Outcome::Dead(reason) => row.state = DeliveryState::Dead(reason),
+            Outcome::Retry(wait) => row.due += wait,
+            Outcome::Released => {}
+        }
+        Settled::Done
+    }
+}
+
+#[async_trait]
+impl Store for Model {
+    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
+        self.accepting.acquire().await.unwrap().forget();
+        let mut rows = self.rows.lock().unwrap();
+        if let Some(first) = rows.first.get(&event.key) {
+            return Ok(Acceptance::Duplicate {
+                uid: first.uid,
+                first_received_at: first.received_at,
+                same_body: first.digest == event.digest,
+            });
+        }
+        rows.first.insert(event.key, event.clone());
+        let mut leases = Vec::new();
+        for delivery in &event.deliveries {
+            rows.deliveries.push(Row {
+                event: event.clone(),
+                target: delivery.target.clone(),
+                attempts: 0,
+                state: DeliveryState::Pending,
+                due: Instant::now(),
+                token: None,
+            });
+            let row = rows.deliveries.len() - 1;
+            leases.push(delivery.lease.map(|length| rows.lease(row, length)));
+        }
+        Ok(Acceptance::Accepted { leases })
+    }
+
+    async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
+        told_to_fail(&self.claims_to_fail)?;
+        let mut claims = Claims::default();
+        let mut rows = self.rows.lock().unwrap();
+        for want in wants {
+            rows.claim(want, &mut claims);
+        }
+        self.claimed
+            .fetch_add(claims.claimed.len(), Ordering::SeqCst);
+        Ok(claims)
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        told_to_fail(&self.settles_to_fail)?;
+        let settled = self.rows.lock().unwrap().settle(&settlement);
+        if settled == Settled::Done {
+            self.settled.send_modify(|all| all.push(settlement));
+        }
+        Ok(settled)
+    }
+
+    async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
+        let rows = self.rows.lock().unwrap();
+        let pending = |target: &TargetName| rows.pending(target).count() as u64;
+        Ok(targets
+            .iter()
+            .map(|target| Depth {
+                pending: pending(target),
+                ..Depth::default()
+            })
+            .collect())
+    }
+
+    async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
+        let rows = self.rows.lock().unwrap();
+        let Some(event) = rows.first.values().find(|event| event.uid == uid) else {
+            return Ok(None);
+        };
+        let deliveries = rows.deliveries.iter().filter(|row| row.event.uid == uid);
+        Ok(Some(StoredEvent {
+            event: event.clone(),
+            deliveries: deliveries
+                .map(|row| StoredDelivery {
+                    target: row.target.clone(),
+                    state: row.state,
+                    attempts: row.attempts,
+                    last_attempt: None,
+                })
+                .collect(),
+        }))
+    }
+
+    async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn expire(&self, _: Retention) -> Result<Expired, StoreError> {
+        Ok(Expired::default())
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+
+    async fn close(&self) {}
+}
+
+/// Counts down; an error until the count is zero.
+fn told_to_fail(times: &AtomicUsize) -> Result<(), StoreError> {
+    let take_one = |left: usize| left.checked_sub(1);
+    match times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one) {
+        Ok(_) => Err(StoreError::Unavailable("told to fail".into())),
+        Err(_) => Ok(()),
+    }
+}
