@@ -46,7 +46,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Check(check::Check),
-    Send(send::Send),
+    Send(Box<send::Send>),
     Keys(keys::Keys),
 }
 

@@ -2,6 +2,10 @@
 
 mod check;
 mod demo;
+#[allow(
+    clippy::expect_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod program;
 mod send;
 mod start;

@@ -43,8 +43,7 @@ impl Demo {
 
     /// Whether all came out as expected. `Err` tells in words why the demo did not take place.
     async fn play(self) -> Result<bool, String> {
-        let (config, from) = stage::configuration(&self.file.config)?;
-        let stage = Stage::set(config).await?;
+        let (stage, from) = Stage::set(&self.file.config).await?;
         anstream::println!(
             "A gateway at https://{} with {from}; each of its targets is an example receiver on loopback.\n",
             stage.app.public_addr(),
