@@ -38,15 +38,12 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one value, made once a process"
-)]
+#[expect(clippy::large_enum_variant, reason = "one value, made once a process")]
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Check(check::Check),
-    Send(Box<send::Send>),
+    Send(send::Send),
     Keys(keys::Keys),
 }
 
