@@ -43,7 +43,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Check(check::Check),
-    Send(Box<send::Send>),
+    Send(send::Send),
     Keys(keys::Keys),
 }
 

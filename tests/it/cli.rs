@@ -8,4 +8,8 @@ mod demo;
 )]
 mod program;
 mod send;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod start;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use crate::clock::Clock;
 
-use super::{BOLD, ConfigFile, GREEN, RED, failed, runtime, samples::DEMO_KEYS};
+use super::{
+    BOLD, ConfigFile, GREEN, RED, failed, runtime, samples::DEMO_KEYS, serve::stop_signal,
+};
 
 mod play;
 mod receivers;
@@ -50,12 +52,12 @@ impl Demo {
         );
         let rows = tokio::select! {
             rows = play::play(&stage, traffic::steps(&Clock::system())) => rows?,
-            _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
+            _ = stop_signal() => return Err("interrupted".into()),
         };
         let as_expected = tell(&rows);
         if !self.once {
             tell_more(&stage);
-            let waited = tokio::signal::ctrl_c().await;
+            let waited = stop_signal().await;
             waited.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
         }
         stage.clear().await;
