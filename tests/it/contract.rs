@@ -3,14 +3,17 @@
 //! `suite!(NAME, FACTORY)` makes a module of tests, one for each case. `FACTORY` is an `async fn() -> Subject`
 //! that gives an empty store. A store of another kind needs nothing but a factory.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a case is called by a test, and fails it by panicking"
+)]
+
 mod accepting;
 mod claiming;
 mod embedded;
 mod expiring;
 mod settling;
 mod subject;
-
-use subject::Subject;
 
 macro_rules! suite {
     ($name:ident, $factory:path) => {

@@ -13,6 +13,8 @@ mod claiming;
 mod claims;
 mod expiry;
 mod failure;
+#[cfg(test)]
+mod fault_tests;
 mod ledger;
 mod memory;
 mod reader;
@@ -88,20 +90,23 @@ impl Embedded {
     pub fn open(options: Options, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
         let home = Home::lock(&options.directory)?;
         let connection = home.writer(options.durability)?;
+        Self::start(home, connection, options.durability, clock, metrics)
+    }
+
+    fn start(
+        home: Home,
+        connection: Connection,
+        durability: Durability,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
         let ledger = Ledger::load(connection, clock).map_err(|error| home.unreadable(&error))?;
         let (reader, side) = (home.side()?, home.side()?);
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let fate = Arc::new(watch::Sender::new(None));
-        let writer = Writer::new(
-            ledger,
-            home,
-            side,
-            options.durability,
-            metrics,
-            fate.clone(),
-        )
-        .and_then(|writer| writer.spawn(queue))
-        .map_err(|error| OpenError(format!("cannot start the embedded store: {error}")))?;
+        let writer = Writer::new(ledger, home, side, durability, metrics, fate.clone())
+            .and_then(|writer| writer.spawn(queue))
+            .map_err(|error| OpenError(format!("cannot start the embedded store: {error}")))?;
         Ok(Self {
             requests,
             reader: Arc::new(Mutex::new(Some(reader))),

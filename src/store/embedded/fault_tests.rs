@@ -1,0 +1,249 @@
+//! Faults that need a hand inside: a full disk, a failed statement, a failed sync, a growing log.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Embedded,
+    failure::Failure,
+    ledger::{Answer, Ask, DELIVERIES_MAX, Ledger},
+    schema::Home,
+    writer::{self, Request, Writer},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    config::Durability,
+    event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, event_uid},
+    metrics::{Labels, Metrics},
+    store::{Acceptance, Retention, Settled, Settlement, Store, StoreError, Want},
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const LONG: Duration = Duration::from_secs(3600);
+
+fn event(id: &str, body_bytes: usize, lease: Option<Duration>) -> Arc<Event> {
+    let key = EventKey::new("route", id);
+    let body = Bytes::from(vec![b'x'; body_bytes]);
+    let target = "t".into();
+    Arc::new(Event {
+        uid: event_uid(key, NOW),
+        key,
+        route: "route".into(),
+        id: id.into(),
+        event_type: None,
+        received_at: NOW,
+        dedupe_window: LONG,
+        content_type: None,
+        headers: Vec::new(),
+        digest: BodyDigest::of(&body),
+        body,
+        deliveries: vec![NewDelivery { target, lease }],
+    })
+}
+
+fn start(directory: &TempDir, prepare: impl FnOnce(&rusqlite::Connection)) -> Embedded {
+    let home = Home::lock(directory.path()).unwrap();
+    let connection = home.writer(Durability::Memory).unwrap();
+    prepare(&connection);
+    let (clock, _hand) = Clock::manual(NOW);
+    Embedded::start(home, connection, Durability::Memory, clock, metrics()).unwrap()
+}
+
+fn metrics() -> Arc<Metrics> {
+    let labels = Labels {
+        routes: &[],
+        targets: &[],
+        reasons: &[],
+    };
+    Arc::new(Metrics::new(&labels).unwrap())
+}
+
+fn delivered(event: &Event, acceptance: &Acceptance) -> Settlement {
+    let Acceptance::Accepted { leases } = acceptance else {
+        panic!("{acceptance:?}");
+    };
+    Settlement {
+        uid: event.uid,
+        target: "t".into(),
+        token: leases[0].unwrap().token,
+        outcome: Outcome::Delivered,
+        attempt: None,
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_but_settles_expires_and_recovers() {
+    let directory = TempDir::new().unwrap();
+    let store = start(&directory, |connection| {
+        connection
+            .pragma_update(None, "max_page_count", 200)
+            .unwrap();
+    });
+    let mut settlements = Vec::new();
+    let refused = loop {
+        let event = event(&settlements.len().to_string(), 10_000, Some(LONG));
+        match store.accept(event.clone()).await {
+            Ok(acceptance) => settlements.push(delivered(&event, &acceptance)),
+            Err(StoreError::Full(_)) => break event,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(settlements.len() < 1000, "never full");
+    };
+    assert!(settlements.len() > 10);
+    assert!(store.get(refused.uid).await.unwrap().is_none());
+    assert_eq!(
+        store.depth(&["t".into()]).await.unwrap()[0].pending,
+        settlements.len() as u64
+    );
+
+    for settlement in settlements {
+        assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
+    }
+    let retention = Retention {
+        age: LONG,
+        bytes: 0,
+    };
+    assert!(store.expire(retention).await.unwrap().events > 10);
+    // The sender's retry is new: a refused event leaves no id behind.
+    let retried = store.accept(refused).await.unwrap();
+    assert!(matches!(retried, Acceptance::Accepted { .. }));
+}
+
+#[tokio::test]
+async fn an_event_that_finds_no_room_takes_no_settlement_down_with_it() {
+    let directory = TempDir::new().unwrap();
+    let home = Home::lock(directory.path()).unwrap();
+    let connection = home.writer(Durability::Memory).unwrap();
+    connection
+        .pragma_update(None, "max_page_count", 100)
+        .unwrap();
+    let (clock, _hand) = Clock::manual(NOW);
+    let mut ledger = Ledger::load(connection, clock).unwrap();
+    let accept = |id: &str| Ask::Accept {
+        event: event(id, 10_000, Some(LONG)),
+        headers: "[]".to_owned(),
+    };
+    let mut first = ledger.run([accept("first")].iter()).unwrap();
+    let Some(Answer::Accepted(acceptance)) = first.answers.pop() else {
+        panic!("nothing accepted");
+    };
+    while ledger
+        .run([accept(&ledger.next_seq.to_string())].iter())
+        .is_ok()
+    {}
+
+    let settle = Ask::Settle(delivered(&event("first", 10_000, None), &acceptance));
+    let (requests, queue) = mpsc::channel(2);
+    let send = |ask| {
+        let (reply, answer) = oneshot::channel();
+        requests.try_send(Request { ask, reply }).unwrap();
+        answer
+    };
+    let (accepted, settled) = (send(accept("too much")), send(settle));
+    let (fate, side) = (Arc::new(watch::Sender::new(None)), home.side().unwrap());
+    // Both wait before the writer begins, so that they are one batch.
+    let writer = Writer::new(ledger, home, side, Durability::Memory, metrics(), fate).unwrap();
+    let thread = writer.spawn(queue).unwrap();
+    assert!(matches!(accepted.await.unwrap(), Err(StoreError::Full(_))));
+    let settled = settled.await.unwrap();
+    assert!(
+        matches!(settled, Ok(Answer::Settled(Settled::Done))),
+        "{settled:?}"
+    );
+    drop(requests);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_failed_batch_leaves_nothing_in_memory_either() {
+    let directory = TempDir::new().unwrap();
+    let home = Home::lock(directory.path()).unwrap();
+    let (clock, _hand) = Clock::manual(NOW);
+    let connection = home.writer(Durability::Memory).unwrap();
+    let mut ledger = Ledger::load(connection, clock).unwrap();
+    let in_the_way =
+        "INSERT INTO deliveries VALUES (2048, 1, 1, 0, 0, NULL, NULL, NULL, NULL, NULL)";
+    ledger.connection.execute(in_the_way, []).unwrap();
+
+    let accept = |id, lease| Ask::Accept {
+        event: event(id, 10, lease),
+        headers: "[]".to_owned(),
+    };
+    let want = Want {
+        target: "t".into(),
+        max: 10,
+        lease: LONG,
+    };
+    let claim = Ask::Claim(vec![want]);
+    let batch = [
+        accept("a", None),
+        claim,
+        accept("a", None),
+        accept("b", Some(LONG)),
+    ];
+    let failure = ledger.run(batch.iter()).err().unwrap();
+    assert!(matches!(failure, Failure::Other(_)), "{failure:?}");
+    assert!(ledger.targets.names().is_empty());
+    let first_delivery = DELIVERIES_MAX;
+    assert!(!ledger.claims.is_held(first_delivery, Instant::now()));
+    assert_eq!(ledger.targets.counts.body_bytes, 0);
+    let events: i64 = ledger
+        .connection
+        .query_row("SELECT count(*) FROM events", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(events, 0);
+
+    ledger
+        .connection
+        .execute("DELETE FROM deliveries", [])
+        .unwrap();
+    let committed = ledger.run(batch.iter()).unwrap();
+    assert_eq!((committed.events, committed.body_bytes), (2, 20));
+    let picked = |answer: &Answer| matches!(answer, Answer::Picked(p) if p.picked.len() == 1);
+    assert!(picked(&committed.answers[1]), "{:?}", committed.answers);
+    // A repeat within the batch is told apart from the first.
+    let repeat = &committed.answers[2];
+    assert!(matches!(
+        repeat,
+        Answer::Accepted(Acceptance::Duplicate { .. })
+    ));
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_answered_any_more() {
+    let directory = TempDir::new().unwrap();
+    let store = start(&directory, |_| {});
+    store.accept(event("a", 10, None)).await.unwrap();
+    writer::fail(&store.fate, "disk I/O error".to_owned());
+    writer::fail(&store.fate, "a later one".to_owned());
+    let error = store.accept(event("b", 10, None)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Failed(m) if m == "disk I/O error"));
+    assert!(matches!(store.ready().await, Err(StoreError::Failed(_))));
+    assert_eq!(store.failed().await, "disk I/O error");
+}
+
+#[tokio::test]
+async fn the_log_is_moved_beside_the_commits_as_it_grows() {
+    let directory = TempDir::new().unwrap();
+    let store = start(&directory, |_| {});
+    for n in 0..40 {
+        let event = event(&n.to_string(), 1 << 20, None);
+        store.accept(event).await.unwrap();
+    }
+    // Only a checkpoint makes the database itself grow.
+    let database = directory.path().join("hookgate.db");
+    let moved = async {
+        while std::fs::metadata(&database).unwrap().len() < 12 << 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), moved)
+        .await
+        .unwrap();
+}
