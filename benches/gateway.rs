@@ -45,7 +45,8 @@ impl Plan {
         let arguments: Vec<String> = std::env::args().collect();
         let value = |name: &str, default: usize| {
             let at = arguments.iter().position(|argument| argument == name);
-            at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(default)
+            at.and_then(|at| arguments.get(at + 1)?.parse().ok())
+                .unwrap_or(default)
         };
         let quick = arguments.iter().any(|argument| argument == "--quick");
         Self {
@@ -66,15 +67,26 @@ struct Contestant {
 }
 
 fn main() {
-    rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .unwrap();
     let plan = Plan::from_arguments();
     let directory = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let redis = Redis::start(directory.path());
-    let load = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let load = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let mut contestants = vec![runtime.block_on(bare(directory.path()))];
     let mut apps = Vec::new();
-    let urls = [("embedded", "file:data".to_owned()), ("redis", format!("redis://127.0.0.1:{}/", redis.port))];
+    let urls = [
+        ("embedded", "file:data".to_owned()),
+        ("redis", format!("redis://127.0.0.1:{}/", redis.port)),
+    ];
     for (name, url) in urls {
         let (app, contestant) = runtime.block_on(gateway(name, &url, directory.path()));
         apps.push(app);
@@ -84,7 +96,10 @@ fn main() {
         let requests = requests(round, &plan);
         for contestant in &mut contestants {
             let rate = load.block_on(measure(contestant, &requests));
-            eprintln!("round {round}/{}: {:<9} {rate:>8.0} events/s", plan.rounds, contestant.name);
+            eprintln!(
+                "round {round}/{}: {:<9} {rate:>8.0} events/s",
+                plan.rounds, contestant.name
+            );
             // The first round warms up.
             if round > 0 {
                 contestant.rates.push(rate);
@@ -99,7 +114,7 @@ fn main() {
 
 fn report(plan: &Plan, contestants: &[Contestant]) {
     let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_header([
+    table.load_style(ASCII_MARKDOWN).set_header([
         "accepted events/s",
         "min",
         "median",
@@ -108,7 +123,11 @@ fn report(plan: &Plan, contestants: &[Contestant]) {
     ]);
     let bare = &contestants[0];
     for contestant in contestants {
-        let ratios = contestant.rates.iter().zip(&bare.rates).map(|(ours, bare)| ours / bare);
+        let ratios = contestant
+            .rates
+            .iter()
+            .zip(&bare.rates)
+            .map(|(ours, bare)| ours / bare);
         let (low, middle, high) = spread(contestant.rates.clone());
         let (least, ratio, most) = spread(ratios.collect());
         table.add_row([
@@ -127,7 +146,11 @@ fn report(plan: &Plan, contestants: &[Contestant]) {
 
 fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
-    (values[0], values[values.len() / 2], values[values.len() - 1])
+    (
+        values[0],
+        values[values.len() / 2],
+        values[values.len() - 1],
+    )
 }
 
 /// A handler that reads the body and answers 200, over the same TLS.
@@ -139,17 +162,27 @@ async fn bare(directory: &Path) -> Contestant {
     std::fs::write(directory.join("tls.key"), &key).unwrap();
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    let tls = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let tls = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let handler = |body: web::Bytes| async move { HttpResponse::Ok().body(format!("{{\"bytes\":{}}}", body.len())) };
+    let handler = |body: web::Bytes| async move {
+        HttpResponse::Ok().body(format!("{{\"bytes\":{}}}", body.len()))
+    };
     let server = HttpServer::new(move || App::new().route("/hooks/bench", web::post().to(handler)))
         .disable_signals()
         .listen_rustls_0_23(listener, tls)
         .unwrap()
         .run();
     tokio::spawn(server);
-    Contestant { name: "bare", address, connector: connector(&certificate), rates: Vec::new() }
+    Contestant {
+        name: "bare",
+        address,
+        connector: connector(&certificate),
+        rates: Vec::new(),
+    }
 }
 
 async fn gateway(name: &'static str, store: &str, directory: &Path) -> (App, Contestant) {
@@ -178,17 +211,29 @@ async fn gateway(name: &'static str, store: &str, directory: &Path) -> (App, Con
         deliver = ["sink"]
         "#
     );
-    let config = Config::parse(&text, "bench.toml", directory, &|_| None).unwrap_or_else(|faults| panic!("{faults}"));
-    let app = App::start(config, Clock::system()).await.unwrap_or_else(|error| panic!("{error}"));
+    let config = Config::parse(&text, "bench.toml", directory, &|_| None)
+        .unwrap_or_else(|faults| panic!("{faults}"));
+    let app = App::start(config, Clock::system())
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
     let connector = connector(app.certificate_pem());
-    let contestant = Contestant { name, address: app.public_addr(), connector, rates: Vec::new() };
+    let contestant = Contestant {
+        name,
+        address: app.public_addr(),
+        connector,
+        rates: Vec::new(),
+    };
     (app, contestant)
 }
 
 fn connector(certificate_pem: &str) -> TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(certificate_pem.as_bytes()).unwrap()).unwrap();
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    roots
+        .add(CertificateDer::from_pem_slice(certificate_pem.as_bytes()).unwrap())
+        .unwrap();
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     TlsConnector::from(Arc::new(config))
 }
 
@@ -196,7 +241,9 @@ fn connector(certificate_pem: &str) -> TlsConnector {
 fn requests(round: usize, plan: &Plan) -> Vec<Vec<Bytes>> {
     let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     let one = |connection: usize, number: usize| {
-        let start = format!(r#"{{"id":"evt_{round}_{connection}_{number}","type":"order.created","data":""#);
+        let start = format!(
+            r#"{{"id":"evt_{round}_{connection}_{number}","type":"order.created","data":""#
+        );
         let filler = "x".repeat(BODY_BYTES - start.len() - 2);
         let body = format!("{start}{filler}\"}}");
         let signature = hex::encode(key.clone().chain_update(&body).finalize().into_bytes());
@@ -206,7 +253,9 @@ fn requests(round: usize, plan: &Plan) -> Vec<Vec<Bytes>> {
         ))
     };
     let each = plan.events / plan.connections;
-    (0..plan.connections).map(|connection| (0..each).map(|number| one(connection, number)).collect()).collect()
+    (0..plan.connections)
+        .map(|connection| (0..each).map(|number| one(connection, number)).collect())
+        .collect()
 }
 
 /// Events a second in a closed loop; connections are made before the clock starts.
@@ -239,10 +288,18 @@ async fn drive(mut stream: TlsStream<TcpStream>, requests: Vec<Bytes>) -> usize 
         let mut filled = 0;
         while !is_whole(&buffer[..filled]) {
             let read = stream.read(&mut buffer[filled..]).await.unwrap();
-            assert!(read > 0, "the server closed: {}", String::from_utf8_lossy(&buffer[..filled]));
+            assert!(
+                read > 0,
+                "the server closed: {}",
+                String::from_utf8_lossy(&buffer[..filled])
+            );
             filled += read;
         }
-        assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..filled]));
+        assert!(
+            buffer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&buffer[..filled])
+        );
     }
     requests.len()
 }
@@ -255,7 +312,8 @@ fn is_whole(response: &[u8]) -> bool {
     let text = std::str::from_utf8(&response[..head]).unwrap();
     let length = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().unwrap())
     });
     response.len() >= head + 4 + length.expect("a content-length")
 }
@@ -268,9 +326,25 @@ struct Redis {
 
 impl Redis {
     fn start(directory: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--save",
+                "",
+                "--dir",
+            ])
             .arg(directory)
             .stdout(Stdio::null())
             .spawn()

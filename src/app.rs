@@ -1,1 +1,246 @@
-//! The composition root.
+//! The composition root: the only place that names a concrete store, and where start and stop have their order.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{runtime::Handle, time::Instant};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    admin::{self, Admin},
+    clock::Clock,
+    config::{Config, Route, StoreUrl, Verifier, Verify},
+    delivery::{self, Delivery, DeliveryError, Roots},
+    ingest::{Gate, rejection::Reason},
+    listener::{
+        BindError, Listener, Serving, Sockets, bind,
+        tls::{Identity, TlsError},
+    },
+    metrics::{Labels, Metrics, RouteLabels},
+    store::{
+        OpenError, Retention, Store,
+        embedded::{self, Embedded},
+        handover::handover,
+        metered::Metered,
+        redis::RedisStore,
+    },
+};
+
+/// A running gateway.
+pub struct App {
+    public_addr: SocketAddr,
+    plain_addr: Option<SocketAddr>,
+    admin_addr: SocketAddr,
+    certificate_pem: String,
+    store: Arc<dyn Store>,
+    gate: Arc<Gate>,
+    listener: Listener,
+    admin: Admin,
+    delivery: Delivery,
+    shutdown_grace: std::time::Duration,
+}
+
+/// Why a gateway did not start: one clear line each.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("cannot read or write the store at start: {0}")]
+    FirstCall(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    #[error("cannot set up the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("cannot serve: {0}")]
+    Serve(#[from] io::Error),
+}
+
+impl App {
+    /// Sockets first, since a taken port is the commonest fault; then the store; deliveries before requests.
+    /// Must be called within a multi-thread tokio runtime: deliveries run on it, requests on threads of their own.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let identity = Identity::load(&config.server.tls, clock.now())?;
+        let sockets = Sockets::bind(&config.server)?;
+        let admin_socket = bind(config.admin.listen)?;
+        let metrics = Arc::new(metrics_for(&config)?);
+        note_start(&metrics, &identity, &clock);
+
+        let known: Vec<_> = config.targets.keys().cloned().collect();
+        let inner = open_store(&config, &clock, &metrics).await?;
+        let retired = inner.retire_targets(&known).await?;
+        if retired > 0 {
+            tracing::warn!(
+                deliveries = retired,
+                "deliveries of removed targets became dead letters"
+            );
+        }
+        let targets: Vec<_> = config.targets.values().cloned().collect();
+        let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
+        let store: Arc<dyn Store> = Arc::new(store);
+        let retention = Retention {
+            age: config.store.retention,
+            bytes: config.store.retention_size,
+        };
+        let delivery = Delivery::start(delivery::Setup {
+            targets,
+            store: store.clone(),
+            lanes,
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            retention,
+            roots: Roots::Native,
+        })?;
+
+        let gate = Arc::new(Gate::new(&config, store.clone(), clock, &metrics));
+        let (public_addr, plain_addr) = sockets.addresses()?;
+        let admin_addr = admin_socket.local_addr()?;
+        let sources = admin::Sources {
+            metrics: metrics.clone(),
+            store: store.clone(),
+            gate: gate.clone(),
+        };
+        let admin = Admin::start(admin_socket, &config.admin, sources)?;
+        let acceptor = TlsAcceptor::from(identity.config);
+        let listener = Listener::start(
+            sockets,
+            &config.server,
+            Serving {
+                gate: gate.clone(),
+                acceptor,
+                metrics,
+            },
+        )?;
+        Ok(Self {
+            public_addr,
+            plain_addr,
+            admin_addr,
+            certificate_pem: identity.certificate_pem,
+            store,
+            gate,
+            listener,
+            admin,
+            delivery,
+            shutdown_grace: config.server.shutdown_grace,
+        })
+    }
+
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    pub fn plain_addr(&self) -> Option<SocketAddr> {
+        self.plain_addr
+    }
+
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// PEM of the chain that is served.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// From now on requests are answered 503 `draining`; [`stop`](Self::stop) does this too.
+    pub fn drain(&self) {
+        self.gate.drain();
+    }
+
+    /// Waits until the store can never answer again; the process must then exit.
+    pub async fn failed(&self) -> String {
+        self.store.failed().await
+    }
+
+    /// In the order of the flow: no more requests, then no more attempts, then the store.
+    /// The admin listener goes last, so that the stop can be watched.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + self.shutdown_grace;
+        self.listener.stop().await;
+        self.delivery
+            .stop(deadline.saturating_duration_since(Instant::now()))
+            .await;
+        self.store.close().await;
+        self.admin.stop().await;
+    }
+}
+
+async fn open_store(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let durability = config.store.durability;
+    let store: Arc<dyn Store> = match &config.store.url {
+        StoreUrl::Embedded { directory } => {
+            let options = embedded::Options {
+                directory: directory.clone(),
+                durability,
+            };
+            Arc::new(Embedded::open(options, clock.clone(), metrics.clone())?)
+        }
+        StoreUrl::Redis(connection) => {
+            Arc::new(RedisStore::open(connection.clone(), durability, metrics.clone()).await?)
+        }
+    };
+    Ok(Arc::new(Metered::new(store, metrics.clone())))
+}
+
+fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
+    let routes: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| RouteLabels {
+            name: route.name.clone(),
+            credentials: credentials(route),
+            targets: route
+                .deliver
+                .iter()
+                .map(|deliver| deliver.to.clone())
+                .collect(),
+        })
+        .collect();
+    let targets: Vec<_> = config.targets.keys().cloned().collect();
+    let reasons: Vec<_> = Reason::all().map(Reason::as_str).collect();
+    Metrics::new(&Labels {
+        routes: &routes,
+        targets: &targets,
+        reasons: &reasons,
+    })
+}
+
+/// The names of a route's secrets and keys.
+fn credentials(route: &Route) -> Vec<String> {
+    let Verify::All(verifiers) = &route.verify else {
+        return Vec::new();
+    };
+    let names = verifiers.iter().flat_map(|verifier| match verifier {
+        Verifier::ApiKey { keys, .. } | Verifier::Bearer { keys } | Verifier::Basic { keys } => {
+            keys.iter().map(|key| key.name.clone()).collect::<Vec<_>>()
+        }
+        Verifier::Signature { secrets, .. } => {
+            secrets.iter().map(|secret| secret.name.clone()).collect()
+        }
+    });
+    names.collect()
+}
+
+fn note_start(metrics: &Metrics, identity: &Identity, clock: &Clock) {
+    let seconds = |at: crate::clock::Timestamp| at.as_millis() as f64 / 1000.0;
+    metrics
+        .tls_certificate_not_after
+        .set(seconds(identity.not_after));
+    metrics.config_last_reload_success.set(1);
+    metrics
+        .config_last_reload_timestamp
+        .set(seconds(clock.now()));
+    if let Some(loads) = metrics.config_reloads.get("success") {
+        loads.inc();
+    }
+}

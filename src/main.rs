@@ -1,1 +1,7 @@
-fn main() {}
+//! `hookgate`: see `hookgate --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookgate::cli::main()
+}

@@ -1,1 +1,118 @@
 //! The command line: one file a subcommand.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where the program speaks to people"
+)]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+mod check;
+mod demo;
+mod https;
+mod keys;
+mod samples;
+mod send;
+mod serve;
+mod sign;
+mod telemetry;
+
+/// Bad configuration or usage (EX_USAGE of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+#[derive(Parser)]
+#[command(
+    name = "hookgate",
+    version,
+    about = "A webhook ingest gateway: verifies, validates, dedupes, stores durably, answers, and fans out with retries",
+    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Check(check::Check),
+    Send(send::Send),
+    Keys(keys::Keys),
+}
+
+/// The file that says everything.
+#[derive(clap::Args, Clone)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "routes.toml",
+        env = "HOOKGATE_CONFIG"
+    )]
+    config: PathBuf,
+}
+
+/// Parses the arguments and runs the command. Exit codes: 0 done, 1 failed, 64 bad configuration or usage.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            // Nothing can be done when the terminal is gone.
+            drop(error.print());
+            return code.into();
+        }
+    };
+    match arguments.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Check(check) => check.run(),
+        Command::Send(send) => send.run(),
+        Command::Keys(keys) => keys.run(),
+    }
+}
+
+impl ConfigFile {
+    /// The configuration, with its warnings told; or its faults told, and the exit code.
+    fn load(&self) -> Result<Config, ExitCode> {
+        let config = self.load_quietly()?;
+        for warning in &config.warnings {
+            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {warning}");
+        }
+        Ok(config)
+    }
+
+    /// Like [`load`](Self::load), for commands that run often: warnings are left to `check` and `serve`.
+    fn load_quietly(&self) -> Result<Config, ExitCode> {
+        Config::load(&self.config).map_err(|faults| {
+            anstream::eprintln!("{RED}{faults}{RED:#}");
+            EXIT_USAGE.into()
+        })
+    }
+}
+
+const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default();
+const GREEN: anstyle::Style = anstyle::AnsiColor::Green.on_default();
+const YELLOW: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
+const BOLD: anstyle::Style = anstyle::Style::new().bold();
+
+/// Says what failed and gives the exit code for it.
+fn failed(error: impl std::fmt::Display) -> ExitCode {
+    anstream::eprintln!("{RED}error{RED:#}: {error}");
+    ExitCode::FAILURE
+}
+
+/// The runtime of deliveries and of everything that is not a request.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("hookgate")
+        .build()
+}

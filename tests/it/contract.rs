@@ -10,6 +10,7 @@
 
 mod accepting;
 mod claiming;
+mod damage;
 mod embedded;
 mod expiring;
 mod settling;

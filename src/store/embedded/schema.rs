@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use crate::{config::Durability, store::OpenError};
 
@@ -164,6 +164,8 @@ impl Home {
                 connection.pragma_update(None, "journal_mode", "WAL")?;
                 connection.pragma_update(None, "wal_autocheckpoint", 0)?;
                 connection.pragma_update(None, "cache_size", -cache_kib)?;
+                // The writer moves the log when it ends, unless a sync has failed.
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
                 connection.set_prepared_statement_cache_capacity(64);
                 Ok(connection)
             })

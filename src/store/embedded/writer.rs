@@ -156,7 +156,10 @@ impl Writer {
 
     fn finish(self) {
         self.log.stop();
-        if let Err(error) = chores::checkpoint(&self.ledger.connection, "TRUNCATE") {
+        // After a failed sync nobody knows what the log holds: its checksums tell the next start.
+        if self.fate.borrow().is_none()
+            && let Err(error) = chores::checkpoint(&self.ledger.connection, "TRUNCATE")
+        {
             tracing::warn!(
                 ?error,
                 "the last checkpoint of the embedded store failed; the next start does it"
@@ -193,6 +196,7 @@ struct Log {
     bytes: usize,
     /// The log's size when a checkpoint was last asked for.
     asked_at: u64,
+    fate: Fate,
 }
 
 impl Log {
@@ -223,6 +227,7 @@ impl Log {
             commits: 0,
             bytes: 0,
             asked_at: 0,
+            fate: fate.clone(),
         })
     }
 
@@ -259,8 +264,10 @@ impl Log {
     /// Lets the log begin anew, which also makes room in it on a full disk.
     fn restart(&mut self, connection: &Connection) {
         self.asked_at = 0;
-        if let Err(error) = chores::checkpoint(connection, "RESTART") {
-            tracing::warn!(?error, "a checkpoint of the embedded store failed");
+        match chores::checkpoint(connection, "RESTART") {
+            Ok(_) => {}
+            Err(Failure::Fatal(message)) => fail(&self.fate, message),
+            Err(error) => tracing::warn!(?error, "a checkpoint of the embedded store failed"),
         }
     }
 

@@ -1,0 +1,38 @@
+//! `hookgate check`: tell every fault of a configuration.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{ConfigFile, GREEN};
+
+/// Tell every fault of routes.toml, each with its line, column, key and what was expected
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  hookgate check\n  hookgate check deploy/routes.toml\n\nExit codes: 0 valid, 64 faults."
+)]
+pub(super) struct Check {
+    /// The file to check.
+    #[arg(
+        value_name = "FILE",
+        default_value = "routes.toml",
+        env = "HOOKGATE_CONFIG"
+    )]
+    file: PathBuf,
+}
+
+impl Check {
+    pub(super) fn run(self) -> ExitCode {
+        let file = ConfigFile { config: self.file };
+        match file.load() {
+            Ok(config) => {
+                anstream::println!(
+                    "{GREEN}ok{GREEN:#}: {} ({} routes, {} targets)",
+                    file.config.display(),
+                    config.routes.len(),
+                    config.targets.len()
+                );
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        }
+    }
+}

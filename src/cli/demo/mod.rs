@@ -1,0 +1,95 @@
+//! `hookgate demo`: the whole way of a webhook, on this machine, in a few seconds.
+
+use std::process::ExitCode;
+
+use crate::clock::Clock;
+
+use super::{BOLD, ConfigFile, GREEN, RED, failed, runtime, samples::DEMO_KEYS};
+
+mod play;
+mod receivers;
+mod stage;
+mod table;
+mod traffic;
+
+use stage::Stage;
+use table::Row;
+
+/// See it work: a gateway, example receivers and sample traffic over HTTPS
+#[derive(clap::Args)]
+#[command(
+    after_help = "Nothing of it touches your data: the store, the certificate and, where 8443, 9090 or a target's port is taken,\nthe ports are the demo's own.\n\nExamples:\n  hookgate demo           show the table, then stay up for more\n  hookgate demo --once    show the table and end\n\nExit codes: 0 every request came out as expected, 1 one did not."
+)]
+pub(super) struct Demo {
+    /// End after the table.
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> ExitCode {
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => return failed(format_args!("cannot start threads: {error}")),
+        };
+        match runtime.block_on(self.play()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => failed(error),
+        }
+    }
+
+    /// Whether all came out as expected. `Err` tells in words why the demo did not take place.
+    async fn play(self) -> Result<bool, String> {
+        let (config, from) = stage::configuration(&self.file.config)?;
+        let stage = Stage::set(config).await?;
+        anstream::println!(
+            "A gateway at https://{} with {from}; each of its targets is an example receiver on loopback.\n",
+            stage.app.public_addr(),
+        );
+        let rows = tokio::select! {
+            rows = play::play(&stage, traffic::steps(&Clock::system())) => rows?,
+            _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
+        };
+        let as_expected = tell(&rows);
+        if !self.once {
+            tell_more(&stage);
+            let waited = tokio::signal::ctrl_c().await;
+            waited.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
+        }
+        stage.clear().await;
+        Ok(as_expected)
+    }
+}
+
+fn tell(rows: &[Row]) -> bool {
+    anstream::println!("{}\n", table::render(rows));
+    let failed = rows.iter().filter(|row| row.verdict.is_err()).count();
+    if failed == 0 {
+        anstream::println!("{GREEN}All {} came out as expected.{GREEN:#}", rows.len());
+    } else {
+        anstream::println!("{RED}{failed} of {} FAILED.{RED:#}", rows.len());
+    }
+    failed == 0
+}
+
+/// What to try on the gateway that is still up.
+fn tell_more(stage: &Stage) {
+    let (public, admin) = (stage.app.public_addr(), stage.app.admin_addr());
+    let ca = stage.directory.certificate();
+    let ca = ca.display();
+    let [(route, key), ..] = DEMO_KEYS;
+    let at = format!("--url https://{public} --ca {ca}");
+    anstream::println!(
+        "\n{BOLD}It stays up until Ctrl-C. Try in another terminal:{BOLD:#}\n\n\
+         \x20 hookgate send --route github {at}\n\n\
+         \x20 hookgate send --route {route} --key {key} {at}\n\n\
+         \x20 curl --cacert {ca} -H 'Content-Type: application/json' -H 'X-Api-Key: {key}' \\\n\
+         \x20   -d '{{\"event\":\"chat_started\",\"customerId\":\"12345\",\"timestamp\":\"2026-05-20T15:30:00Z\"}}' \\\n\
+         \x20   https://{public}/hooks/glia\n\n\
+         \x20 curl http://{admin}/metrics\n\n\
+         Then for real: edit routes.toml, `hookgate check`, `hookgate serve`."
+    );
+}

@@ -1,0 +1,169 @@
+//! Where the demo plays: a gateway of its own, on free ports and in a fresh directory.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    cli::{
+        https::{Https, Trust},
+        samples::DEMO_KEYS,
+    },
+    clock::Clock,
+    config::{ApiKey, Config, Durability, StoreUrl, Tls, Verifier, Verify},
+    listener::bind,
+};
+
+use super::receivers::Receivers;
+
+/// The project's own configuration, for where there is no project.
+const SHIPPED: &str = include_str!("../../../routes.toml");
+
+/// A gateway with its receivers and a client that trusts it.
+pub(super) struct Stage {
+    pub(super) app: App,
+    pub(super) receivers: Receivers,
+    pub(super) client: Https,
+    pub(super) directory: Directory,
+    /// Of each route, with its credentials.
+    pub(super) routes: Vec<std::sync::Arc<crate::config::Route>>,
+}
+
+impl Stage {
+    /// `Err` tells in words what went wrong.
+    pub(super) async fn set(mut config: Config) -> Result<Self, String> {
+        let directory = Directory::new().map_err(|error| format!("no fresh directory: {error}"))?;
+        let receivers = Receivers::start(&mut config)?;
+        isolate(&mut config, &directory.0);
+        let routes = config.routes.clone();
+        let app = App::start(config, Clock::system()).await;
+        let app = app.map_err(|error| error.to_string())?;
+        let client = Https::new(&Trust::Pem(app.certificate_pem()))?;
+        Ok(Self {
+            app,
+            receivers,
+            client,
+            directory,
+            routes,
+        })
+    }
+
+    /// The gateway first: a target that goes away under it would be tried again.
+    pub(super) async fn clear(self) {
+        self.app.stop().await;
+        self.receivers.stop().await;
+    }
+}
+
+/// The configuration at `path` if it holds the demo's routes, else the shipped one; and what to say about it.
+pub(super) fn configuration(path: &Path) -> Result<(Config, String), String> {
+    if path.exists() {
+        match Config::load(path) {
+            Ok(config) if has_demo_keys(&config) => {
+                return Ok((config, format!("routes of {}", path.display())));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let shipped = Config::parse(SHIPPED, "routes.toml", Path::new(""), &|_| None);
+    let config = shipped.map_err(|faults| faults.to_string())?;
+    let note = match path.exists() {
+        true => "the shipped demo routes, since those of routes.toml are others",
+        false => "the shipped demo routes",
+    };
+    Ok((config, note.to_owned()))
+}
+
+/// Whether the demo's keys open their routes, so that its traffic can be what it should be.
+fn has_demo_keys(config: &Config) -> bool {
+    DEMO_KEYS.iter().all(|(route, key)| {
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        let route = config.routes.iter().find(|known| *known.name == **route);
+        route.is_some_and(|route| keys(&route.verify).any(|key| key.sha256 == digest))
+    })
+}
+
+fn keys(verify: &Verify) -> impl Iterator<Item = &ApiKey> {
+    let verifiers = match verify {
+        Verify::All(verifiers) => verifiers.as_slice(),
+        Verify::Nobody => &[],
+    };
+    verifiers.iter().flat_map(|verifier| match verifier {
+        Verifier::ApiKey { keys, .. } => keys.as_slice(),
+        _ => &[],
+    })
+}
+
+/// Nothing that another run or a real gateway uses: its own data, certificate and, where taken, ports.
+fn isolate(config: &mut Config, directory: &Path) {
+    config.store.url = StoreUrl::Embedded {
+        directory: directory.join("data"),
+    };
+    config.store.durability = Durability::Always;
+    config.server.tls = Tls::SelfSigned {
+        directory: directory.join("tls"),
+    };
+    config.server.plain_listen = None;
+    config.server.listen = free_or_any(config.server.listen);
+    config.admin.listen = free_or_any(config.admin.listen);
+}
+
+/// `address` on loopback if its port is free, else port 0: any free one.
+fn free_or_any(address: SocketAddr) -> SocketAddr {
+    let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let own = on_loopback(address.port());
+    bind(own).map_or(on_loopback(0), |_| own)
+}
+
+/// A fresh directory that nobody else may read; removed with all it holds when dropped.
+pub(super) struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("hookgate-demo-{}", Uuid::now_v7()));
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where the gateway keeps the certificate it has made.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.0.join("tls").join("localhost.crt")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What is left is the system's to clean: it is its directory for temporary files.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_configuration_loads_and_holds_the_demo_keys() {
+        let (config, _) = configuration(Path::new("/nonexistent/routes.toml")).unwrap();
+        assert!(has_demo_keys(&config));
+    }
+
+    #[test]
+    fn every_warning_of_the_shipped_configuration_is_about_a_demo_secret() {
+        let config = Config::parse(SHIPPED, "routes.toml", Path::new(""), &|_| None).unwrap();
+        assert_eq!(config.warnings.len(), 3);
+        for warning in &config.warnings {
+            assert!(
+                warning.contains("a secret is written in this file"),
+                "{warning}"
+            );
+        }
+    }
+}

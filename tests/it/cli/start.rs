@@ -1,0 +1,121 @@
+//! `serve` when it cannot: one clear line, and an exit code that tells whose fault it is.
+
+use std::net::TcpListener;
+
+use super::program::{Serving, hookgate, stderr};
+use crate::support::{gateway::temporary, process::certificate};
+
+const ROUTE: &str = r#"
+[routes.open]
+path = "/open"
+verify = "none"
+event_id = { body = "sha256" }
+deliver = []
+"#;
+
+/// `serve` on ports that the system chooses, with `sections` besides; it must fail with 1 and one line on stderr.
+fn refused(directory: &std::path::Path, sections: &str) -> String {
+    let mut config: toml::Table = format!("{sections}\n{ROUTE}").parse().unwrap();
+    for section in ["server", "admin"] {
+        let section = config
+            .entry(section)
+            .or_insert_with(|| toml::Table::new().into());
+        let section = section.as_table_mut().unwrap();
+        section
+            .entry("listen")
+            .or_insert_with(|| "127.0.0.1:0".into());
+    }
+    std::fs::write(
+        directory.join("routes.toml"),
+        toml::to_string(&config).unwrap(),
+    )
+    .unwrap();
+    let output = hookgate(directory, &["serve"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let errors: Vec<_> = told
+        .lines()
+        .filter(|line| !line.starts_with("warning"))
+        .collect();
+    let [error] = errors.as_slice() else {
+        panic!("not one line: {told}");
+    };
+    assert!(error.starts_with("error: "), "{error}");
+    (*error).to_owned()
+}
+
+#[test]
+fn a_taken_port() {
+    let directory = temporary();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for section in ["server", "admin"] {
+        let told = refused(
+            directory.path(),
+            &format!("[{section}]\nlisten = \"{address}\""),
+        );
+        assert!(
+            told.contains(&format!("cannot listen on {address}")),
+            "{told}"
+        );
+    }
+}
+
+/// The directory would be within a file, which not even root can do.
+#[test]
+fn a_store_that_cannot_be_written() {
+    let directory = temporary();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    let tls = with_certificate(directory.path());
+    let told = refused(
+        directory.path(),
+        &format!("{tls}\n[store]\nurl = \"file:file/data\""),
+    );
+    assert!(told.contains("file/data"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_another_process_uses() {
+    let gateway = Serving::start(ROUTE).await;
+    let data = gateway.directory.path().join("data");
+    let directory = temporary();
+    let told = refused(
+        directory.path(),
+        &format!("[store]\nurl = \"file:{}\"", data.display()),
+    );
+    assert!(
+        told.contains(&data.display().to_string()) && told.contains("another"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_certificate_and_a_key_that_do_not_go_together() {
+    let directory = temporary();
+    let tls = with_certificate(directory.path());
+    let (_, other_key) = certificate();
+    std::fs::write(directory.path().join("server.key"), other_key).unwrap();
+    let told = refused(directory.path(), &tls);
+    assert!(
+        told.contains("server.crt") && told.contains("do not go together"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_redis_that_nobody_serves() {
+    let directory = temporary();
+    let [nobody, _] = crate::support::process::free_addresses();
+    let told = refused(
+        directory.path(),
+        &format!("[store]\nurl = \"redis://{nobody}\""),
+    );
+    assert!(told.contains(&nobody.to_string()), "{told}");
+}
+
+fn with_certificate(directory: &std::path::Path) -> String {
+    let (pem, key) = certificate();
+    std::fs::write(directory.join("server.crt"), pem).unwrap();
+    std::fs::write(directory.join("server.key"), key).unwrap();
+    "[server.tls]\ncertificate = \"server.crt\"\nprivate_key = \"server.key\"".to_owned()
+}
