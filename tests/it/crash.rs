@@ -48,7 +48,8 @@ async fn kill_again_and_again(store: &str, mut gateway: Process, sinks: &[Sink])
     let mut random = StdRng::seed_from_u64(seed);
     let load = Load::start(&[&gateway.client], SENDERS, seed);
     for _ in 0..kills {
-        load.more_acknowledged(random.random_range(1..=POSTS_MAX)).await;
+        load.more_acknowledged(random.random_range(1..=POSTS_MAX))
+            .await;
         if random.random() {
             tokio::time::sleep(DELAY_MAX.mul_f64(random.random())).await;
         }

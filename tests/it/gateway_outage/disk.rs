@@ -60,7 +60,9 @@ fn limit_files(gateway: &Process) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_503_until_there_is_room_and_loses_nothing() {
     if !small_disks_are_allowed() {
-        eprintln!("not tested: this system lets nobody mount a file system in a name space of their own");
+        eprintln!(
+            "not tested: this system lets nobody mount a file system in a name space of their own"
+        );
         return;
     }
     let sinks = three_sinks().await;

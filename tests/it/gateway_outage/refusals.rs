@@ -53,7 +53,10 @@ async fn refusal(store_url: &str) -> String {
     let toml = complete(&toml, &listen[0], &listen[1]);
     let visitor = Visitor::start(addresses);
     let (code, stderr) = run_to_end(temporary().path(), &toml).await;
-    assert!(!visitor.let_in().await, "a port was open before the refusal");
+    assert!(
+        !visitor.let_in().await,
+        "a port was open before the refusal"
+    );
     assert_eq!(code, Some(1), "{stderr}");
     let lines: Vec<_> = stderr.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines.len(), 1, "{stderr}");

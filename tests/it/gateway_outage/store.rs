@@ -20,7 +20,9 @@ async fn a_killed_redis_is_503_until_it_is_back_and_loses_nothing() {
     for round in 0..3 {
         load.more_acknowledged(100).await;
         redis.kill();
-        let ids: Vec<_> = (0..5).map(|number| format!("down-{round}-{number}")).collect();
+        let ids: Vec<_> = (0..5)
+            .map(|number| format!("down-{round}-{number}"))
+            .collect();
         for id in &ids {
             assert_store_unavailable(&load.post(&gateway.client, id).await);
         }
@@ -51,6 +53,12 @@ async fn a_hung_redis_is_503_and_a_retry_finds_what_was_stored_nevertheless() {
         let posts = ids.map(async |id| load.post(&gateway.client, &id).await);
         join_all(posts).await
     };
+
+    // So that Redis knows the script: it could not ask for it while it hangs.
+    assert_eq!(
+        load.post(&gateway.client, "before").await.outcome(),
+        "accepted"
+    );
 
     redis.pause();
     for reply in post_all().await {

@@ -90,8 +90,7 @@ impl Process {
     /// The client, and its ledger, stay.
     pub async fn restart(&mut self) {
         self.kill();
-        (self.child, self.stderr) =
-            launch(self.wrapper, self.directory.path(), &self.environment);
+        (self.child, self.stderr) = launch(self.wrapper, self.directory.path(), &self.environment);
         self.ready().await;
     }
 
@@ -170,11 +169,7 @@ pub async fn run_to_end(directory: &Path, toml: &str) -> (Option<i32>, String) {
     (status.code(), stderr.whole())
 }
 
-fn launch(
-    wrapper: &[&str],
-    directory: &Path,
-    environment: &[(String, String)],
-) -> (Child, Stderr) {
+fn launch(wrapper: &[&str], directory: &Path, environment: &[(String, String)]) -> (Child, Stderr) {
     let mut words = wrapper.iter().chain(&[
         env!("CARGO_BIN_EXE_hookgate"),
         "serve",

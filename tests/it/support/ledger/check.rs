@@ -54,7 +54,10 @@ impl fmt::Display for Report {
 /// - I4: an id was told to be `accepted` at most once, and it is one event: one uid in all answers and arrivals.
 pub async fn drained(log: &Log, sinks: &[Sink], gateways: &[&Process]) -> Report {
     let ids: Vec<_> = log.acknowledged().map(|(id, _)| id).collect();
-    assert!(!ids.is_empty(), "no event was acknowledged: nothing is proven");
+    assert!(
+        !ids.is_empty(),
+        "no event was acknowledged: nothing is proven"
+    );
     for sink in sinks {
         let mut missing = ids.clone();
         let what = format!("every acknowledged event at `{}`", sink.name());

@@ -209,7 +209,11 @@ impl Shared {
         };
         let mut log = self.log();
         let known = log.postings.entry(id.to_owned()).or_insert(posting);
-        assert_eq!(known.digest, BodyDigest::of(body.as_bytes()), "{id} has two bodies");
+        assert_eq!(
+            known.digest,
+            BodyDigest::of(body.as_bytes()),
+            "{id} has two bodies"
+        );
     }
 
     /// Whether it was a 2xx.
