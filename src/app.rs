@@ -12,7 +12,7 @@ use crate::{
     delivery::{self, Delivery, DeliveryError, Roots},
     ingest::{Gate, rejection::Reason},
     listener::{
-        BindError, Listener, Serving, Sockets, bind,
+        BindError, Listener, Serving, Sockets, listen, reserve,
         tls::{Identity, TlsError},
     },
     metrics::{Labels, Metrics, RouteLabels},
@@ -59,12 +59,13 @@ pub enum StartError {
 }
 
 impl App {
-    /// Sockets first, since a taken port is the commonest fault; then the store; deliveries before requests.
+    /// Sockets first, since a taken port is the commonest fault, but nobody is let in on them; then the store;
+    /// deliveries before requests.
     /// Must be called within a multi-thread tokio runtime: deliveries run on it, requests on threads of their own.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let identity = Identity::load(&config.server.tls, clock.now())?;
         let sockets = Sockets::bind(&config.server)?;
-        let admin_socket = bind(config.admin.listen)?;
+        let admin_socket = reserve(config.admin.listen)?;
         let metrics = Arc::new(metrics_for(&config)?);
         note_start(&metrics, &identity, &clock);
 
@@ -102,6 +103,7 @@ impl App {
             store: store.clone(),
             gate: gate.clone(),
         };
+        listen(&admin_socket)?;
         let admin = Admin::start(admin_socket, &config.admin, sources)?;
         let acceptor = TlsAcceptor::from(identity.config);
         let listener = Listener::start(

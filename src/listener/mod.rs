@@ -40,10 +40,11 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// Takes the ports; nobody is let in before [`Listener::start`].
     pub fn bind(server: &config::Server) -> Result<Self, BindError> {
         Ok(Self {
-            public: bind(server.listen)?,
-            plain: server.plain_listen.map(bind).transpose()?,
+            public: reserve(server.listen)?,
+            plain: server.plain_listen.map(reserve).transpose()?,
         })
     }
 
@@ -67,8 +68,16 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Binds one address.
+/// Binds one address and listens on it.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let socket = reserve(address)?;
+    listen(&socket).map_err(|source| BindError { address, source })?;
+    Ok(socket)
+}
+
+/// Binds one address: a port that another process listens on is found out, and connections are refused until
+/// [`listen`], so that a gateway that does not start has let nobody in.
+pub fn reserve(address: SocketAddr) -> Result<TcpListener, BindError> {
     let open = || {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(address),
@@ -78,10 +87,14 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
         Ok(socket.into())
     };
     open().map_err(|source| BindError { address, source })
+}
+
+/// Lets connections in on a [reserved](reserve) address.
+pub fn listen(socket: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(socket).listen(BACKLOG)
 }
 
 /// The running public listeners.
@@ -129,8 +142,10 @@ impl Listener {
             .disable_signals();
         if let Some(plain) = sockets.plain {
             let shared = shared.clone();
+            listen(&plain)?;
             builder = builder.listen("plain", plain, move || service(shared.clone(), None))?;
         }
+        listen(&sockets.public)?;
         builder = builder.listen("public", sockets.public, move || {
             service(shared.clone(), Some(acceptor.clone()))
         })?;

@@ -7,6 +7,7 @@ mod config;
 mod contract;
 mod crash;
 mod delivery;
+mod gateway_outage;
 mod ingest;
 mod layers;
 mod listener;

@@ -12,6 +12,7 @@
 
 pub mod client;
 pub mod gateway;
+pub mod ledger;
 pub mod metrics;
 pub mod model;
 pub mod process;
@@ -29,8 +30,17 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Looks again and again until `look` answers `Some`; panics with `what` after [`PATIENCE`].
-pub async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let waited = tokio::time::timeout(PATIENCE, async {
+pub async fn wait_for<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, look).await
+}
+
+/// [`wait_for`], for what may take longer.
+pub async fn wait_within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let waited = tokio::time::timeout(patience, async {
         loop {
             if let Some(found) = look().await {
                 return found;

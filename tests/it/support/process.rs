@@ -5,7 +5,11 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
 };
 
 use http::Method;
@@ -20,8 +24,12 @@ use super::{
     wait_for,
 };
 
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u32 = 12_000;
+
 /// `hookgate serve` on a `routes.toml` in a directory of its own. Killed when dropped.
 pub struct Process {
+    wrapper: &'static [&'static str],
     child: Child,
     stderr: Stderr,
     pub public: SocketAddr,
@@ -41,6 +49,16 @@ impl Process {
 
     /// With more environment variables than [`ENVIRONMENT`], e.g. `RUST_LOG`.
     pub async fn spawn_with(toml: &str, environment: &[(&str, &str)]) -> Self {
+        Self::spawn_under(&[], toml, environment).await
+    }
+
+    /// Through a command that takes the program and its arguments as its last ones and becomes the program, so
+    /// that signals reach it.
+    pub async fn spawn_under(
+        wrapper: &'static [&'static str],
+        toml: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let directory = temporary();
         let [public, admin_address] = free_addresses();
         let text = complete(toml, &public.to_string(), &admin_address.to_string());
@@ -51,8 +69,9 @@ impl Process {
             .chain(environment)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let (child, stderr) = launch(directory.path(), &environment);
+        let (child, stderr) = launch(wrapper, directory.path(), &environment);
         let mut process = Self {
+            wrapper,
             client: Client::https(public, &certificate_pem),
             admin: Client::plain(admin_address),
             child,
@@ -71,7 +90,7 @@ impl Process {
     /// The client, and its ledger, stay.
     pub async fn restart(&mut self) {
         self.kill();
-        (self.child, self.stderr) = launch(self.directory.path(), &self.environment);
+        (self.child, self.stderr) = launch(self.wrapper, self.directory.path(), &self.environment);
         self.ready().await;
     }
 
@@ -142,7 +161,7 @@ impl Drop for Process {
 pub async fn run_to_end(directory: &Path, toml: &str) -> (Option<i32>, String) {
     std::fs::write(directory.join("routes.toml"), toml).expect("a writable directory");
     let environment = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let (mut child, stderr) = launch(directory, &environment);
+    let (mut child, stderr) = launch(&[], directory, &environment);
     let status = wait_for("the end of the process", async || {
         child.try_wait().expect("a child that can be waited for")
     })
@@ -150,9 +169,15 @@ pub async fn run_to_end(directory: &Path, toml: &str) -> (Option<i32>, String) {
     (status.code(), stderr.whole())
 }
 
-fn launch(directory: &Path, environment: &[(String, String)]) -> (Child, Stderr) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hookgate"))
-        .args(["serve", "--config", "routes.toml"])
+fn launch(wrapper: &[&str], directory: &Path, environment: &[(String, String)]) -> (Child, Stderr) {
+    let mut words = wrapper.iter().chain(&[
+        env!("CARGO_BIN_EXE_hookgate"),
+        "serve",
+        "--config",
+        "routes.toml",
+    ]);
+    let mut child = Command::new(words.next().expect("a command"))
+        .args(words)
         .current_dir(directory)
         .env_remove("RUST_LOG")
         .envs(environment.iter().cloned())
@@ -199,10 +224,19 @@ impl Stderr {
     }
 }
 
-/// Two ports that are free now. The listeners are held until both are known, so that they differ.
+/// Two ports that are free now. They lie below the range that the system gives out by itself, so that no
+/// other socket takes one while the gateway is down between a kill and a restart.
 pub fn free_addresses() -> [SocketAddr; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("an address"))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    [(); 2].map(|()| {
+        let mut candidates = (0..PORTS).map(|_| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 64;
+            let port = FIRST_PORT + u16::try_from(number % PORTS).expect("a small number");
+            SocketAddr::from(([127, 0, 0, 1], port))
+        });
+        let free = candidates.find(|address| TcpListener::bind(address).is_ok());
+        free.expect("a free port")
+    })
 }
 
 /// Makes a certificate for [`SERVER_NAME`] in `directory` and names it in the configuration, unless that names one.
