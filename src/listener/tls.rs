@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -147,7 +148,11 @@ fn self_signed(directory: &Path, now: Timestamp) -> Result<Identity, TlsError> {
     }
     let made = make(now)?;
     let keep = || {
-        fs::create_dir_all(directory)?;
+        // It may be the first to make the store's directory, whose events are nobody else's to read.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
         write_private(&private_key, made.signing_key.serialize_pem().as_bytes())?;
         fs::write(&certificate, made.cert.pem())
     };
@@ -176,7 +181,7 @@ fn make(now: Timestamp) -> Result<rcgen::CertifiedKey<rcgen::KeyPair>, rcgen::Er
 
 /// Readable by the owner only.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    use std::io::Write as _;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(path)?.write_all(bytes)

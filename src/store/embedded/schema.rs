@@ -1,7 +1,8 @@
 //! The files of the embedded store: the lock, the database, its tables and its settings.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -96,7 +97,7 @@ impl Home {
                 directory.display()
             ))
         };
-        std::fs::create_dir_all(directory).map_err(unwritable)?;
+        make_private(directory).map_err(unwritable)?;
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -185,6 +186,14 @@ impl Home {
                 OpenError(format!("cannot sync {}: {error}", self.directory.display()))
             })
     }
+}
+
+/// Bodies are nobody else's to read. A directory that is there already keeps its mode.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
 }
 
 /// The inner error says what is wrong with a database that can be read.

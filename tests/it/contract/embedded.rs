@@ -321,3 +321,14 @@ async fn keeps_the_newest_failed_attempts_as_long_as_the_event() {
     assert_eq!(subject.expire(LONG, 0).await, 1);
     assert_eq!(kept(), 0);
 }
+
+#[tokio::test]
+async fn makes_a_directory_that_only_its_owner_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = TempDir::new().unwrap();
+    let directory = parent.path().join("a/data");
+    let (clock, _hand) = Clock::manual(START);
+    let _store = open(&directory, &clock, Durability::Memory).unwrap();
+    let mode = std::fs::metadata(&directory).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
