@@ -1,6 +1,6 @@
 //! Accepted events a second over HTTPS, on each store, beside a bare handler that only reads the body and answers 200.
 //!
-//! `cargo bench --bench gateway` (`-- --quick` for a short run). All contestants take turns in one run on the same cores, with
+//! `cargo bench --bench gateway` (`-- --quick` for a short run, `-- --only embedded` for a profile). All contestants take turns in one run on the same cores, with
 //! the same TLS, the same client and the same bytes: 1 KiB JSON bodies with distinct ids, signed beforehand with
 //! HMAC-SHA256, over keep-alive connections. The figure to quote is the ratio; a machine's mood moves the rest.
 #![allow(
@@ -38,6 +38,8 @@ struct Plan {
     rounds: usize,
     events: usize,
     connections: usize,
+    /// Only the contestants whose names hold this.
+    only: String,
 }
 
 impl Plan {
@@ -48,11 +50,15 @@ impl Plan {
             at.and_then(|at| arguments.get(at + 1)?.parse().ok())
                 .unwrap_or(default)
         };
+        let only = arguments.iter().position(|argument| argument == "--only");
         let quick = arguments.iter().any(|argument| argument == "--quick");
         Self {
             rounds: value("--rounds", if quick { 3 } else { 7 }),
             events: value("--events", if quick { 10_000 } else { 40_000 }),
             connections: value("--connections", 128),
+            only: only
+                .and_then(|at| arguments.get(at + 1).cloned())
+                .unwrap_or_default(),
         }
     }
 }
@@ -92,6 +98,7 @@ fn main() {
         apps.push(app);
         contestants.push(contestant);
     }
+    contestants.retain(|contestant| contestant.name.contains(&plan.only));
     for round in 0..=plan.rounds {
         let requests = requests(round, &plan);
         for contestant in &mut contestants {

@@ -38,6 +38,7 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value, made once a process")]
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),

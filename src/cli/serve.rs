@@ -70,7 +70,8 @@ async fn serve(app: App) -> ExitCode {
     }
 }
 
-async fn stop_signal() -> std::io::Result<&'static str> {
+/// Waits for SIGTERM or SIGINT and tells which came.
+pub(super) async fn stop_signal() -> std::io::Result<&'static str> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,

@@ -4,13 +4,14 @@ use std::{borrow::Cow, time::Duration};
 
 use super::{
     reader::{Node, Place},
-    scalar::MINUTE,
-    verify::TOLERANCE_MAX,
+    scalar::{DAY, MINUTE},
 };
 use crate::signature::{
     Algorithm, Encoding, Form, Part, Scheme, SecretForm, TimestampRule, Unit, parse_template,
 };
 
+/// The oldest signature that may ever be believed.
+pub(super) const TOLERANCE_MAX: Duration = DAY;
 const TOLERANCE_DEFAULT: Duration = MINUTE.saturating_mul(5);
 
 const HEADER_SHAPE: &str = "the header that holds the signature";

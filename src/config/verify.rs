@@ -1,18 +1,12 @@
 //! `provider` and `verify`: how a caller proves itself.
 
-use std::time::Duration;
-
 use super::{
     Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
-    hmac::read_hmac,
+    hmac::{TOLERANCE_MAX, read_hmac},
     reader::{Node, Place, Table},
-    scalar::DAY,
 };
 use crate::providers::{PRESETS, Preset, preset};
-
-/// The oldest signature that may ever be believed.
-pub(super) const TOLERANCE_MAX: Duration = DAY;
 
 /// What a route says of its callers.
 pub(super) struct Proof {

@@ -53,7 +53,7 @@ pub trait Store: Send + Sync + 'static {
     /// `known`; returns how many.
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError>;
 
-    /// Removes finished events (every delivery delivered or dead) that are older than `retention.age`, then the
+    /// Removes events that have been finished (every delivery delivered or dead) for `retention.age`, then the
     /// oldest finished ones while all stored bodies exceed `retention.bytes`; never an unfinished one.
     /// Forgets ids whose window has passed. Does a bounded piece of the work a call.
     async fn expire(&self, retention: Retention) -> Result<Expired, StoreError>;
@@ -164,6 +164,7 @@ pub struct StoredDelivery {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
+    /// From the settlement of an event's last delivery.
     pub age: Duration,
     /// Of stored bodies.
     pub bytes: u64,

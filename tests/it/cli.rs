@@ -2,6 +2,14 @@
 
 mod check;
 mod demo;
+#[allow(
+    clippy::expect_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod program;
 mod send;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod start;

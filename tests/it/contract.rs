@@ -13,6 +13,7 @@ mod claiming;
 mod damage;
 mod embedded;
 mod expiring;
+mod redis;
 mod settling;
 mod subject;
 
@@ -49,6 +50,8 @@ macro_rules! suite {
                 expiring: removes_the_oldest_finished_bodies_by_size,
                 expiring: never_removes_an_unfinished_event,
                 expiring: removes_an_event_once_its_last_delivery_is_settled,
+                expiring: keeps_a_dead_letter_for_the_whole_retention_after_its_end,
+                expiring: removes_by_size_what_it_kept_for_its_age,
                 expiring: removes_dead_letters_from_the_depth,
                 expiring: remembers_ids_longer_than_their_events,
             );
@@ -66,6 +69,4 @@ macro_rules! suite {
 
 suite!(on_embedded, super::embedded::subject);
 suite!(on_metered, super::embedded::metered_subject);
-
-// The Redis store: `suite!(on_redis, FACTORY)` with a factory in `support::redis` that starts an empty
-// server of its own.
+suite!(on_redis, super::redis::subject);

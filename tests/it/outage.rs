@@ -9,6 +9,7 @@
 mod durability;
 mod faults;
 mod sharing;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 

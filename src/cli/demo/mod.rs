@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use crate::clock::Clock;
 
-use super::{BOLD, ConfigFile, GREEN, RED, failed, runtime, samples::DEMO_KEYS};
+use super::{
+    BOLD, ConfigFile, GREEN, RED, failed, runtime, samples::DEMO_KEYS, serve::stop_signal,
+};
 
 mod play;
 mod receivers;
@@ -43,20 +45,19 @@ impl Demo {
 
     /// Whether all came out as expected. `Err` tells in words why the demo did not take place.
     async fn play(self) -> Result<bool, String> {
-        let (config, from) = stage::configuration(&self.file.config)?;
-        let stage = Stage::set(config).await?;
+        let (stage, from) = Stage::set(&self.file.config).await?;
         anstream::println!(
             "A gateway at https://{} with {from}; each of its targets is an example receiver on loopback.\n",
             stage.app.public_addr(),
         );
         let rows = tokio::select! {
             rows = play::play(&stage, traffic::steps(&Clock::system())) => rows?,
-            _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
+            _ = stop_signal() => return Err("interrupted".into()),
         };
         let as_expected = tell(&rows);
         if !self.once {
             tell_more(&stage);
-            let waited = tokio::signal::ctrl_c().await;
+            let waited = stop_signal().await;
             waited.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
         }
         stage.clear().await;

@@ -132,17 +132,15 @@ fn row(sent: &Sent, stored: Option<&StoredEvent>, receipts: &[Receipt], all: &[S
         .cloned()
         .collect();
     let delivered = stored.map(|stored| delivered(stored, &mine));
-    let took = format!("{:.1} ms", sent.answer.took.as_secs_f64() * 1000.0);
+    let millis = |took: Duration| format!("{:.1} ms", took.as_secs_f64() * 1000.0);
     Row {
         request: sent.step.what.to_owned(),
         answer: answer(&sent.answer),
+        answered_in: millis(sent.answer.took),
         delivered: delivered
             .filter(|text| !text.is_empty())
             .unwrap_or_else(|| "-".into()),
-        took: match stored.and_then(longest) {
-            Some(last) => format!("{took}, deliveries {} ms", last.as_millis()),
-            None => took,
-        },
+        delivered_in: stored.and_then(longest).map_or_else(|| "-".into(), millis),
         verdict: judge(sent, stored, &mine, all),
     }
 }
@@ -269,8 +267,9 @@ fn unexpected(sent: &[Sent], receipts: &[Receipt]) -> Option<Row> {
     (strays > 0).then(|| Row {
         request: "(not sent)".into(),
         answer: "-".into(),
+        answered_in: "-".into(),
         delivered: format!("{strays} requests"),
-        took: "-".into(),
+        delivered_in: "-".into(),
         verdict: Err("no delivery of refused requests".into()),
     })
 }
@@ -278,6 +277,6 @@ fn unexpected(sent: &[Sent], receipts: &[Receipt]) -> Option<Row> {
 /// One line that is written over and over, where somebody watches; an empty text clears it.
 fn progress(text: &str) {
     if std::io::stderr().is_terminal() {
-        anstream::eprint!("\r\x1b[2K{text}");
+        anstream::eprint!("\r{:72}\r{text}", "");
     }
 }

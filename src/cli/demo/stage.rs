@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    app::{App, StartError},
     cli::{
         https::{Https, Trust},
         samples::DEMO_KEYS,
@@ -37,22 +37,51 @@ pub(super) struct Stage {
 }
 
 impl Stage {
+    /// On the configured ports where they are free, with what to say about the routes.
     /// `Err` tells in words what went wrong.
-    pub(super) async fn set(mut config: Config) -> Result<Self, String> {
+    pub(super) async fn set(path: &Path) -> Result<(Self, String), String> {
+        let (config, note) = configuration(path)?;
+        let stage = match Self::on(config, own_if_free).await? {
+            Some(stage) => stage,
+            // Somebody took a port between the look and the start.
+            None => {
+                let (config, _) = configuration(path)?;
+                let stage = Self::on(config, |_| any_port()).await?;
+                stage.ok_or("no port is free")?
+            }
+        };
+        Ok((stage, note))
+    }
+
+    /// `None` when a port is taken.
+    async fn on(
+        mut config: Config,
+        address: impl Fn(SocketAddr) -> SocketAddr,
+    ) -> Result<Option<Self>, String> {
         let directory = Directory::new().map_err(|error| format!("no fresh directory: {error}"))?;
         let receivers = Receivers::start(&mut config)?;
         isolate(&mut config, &directory.0);
+        config.server.listen = address(config.server.listen);
+        config.admin.listen = address(config.admin.listen);
         let routes = config.routes.clone();
-        let app = App::start(config, Clock::system()).await;
-        let app = app.map_err(|error| error.to_string())?;
+        let app = match App::start(config, Clock::system()).await {
+            Ok(app) => app,
+            Err(error) => {
+                receivers.stop().await;
+                return match error {
+                    StartError::Bind(_) => Ok(None),
+                    error => Err(error.to_string()),
+                };
+            }
+        };
         let client = Https::new(&Trust::Pem(app.certificate_pem()))?;
-        Ok(Self {
+        Ok(Some(Self {
             app,
             receivers,
             client,
             directory,
             routes,
-        })
+        }))
     }
 
     /// The gateway first: a target that goes away under it would be tried again.
@@ -63,7 +92,7 @@ impl Stage {
 }
 
 /// The configuration at `path` if it holds the demo's routes, else the shipped one; and what to say about it.
-pub(super) fn configuration(path: &Path) -> Result<(Config, String), String> {
+fn configuration(path: &Path) -> Result<(Config, String), String> {
     if path.exists() {
         match Config::load(path) {
             Ok(config) if has_demo_keys(&config) => {
@@ -101,7 +130,7 @@ fn keys(verify: &Verify) -> impl Iterator<Item = &ApiKey> {
     })
 }
 
-/// Nothing that another run or a real gateway uses: its own data, certificate and, where taken, ports.
+/// Nothing that another run or a real gateway uses: data and a certificate of its own.
 fn isolate(config: &mut Config, directory: &Path) {
     config.store.url = StoreUrl::Embedded {
         directory: directory.join("data"),
@@ -111,15 +140,16 @@ fn isolate(config: &mut Config, directory: &Path) {
         directory: directory.join("tls"),
     };
     config.server.plain_listen = None;
-    config.server.listen = free_or_any(config.server.listen);
-    config.admin.listen = free_or_any(config.admin.listen);
 }
 
-/// `address` on loopback if its port is free, else port 0: any free one.
-fn free_or_any(address: SocketAddr) -> SocketAddr {
-    let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let own = on_loopback(address.port());
-    bind(own).map_or(on_loopback(0), |_| own)
+/// `address` on loopback if its port is free, else any free port there.
+fn own_if_free(address: SocketAddr) -> SocketAddr {
+    let own = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+    bind(own).map_or(any_port(), |_| own)
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
 /// A fresh directory that nobody else may read; removed with all it holds when dropped.

@@ -6,8 +6,11 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, presets::UTF8_FULL_CON
 pub(super) struct Row {
     pub(super) request: String,
     pub(super) answer: String,
+    /// From sending to the answer's end.
+    pub(super) answered_in: String,
     pub(super) delivered: String,
-    pub(super) took: String,
+    /// From acceptance to the end of the last delivery.
+    pub(super) delivered_in: String,
     /// `Err` tells what was expected instead.
     pub(super) verdict: Result<(), String>,
 }
@@ -22,7 +25,14 @@ pub(super) fn render(rows: &[Row]) -> String {
         .load_style(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .enforce_styling()
-        .set_header(["request", "answer", "delivered to", "took", "as expected"]);
+        .set_header([
+            "request",
+            "answer",
+            "took",
+            "delivered to",
+            "took",
+            "as expected",
+        ]);
     if table.width().is_none() {
         table.set_width(WIDTH_WITHOUT_TERMINAL);
     }
@@ -34,8 +44,9 @@ pub(super) fn render(rows: &[Row]) -> String {
         table.add_row([
             Cell::new(&row.request),
             Cell::new(&row.answer),
+            Cell::new(&row.answered_in),
             Cell::new(&row.delivered),
-            Cell::new(&row.took),
+            Cell::new(&row.delivered_in),
             verdict,
         ]);
     }

@@ -80,21 +80,22 @@ impl Ledger {
             return Ok(Settled::Lost);
         };
         let attempt = settlement.attempt.as_ref();
+        let now = self.clock.now();
         let done = match settlement.outcome {
             // Its due time never changed: it is due at once.
             Outcome::Released => return Ok(Settled::Done),
             Outcome::Retry(wait) => {
-                let due = self.clock.now().saturating_add(wait);
-                self.update(delivery, PENDING, Some(due), attempt)? && self.keep(delivery)?
+                let due = now.saturating_add(wait);
+                self.update(delivery, PENDING, due, attempt)? && self.keep(delivery)?
             }
             Outcome::Delivered => {
                 let state = state_code(DeliveryState::Delivered);
-                let done = self.update(delivery, state, None, attempt)?;
+                let done = self.update(delivery, state, now, attempt)?;
                 self.finished(settlement, target, delivery, false, done)
             }
             Outcome::Dead(reason) => {
                 let state = state_code(DeliveryState::Dead(reason));
-                let done = self.update(delivery, state, None, attempt)? && self.keep(delivery)?;
+                let done = self.update(delivery, state, now, attempt)? && self.keep(delivery)?;
                 self.finished(settlement, target, delivery, true, done)
             }
         };
@@ -121,21 +122,21 @@ impl Ledger {
         &mut self,
         delivery: DeliveryId,
         state: i64,
-        due: Option<Timestamp>,
+        due_or_settled_at: Timestamp,
         attempt: Option<&AttemptRecord>,
     ) -> Result<bool, Failure> {
         self.begin()?;
         let rows = self
             .connection
             .prepare_cached(
-                "UPDATE deliveries SET state = ?2, due_ms = ifnull(?3, due_ms), attempts = attempts + 1,
+                "UPDATE deliveries SET state = ?2, due_ms = ?3, attempts = attempts + 1,
                  started_ms = ?4, duration_ms = ?5, status = ?6, error = ?7, response_head = ?8
                  WHERE id = ?1 AND state = 0",
             )?
             .execute(params![
                 delivery,
                 state,
-                due.map(Timestamp::as_millis),
+                due_or_settled_at.as_millis(),
                 attempt.map(|a| a.started_at.as_millis()),
                 attempt.map(|a| i64::try_from(a.duration.as_millis()).unwrap_or(i64::MAX)),
                 attempt.and_then(|a| a.status),

@@ -9,7 +9,7 @@ use crate::{
 use super::{
     claims::{DeliveryId, TargetIndex},
     failure::Failure,
-    ledger::{Answer, DELIVERIES_MAX, Ledger},
+    ledger::{Answer, DELIVERIES_MAX, Ledger, Place},
     targets::{row_of, state_code},
 };
 
@@ -19,11 +19,21 @@ const EVENTS_SEEN_MAX: usize = 2_000;
 const ID_ROWS_REMOVED_MAX: i64 = 200;
 const RETIRED_MAX: i64 = 1_000;
 
+/// Finished events that expiry went past, because they have not been finished for long enough.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    /// The first of them.
+    from: Place,
+    /// When the one that was finished first was finished, in milliseconds since the epoch.
+    finished_ms: i64,
+}
+
 /// Events to remove.
 struct Victims {
     events: Vec<Victim>,
+    kept: Option<Kept>,
     /// Where the next call begins.
-    next: (i64, i64),
+    next: Place,
     more: bool,
 }
 
@@ -32,14 +42,27 @@ struct Victim {
     body_bytes: u64,
 }
 
+impl Victims {
+    fn keep(&mut self, place: Place, finished_ms: i64) {
+        let kept = self.kept.get_or_insert(Kept {
+            from: place,
+            finished_ms,
+        });
+        kept.from = kept.from.min(place);
+        kept.finished_ms = kept.finished_ms.min(finished_ms);
+    }
+}
+
 impl Ledger {
     pub(super) fn expire(&mut self, retention: Retention) -> Result<Expired, Failure> {
         let now = self.clock.now();
+        self.look_again(now, retention);
         let victims = self.victims(now.saturating_sub(retention.age), retention.bytes)?;
         for victim in &victims.events {
             self.remove(victim)?;
         }
         self.unfinished_until = victims.next;
+        self.kept = victims.kept;
         let rows = self.remove_id_rows(now)?;
         Ok(Expired {
             events: victims.events.len() as u64,
@@ -48,7 +71,19 @@ impl Ledger {
         })
     }
 
-    /// The oldest finished events that are older than `cutoff` or too many for `bytes_max`.
+    /// Goes back to the events that were kept, once one of them may have to go.
+    fn look_again(&mut self, now: Timestamp, retention: Retention) {
+        let cutoff = now.saturating_sub(retention.age).as_millis();
+        let too_many = self.targets.counts.body_bytes > retention.bytes;
+        if let Some(kept) = self
+            .kept
+            .take_if(|kept| kept.finished_ms < cutoff || too_many)
+        {
+            self.unfinished_until = self.unfinished_until.min(kept.from);
+        }
+    }
+
+    /// The oldest events that were finished before `cutoff`, or are finished and too many for `bytes_max`.
     fn victims(&self, cutoff: Timestamp, bytes_max: u64) -> Result<Victims, Failure> {
         let mut statement = self.connection.prepare_cached(
             "SELECT received_ms, seq, body_bytes FROM events INDEXED BY events_by_time
@@ -58,6 +93,7 @@ impl Ledger {
         let mut bytes_left = self.targets.counts.body_bytes;
         let mut victims = Victims {
             events: Vec::new(),
+            kept: self.kept,
             next: self.unfinished_until,
             more: false,
         };
@@ -74,21 +110,30 @@ impl Ledger {
             }
             seen += 1;
             victims.next = (received_ms, seq + 1);
-            if self.is_finished(seq)? {
-                let body_bytes = row.get::<_, i64>(2)?.unsigned_abs();
-                bytes_left = bytes_left.saturating_sub(body_bytes);
-                victims.events.push(Victim { seq, body_bytes });
+            let Some(finished_ms) = self.finished_ms(received_ms, seq)? else {
+                continue;
+            };
+            if finished_ms >= cutoff.as_millis() && bytes_left <= bytes_max {
+                victims.keep((received_ms, seq), finished_ms);
+                continue;
             }
+            let body_bytes = row.get::<_, i64>(2)?.unsigned_abs();
+            bytes_left = bytes_left.saturating_sub(body_bytes);
+            victims.events.push(Victim { seq, body_bytes });
         }
         Ok(victims)
     }
 
-    fn is_finished(&self, seq: i64) -> Result<bool, Failure> {
+    /// When the last delivery was settled; `None` while one is pending.
+    fn finished_ms(&self, received_ms: i64, seq: i64) -> Result<Option<i64>, Failure> {
         let (first, last) = deliveries_of(seq);
         let mut statement = self.connection.prepare_cached(
-            "SELECT 1 FROM deliveries NOT INDEXED WHERE id BETWEEN ?1 AND ?2 AND state = 0",
+            "SELECT count(*) FILTER (WHERE state = 0), max(due_ms)
+             FROM deliveries NOT INDEXED WHERE id BETWEEN ?1 AND ?2",
         )?;
-        Ok(!statement.exists((first, last))?)
+        let (pending, settled_ms): (i64, Option<i64>) =
+            statement.query_row((first, last), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((pending == 0).then_some(settled_ms.unwrap_or(received_ms)))
     }
 
     fn remove(&mut self, victim: &Victim) -> Result<(), Failure> {
@@ -175,10 +220,11 @@ impl Ledger {
     fn retire_one(&mut self, delivery: DeliveryId, target: TargetIndex) -> Result<(), Failure> {
         self.begin()?;
         self.connection
-            .prepare_cached("UPDATE deliveries SET state = ?2 WHERE id = ?1")?
+            .prepare_cached("UPDATE deliveries SET state = ?2, due_ms = ?3 WHERE id = ?1")?
             .execute((
                 delivery,
                 state_code(DeliveryState::Dead(DeadReason::TargetRemoved)),
+                self.clock.now().as_millis(),
             ))?;
         self.claims.drop_claim(delivery);
         self.targets.settled(target, true);

@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     claims::{Claims, DeliveryId, TargetIndex},
+    expiry::Kept,
     failure::Failure,
     memory::Ids,
     targets::{Counts, Targets},
@@ -80,6 +81,8 @@ pub(super) struct Ledger {
     next_commit: i64,
     /// No event before this place is finished, so that expiry need not look there again.
     pub(super) unfinished_until: Place,
+    /// Finished events before that place, which expiry has to look at again.
+    pub(super) kept: Option<Kept>,
     in_transaction: bool,
 }
 
@@ -109,6 +112,7 @@ impl Ledger {
             next_seq,
             next_commit,
             unfinished_until: (i64::MIN, 0),
+            kept: None,
             in_transaction: false,
         })
     }

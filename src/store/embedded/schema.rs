@@ -31,6 +31,7 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 ///
 /// A delivery's id is its event's `seq` × 1,024 plus its place in the event, so neither table needs an
 /// index to find the other. `state`: 0 pending, 1 delivered, from 2 on the reasons of a dead letter.
+/// `due_ms`: while pending, when it falls due; afterwards, when it was settled.
 /// `attempts` keeps the newest 32 failed attempts of a delivery; the last attempt of any kind stands
 /// in the delivery. `ids` has one row a commit: the remembered ids of its events, 36 bytes each.
 const TABLES: &str = "

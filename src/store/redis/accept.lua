@@ -21,6 +21,7 @@ local function remember(id, value, window_ms)
   redis.call('SET', PREFIX .. 'id:' .. id, value, 'PX', math.max(1, window_ms))
 end
 
+local CLAIMED_AT_ONCE = pack_state(PENDING, 0, 1, '')
 local now = now_ms()
 local results, targets, seen, bytes = {}, {}, {}, 0
 local at = 1
@@ -36,15 +37,20 @@ while at <= #ARGV do
     results[#results + 1] = first
   else
     remember(id, id_value, window_ms)
-    redis.call('HSET', event_key(uid), 'm', description, 'b', body, 'n', deliveries)
+    local fields = { 'm', description, 'b', body, 'n', deliveries }
     for i = 0, deliveries - 1 do
       local target, lease_ms = ARGV[at + 2 * i], tonumber(ARGV[at + 2 * i + 1])
       redis.call('ZADD', due_key(target), now + math.max(0, lease_ms), uid)
+      if lease_ms >= 0 then
+        fields[#fields + 1] = 's:' .. target
+        fields[#fields + 1] = CLAIMED_AT_ONCE
+      end
       if not seen[target] then
         seen[target] = true
         targets[#targets + 1] = target
       end
     end
+    redis.call('HSET', event_key(uid), unpack(fields))
     if deliveries == 0 then
       redis.call('ZADD', PREFIX .. 'finished', now, uid)
     end

@@ -17,7 +17,7 @@ local function claim(want, target, lease_ms, uid)
     return
   end
   local _, attempts, generation, history = read_state(row[3])
-  generation = generation + 1
+  generation = generation + (is_claimed(generation) and 2 or 1)
   redis.call('ZADD', due_key(target), now + lease_ms, uid)
   write_state(event, target, PENDING, attempts, generation, history)
   budget = budget - #row[2]

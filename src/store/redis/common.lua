@@ -10,15 +10,23 @@
 --   targets        set of the targets that deliveries were stored for
 --   bytes          the bodies' bytes
 --
--- A delivery's token is its generation: each claim raises it, and so does each settlement, so that
--- neither a late nor a repeated one ever fits. No state is stored before the first claim from the store
--- or the first settlement; a delivery that was accepted already claimed has the generation 1.
+-- A delivery's token is its generation: odd while it is claimed (also when the lease has ended), even while
+-- it waits. Each claim and each settlement raises it, so that neither a late, a repeated nor an invented
+-- settlement ever fits. No state is stored before the first claim or settlement.
+--
+-- ARGV[1] is the time in milliseconds, or empty: then the server's time counts, which all gateways share.
+-- What follows it is each script's own.
 
 local PREFIX = KEYS[1]
 local PENDING, DELIVERED, TARGET_REMOVED = 0, 1, 5
 local ATTEMPTS_KEPT = 20
 
+local given_ms = table.remove(ARGV, 1)
+
 local function now_ms()
+  if given_ms ~= '' then
+    return tonumber(given_ms)
+  end
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
@@ -34,15 +42,22 @@ end
 -- Returns status, attempts, generation, history.
 local function read_state(packed)
   if not packed then
-    return PENDING, 0, 1, ''
+    return PENDING, 0, 0, ''
   end
   local status, attempts, generation, from = struct.unpack('<BI4I4', packed)
   return status, attempts, generation, string.sub(packed, from)
 end
 
+local function pack_state(status, attempts, generation, history)
+  return struct.pack('<BI4I4', status, attempts, generation) .. history
+end
+
+local function is_claimed(generation)
+  return generation % 2 == 1
+end
+
 local function write_state(event, target, status, attempts, generation, history)
-  local packed = struct.pack('<BI4I4', status, attempts, generation) .. history
-  redis.call('HSET', event, 's:' .. target, packed)
+  redis.call('HSET', event, 's:' .. target, pack_state(status, attempts, generation, history))
 end
 
 -- The history with one more attempt. Each is its two lengths, its facts and the head of the response;
@@ -62,7 +77,7 @@ local function with_attempt(history, facts, head)
   return table.concat(parts)
 end
 
--- Settles a delivery for good.
+-- Settles a delivery for good. The generation is that after the settlement.
 local function finish(uid, target, status, attempts, generation, history, now)
   local event = event_key(uid)
   redis.call('ZREM', due_key(target), uid)

@@ -1,5 +1,7 @@
 //! What went wrong, in words that hold no key, value or secret.
 
+use std::{error::Error, io, sync::Arc};
+
 use redis::{ErrorKind, RedisError};
 
 use super::{super::StoreError, DEADLINE};
@@ -38,7 +40,7 @@ pub(super) fn text(error: &RedisError) -> String {
         Some("NOAUTH" | "WRONGPASS") => "Redis refuses the user name or password",
         Some(code) => return format!("Redis answered with the error {}", shown(code)),
         None => match error.kind() {
-            ErrorKind::Io => "the connection was lost",
+            ErrorKind::Io => return transport(error),
             ErrorKind::AuthenticationFailed => "Redis refuses the user name or password",
             ErrorKind::RESP3NotSupported => "the server does not speak RESP3",
             ErrorKind::InvalidClientConfig => "the connection's settings are not valid",
@@ -46,6 +48,19 @@ pub(super) fn text(error: &RedisError) -> String {
         },
     };
     fixed.into()
+}
+
+/// The system's or the TLS library's words for a failing connection: they know nothing of keys and values.
+fn transport(error: &RedisError) -> String {
+    // The crate gives its source out inside an `Arc`, which must be looked through.
+    let cause = error
+        .source()
+        .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>())
+        .and_then(|shared| shared.downcast_ref::<io::Error>());
+    match cause {
+        Some(cause) => format!("the connection failed: {cause}"),
+        None => "the connection was lost".into(),
+    }
 }
 
 /// A reply that no script of ours gives.

@@ -23,7 +23,7 @@ end
 local more = 0
 while true do
   local first = redis.call('ZRANGE', finished, 0, 0, 'WITHSCORES')
-  local expired = first[1] and (tonumber(first[2]) <= oldest_ms or bytes - freed > bytes_max)
+  local expired = first[1] and (tonumber(first[2]) < oldest_ms or bytes - freed > bytes_max)
   if not expired then
     break
   end

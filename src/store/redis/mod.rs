@@ -34,6 +34,7 @@ use super::{
     StoreError, StoredEvent, Want,
 };
 use crate::{
+    clock::Clock,
     config::Durability,
     event::{Event, TargetName},
     metrics::Metrics,
@@ -70,12 +71,32 @@ impl RedisStore {
         durability: Durability,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
+        Self::open_with(connection, durability, metrics, None).await
+    }
+
+    /// As [`Self::open`], but leases and due times follow `clock` and not the server's time: for gateways that
+    /// all share that clock, as in a test that moves it.
+    pub async fn open_with_clock(
+        connection: ConnectionInfo,
+        durability: Durability,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(connection, durability, metrics, Some(clock)).await
+    }
+
+    async fn open_with(
+        connection: ConnectionInfo,
+        durability: Durability,
+        metrics: Arc<Metrics>,
+        clock: Option<Clock>,
+    ) -> Result<Self, OpenError> {
         let (calls, keeper) = (TaskTracker::new(), TaskTracker::new());
         let (stop_queues, stop_connection) = (CancellationToken::new(), CancellationToken::new());
         let connection =
             Connection::open(connection, durability, &keeper, stop_connection.clone()).await?;
         let connection = Arc::new(connection);
-        let scripts = Arc::new(Scripts::new());
+        let scripts = Arc::new(Scripts::new(clock));
         let accept = Accept::new(connection.clone(), scripts.clone(), metrics);
         let settle = Settle::new(connection.clone(), scripts.clone());
         Ok(Self {

@@ -17,7 +17,7 @@ local function retire(target, uid)
     return
   end
   local _, attempts, generation, history = read_state(packed[2])
-  finish(uid, target, TARGET_REMOVED, attempts, generation + 1, history, now)
+  finish(uid, target, TARGET_REMOVED, attempts, generation + 2 - generation % 2, history, now)
   retired = retired + 1
 end
 

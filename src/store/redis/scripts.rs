@@ -4,6 +4,7 @@ use redis::{Cmd, ToRedisArgs, Value};
 use uuid::Uuid;
 
 use super::{super::StoreError, error::unexpected};
+use crate::clock::Clock;
 
 /// What every key begins with. The braces put all keys of a shard in one slot of a cluster; there is one shard.
 pub(super) const PREFIX: &str = "hookgate:{0}:";
@@ -13,14 +14,17 @@ pub(super) const PREFIX: &str = "hookgate:{0}:";
 /// Without flags Redis refuses it, before it begins, on a read-only replica, over `maxmemory` and when the
 /// disk fails. What only moves or frees things says `allow-oom`: a full store must still drain.
 macro_rules! script {
-    ($flags:literal, $file:literal) => {
-        Script(redis::Script::new(concat!(
-            "#!lua",
-            $flags,
-            "\n",
-            include_str!("common.lua"),
-            include_str!($file)
-        )))
+    ($clock:expr, $flags:literal, $file:literal) => {
+        Script {
+            script: redis::Script::new(concat!(
+                "#!lua",
+                $flags,
+                "\n",
+                include_str!("common.lua"),
+                include_str!($file)
+            )),
+            clock: $clock.clone(),
+        }
     };
 }
 
@@ -34,26 +38,36 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    pub(super) fn new() -> Self {
+    /// With a clock, its time counts instead of the server's.
+    pub(super) fn new(clock: Option<Clock>) -> Self {
         Self {
-            accept: script!("", "accept.lua"),
-            claim: script!(" flags=allow-oom", "claim.lua"),
-            settle: script!(" flags=allow-oom", "settle.lua"),
-            depth: script!(" flags=no-writes", "depth.lua"),
-            retire: script!(" flags=allow-oom", "retire.lua"),
-            expire: script!(" flags=allow-oom", "expire.lua"),
+            accept: script!(clock, "", "accept.lua"),
+            claim: script!(clock, " flags=allow-oom", "claim.lua"),
+            settle: script!(clock, " flags=allow-oom", "settle.lua"),
+            depth: script!(clock, " flags=no-writes", "depth.lua"),
+            retire: script!(clock, " flags=allow-oom", "retire.lua"),
+            expire: script!(clock, " flags=allow-oom", "expire.lua"),
         }
     }
 }
 
-pub(super) struct Script(redis::Script);
+pub(super) struct Script {
+    script: redis::Script,
+    clock: Option<Clock>,
+}
 
 impl Script {
     pub(super) fn call(&self) -> Call<'_> {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(self.0.get_hash()).arg(1).arg(PREFIX);
+        let clock = self.clock.as_ref();
+        let now = clock.map_or_else(String::new, |clock| clock.now().as_millis().to_string());
+        command
+            .arg(self.script.get_hash())
+            .arg(1)
+            .arg(PREFIX)
+            .arg(now);
         Call {
-            script: &self.0,
+            script: &self.script,
             command,
         }
     }

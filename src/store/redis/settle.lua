@@ -11,7 +11,7 @@ local function settle(uid, target, token, status, wait_ms, attempted, facts, hea
   end
   local packed = redis.call('HGET', event, 's:' .. target)
   local _, attempts, generation, history = read_state(packed)
-  if generation ~= token then
+  if generation ~= token or not is_claimed(generation) then
     return 0
   end
   if attempted then

@@ -1,5 +1,7 @@
 //! `check`, `keys` and the help.
 
+use std::{collections::BTreeSet, path::Path};
+
 use super::program::{SHIPPED, hookgate, stderr, stdout};
 use crate::support::{gateway::temporary, sign::sha256_hex};
 
@@ -131,4 +133,63 @@ fn alone_it_says_what_to_do_next() {
         hookgate(directory.path(), &["sevre"]).status.code(),
         Some(64)
     );
+}
+
+/// The keys are read by name from tables, so the source says which there are.
+#[test]
+fn the_reference_names_every_key_of_the_configuration() {
+    const READERS: [&str; 7] = [
+        "take(\"",
+        "require(\"",
+        "section(\"",
+        "duration(\"",
+        "size(\"",
+        "count(\"",
+        "flag(\"",
+    ];
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let reference = std::fs::read_to_string(project.join("docs/configuration.md")).unwrap();
+    let mut keys = BTreeSet::new();
+    for entry in std::fs::read_dir(project.join("src/config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(path).unwrap().replace("(\n", "(");
+        for reader in READERS {
+            let found = source.split(reader).skip(1);
+            keys.extend(found.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+        }
+    }
+    assert!(
+        keys.len() > 60,
+        "the source is read otherwise now: {keys:?}"
+    );
+    let named = |key: &str| {
+        let standing = |after: char| {
+            let words = reference.match_indices(key);
+            let mut words = words.map(|(at, _)| (&reference[..at], &reference[at + key.len()..]));
+            words.any(|(before, rest)| {
+                before.ends_with(['`', ' ', '.', '[']) && rest.starts_with(after)
+            })
+        };
+        ['`', ' ', '.', ']'].into_iter().any(standing)
+    };
+    let missing: Vec<_> = keys.iter().filter(|key| !named(key)).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/configuration.md does not name {missing:?}"
+    );
+}
+
+#[test]
+fn the_readme_s_route_is_valid() {
+    let directory = temporary();
+    let readme = include_str!("../../../README.md");
+    let toml = readme.split("```toml\n").nth(1).unwrap();
+    let toml = toml.split("```").next().unwrap();
+    let toml = toml.replace("THE DIGEST", &sha256_hex("a key"));
+    std::fs::write(directory.path().join("routes.toml"), toml).unwrap();
+    let output = hookgate(directory.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }

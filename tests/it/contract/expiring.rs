@@ -66,8 +66,8 @@ pub(super) async fn never_removes_an_unfinished_event(subject: &Subject) {
 
 pub(super) async fn removes_an_event_once_its_last_delivery_is_settled(subject: &Subject) {
     let uid = subject.stored("a", &["t", "u"]).await;
+    subject.advance(Duration::from_millis(1));
     let late = subject.stored("late", &["u"]).await;
-    subject.advance(2 * DAY);
     for (target, outcome, removed) in [
         ("t", Outcome::Delivered, 0),
         ("u", Outcome::Dead(DeadReason::GaveUp), 1),
@@ -76,10 +76,41 @@ pub(super) async fn removes_an_event_once_its_last_delivery_is_settled(subject: 
         let claimed = subject.claim(target, 1).await.remove(0);
         assert_eq!(claimed.event.uid, uid);
         subject.settle(&claimed, outcome).await;
+        subject.advance(2 * DAY);
         assert_eq!(subject.expire(DAY, NO_LIMIT).await, removed, "{target}");
     }
     assert!(!subject.is_stored(uid).await);
     assert!(subject.is_stored(late).await);
+}
+
+/// Retries may outlast the retention: a dead letter that went at once could never be replayed.
+pub(super) async fn keeps_a_dead_letter_for_the_whole_retention_after_its_end(subject: &Subject) {
+    let uid = subject.stored("a", &["t"]).await;
+    subject.advance(10 * DAY);
+    assert_eq!(subject.expire(DAY, NO_LIMIT).await, 0);
+    let claimed = subject.claim_one("t").await;
+    subject
+        .settle(&claimed, Outcome::Dead(DeadReason::GaveUp))
+        .await;
+    let young = subject.delivered("young", "t").await;
+    assert_eq!(subject.expire(DAY, NO_LIMIT).await, 0);
+    subject.advance(DAY);
+    assert_eq!(subject.expire(DAY, NO_LIMIT).await, 0);
+    subject.advance(Duration::from_millis(1));
+    assert_eq!(subject.expire(DAY, NO_LIMIT).await, 2);
+    assert!(!subject.is_stored(uid).await);
+    assert!(!subject.is_stored(young).await);
+}
+
+/// What is kept for its age goes all the same when the bodies are too many.
+pub(super) async fn removes_by_size_what_it_kept_for_its_age(subject: &Subject) {
+    let uid = subject.stored("a", &["t"]).await;
+    subject.advance(2 * DAY);
+    let claimed = subject.claim_one("t").await;
+    subject.settle(&claimed, Outcome::Delivered).await;
+    assert_eq!(subject.expire(DAY, NO_LIMIT).await, 0);
+    assert_eq!(subject.expire(DAY, 0).await, 1);
+    assert!(!subject.is_stored(uid).await);
 }
 
 pub(super) async fn removes_dead_letters_from_the_depth(subject: &Subject) {

@@ -10,14 +10,15 @@ use super::{
     table::{assert_problem, totals},
 };
 
-/// A body of at most 1,000 bytes, half a second for all of it, and room for two of them at a time.
+/// A body of at most 1,000 bytes, a second for all of it, and room for two of them at a time.
 const TIGHT: &str = r#"
 [server]
+max_body = 1000
 max_body_in_flight = 2000
-body_timeout = "500ms"
+body_timeout = "1s"
 
 [targets.audit]
-url = "https://audit.example.com/in"
+url = "http://audit.example.com/in"
 paused = true
 
 [routes.open]
@@ -30,7 +31,10 @@ deliver = ["audit"]
 
 /// The same with all the time in the world, for what must be held open.
 fn patient() -> String {
-    TIGHT.replace("500ms", "10m")
+    TIGHT.replace(
+        r#"body_timeout = "1s""#,
+        "body_timeout = '10m'\nhead_timeout = '10m'\nshutdown_grace = '10m'",
+    )
 }
 
 fn head(lines: &[&str]) -> String {
@@ -261,7 +265,7 @@ async fn a_gateway_that_stops_answers_503_and_finishes_what_it_began() {
 /// Room for one request, and for the next after three seconds.
 const LIMITED: &str = r#"
 [targets.audit]
-url = "https://audit.example.com/in"
+url = "http://audit.example.com/in"
 paused = true
 
 [routes.limited]

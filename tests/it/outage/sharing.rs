@@ -97,6 +97,12 @@ async fn a_repeated_settlement_never_ends_the_next_claim() {
     let retry = || settlement(&first, Outcome::Retry(Duration::ZERO));
     assert_eq!(store.settle(retry()).await.unwrap(), Settled::Done);
     assert_eq!(store.settle(retry()).await.unwrap(), Settled::Lost);
+    // The number that it has while it waits is nobody's token.
+    let invented = Settlement {
+        token: first.lease.token + 1,
+        ..retry()
+    };
+    assert_eq!(store.settle(invented).await.unwrap(), Settled::Lost);
     // A far shorter lease: its end comes before that of the first, its token must not.
     let second = claim_one(&store, Duration::from_secs(1)).await;
     assert!(second.lease.token > first.lease.token);
