@@ -81,8 +81,8 @@ async fn a_dead_gateways_claims_are_taken_over_when_their_leases_end() {
     drained(&pair.load.stop().await, &pair.sink, &[&pair.second]).await;
 }
 
-/// The stopped gateway's attempts were answered, or ran out of time, while it stood still. What it says of them
-/// when it goes on must not reopen what the other has delivered.
+/// The stopped gateway's attempts fail while it stands still. When it goes on it wants to try them again, and
+/// that must not reopen what the other has delivered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_stood_still_past_its_leases_changes_nothing_afterwards() {
     let pair = Pair::start().await;
