@@ -16,6 +16,8 @@ use crate::support::{
     sign, wait_for, wait_within,
 };
 
+const SHORT_TIMEOUT: &str = r#"timeout = "1s""#;
+const LONG_TIMEOUT: &str = r#"timeout = "15s""#;
 const CONNECTIONS: usize = 100;
 const POSTS_A_CONNECTION: usize = 10;
 
@@ -33,7 +35,9 @@ impl Pair {
     async fn start() -> Self {
         let redis = RedisServer::start();
         let sink = [Sink::start("crm").await];
-        let toml = configuration(&redis.url(0), &sink);
+        // So that no attempt of a gateway at work runs out of time while it is held.
+        let toml = configuration(&redis.url(0), &sink).replace(SHORT_TIMEOUT, LONG_TIMEOUT);
+        assert!(toml.contains(LONG_TIMEOUT));
         Self {
             first: Process::spawn(&toml).await,
             second: Process::spawn(&toml).await,
