@@ -103,6 +103,7 @@ impl App {
             store: store.clone(),
             gate: gate.clone(),
         };
+        sockets.listen()?;
         listen(&admin_socket)?;
         let admin = Admin::start(admin_socket, &config.admin, sources)?;
         let acceptor = TlsAcceptor::from(identity.config);

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -32,6 +32,8 @@ use slots::Slots;
 /// The longest that a closing connection may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKLOG: i32 = 4096;
+/// Stands in an error for the address of a socket that has lost it.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// The bound sockets, not yet serving.
 pub struct Sockets {
@@ -40,12 +42,16 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Takes the ports; nobody is let in before [`Listener::start`].
+    /// Takes the ports; nobody is let in before [`listen`](Self::listen).
     pub fn bind(server: &config::Server) -> Result<Self, BindError> {
         Ok(Self {
             public: reserve(server.listen)?,
             plain: server.plain_listen.map(reserve).transpose()?,
         })
+    }
+
+    pub fn listen(&self) -> Result<(), BindError> {
+        self.plain.iter().chain([&self.public]).try_for_each(listen)
     }
 
     /// The public address and the plain one: what port 0 became.
@@ -71,7 +77,7 @@ pub struct BindError {
 /// Binds one address and listens on it.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     let socket = reserve(address)?;
-    listen(&socket).map_err(|source| BindError { address, source })?;
+    listen(&socket)?;
     Ok(socket)
 }
 
@@ -92,9 +98,11 @@ pub fn reserve(address: SocketAddr) -> Result<TcpListener, BindError> {
     open().map_err(|source| BindError { address, source })
 }
 
-/// Lets connections in on a [reserved](reserve) address.
-pub fn listen(socket: &TcpListener) -> io::Result<()> {
-    socket2::SockRef::from(socket).listen(BACKLOG)
+/// Lets connections in on a [reserved](reserve) address. Of two processes that reserved it, one gets it.
+pub fn listen(socket: &TcpListener) -> Result<(), BindError> {
+    let address = socket.local_addr().unwrap_or(UNKNOWN);
+    let listening = socket2::SockRef::from(socket).listen(BACKLOG);
+    listening.map_err(|source| BindError { address, source })
 }
 
 /// The running public listeners.
@@ -142,10 +150,8 @@ impl Listener {
             .disable_signals();
         if let Some(plain) = sockets.plain {
             let shared = shared.clone();
-            listen(&plain)?;
             builder = builder.listen("plain", plain, move || service(shared.clone(), None))?;
         }
-        listen(&sockets.public)?;
         builder = builder.listen("public", sockets.public, move || {
             service(shared.clone(), Some(acceptor.clone()))
         })?;

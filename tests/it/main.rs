@@ -1,5 +1,11 @@
 //! One binary: every promise of Hookgate against the real thing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what goes wrong in a test ends the test"
+)]
+
 mod support;
 
 mod cli;

@@ -45,15 +45,17 @@ struct Notes {
 }
 
 impl Receivers {
-    /// Listens where the targets are, or on free ports where that is not possible, and points the targets there.
+    /// Listens on free ports and points the targets there. Not on the targets' own: a gateway that serves the
+    /// same routes would deliver to them, and its events are not the demo's.
     pub(super) fn start(config: &mut Config) -> Result<Self, String> {
         let notes = Arc::new(Mutex::new(Notes::default()));
         let mut sockets = Vec::new();
         let mut names = HashMap::new();
+        let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         for (name, target) in &mut config.targets {
             // Nobody else holds a part of a configuration that was just read.
             let target = Arc::get_mut(target).ok_or("the configuration is in use")?;
-            let socket = listen_for(&target.url).map_err(|error| error.to_string())?;
+            let socket = bind(free_port).map_err(|error| error.to_string())?;
             let address = socket.local_addr().map_err(|error| error.to_string())?;
             point(&mut target.url, address)?;
             (target.allow_private, target.paused) = (true, false);
@@ -86,16 +88,6 @@ impl Receivers {
         // They end with the demo; there is nobody to tell of an error.
         drop(self.served.await);
     }
-}
-
-/// The target's own address, when it is one on loopback that is free; else any free one.
-fn listen_for(url: &url::Url) -> Result<TcpListener, crate::listener::BindError> {
-    let own = match url.host() {
-        Some(url::Host::Ipv4(ip)) if ip.is_loopback() => url.port().map(|port| (ip, port)),
-        _ => None,
-    };
-    let free = || bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    own.map_or_else(free, |own| bind(SocketAddr::from(own)).or_else(|_| free()))
 }
 
 fn point(url: &mut url::Url, address: SocketAddr) -> Result<(), String> {
