@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
 use http::Method;
@@ -17,6 +18,7 @@ use nix::{sys::signal, unistd::Pid};
 use tempfile::TempDir;
 
 use super::{
+    PATIENCE,
     client::{Client, SERVER_NAME},
     gateway::{ENVIRONMENT, complete, temporary},
     metrics::Metrics,
@@ -139,14 +141,27 @@ impl Process {
     }
 
     async fn ready(&mut self) {
-        wait_for("a gateway that is ready", async || {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("ended with {status} instead: {}", self.stderr.text());
+        let mut last = String::new();
+        let ready = tokio::time::timeout(PATIENCE, async {
+            while !self.is_ready(&mut last).await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let reply = self.admin.try_send(Method::GET, "/readyz", &[], "").await;
-            reply.ok().filter(|reply| reply.status.is_success())
-        })
-        .await;
+        });
+        if ready.await.is_err() {
+            let stderr = self.stderr.text();
+            panic!("not ready; the last answer: {last:?}; it says:\n{stderr}");
+        }
+    }
+
+    async fn is_ready(&mut self, last: &mut String) -> bool {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            panic!("ended with {status} instead: {}", self.stderr.text());
+        }
+        *last = "none yet".to_owned();
+        let reply = self.admin.try_send(Method::GET, "/readyz", &[], "").await;
+        let ready = reply.as_ref().is_ok_and(|reply| reply.status.is_success());
+        *last = reply.map_or_else(|error| error, |reply| reply.text());
+        ready
     }
 }
 

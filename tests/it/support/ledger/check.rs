@@ -46,27 +46,18 @@ impl fmt::Display for Report {
     }
 }
 
-/// Waits until every acknowledged event is at every sink and `gateways` have nothing pending, then checks:
+/// Waits until `gateways` have nothing pending, then checks:
 ///
 /// - I1: what was answered with a 2xx arrived at every sink;
 /// - I2: what never was arrived at every sink or at none, since event and deliveries are stored in one step;
 /// - I3: no arrival's body differs from what was sent under its id, and no id was never sent;
 /// - I4: an id was told to be `accepted` at most once, and it is one event: one uid in all answers and arrivals.
 pub async fn drained(log: &Log, sinks: &[Sink], gateways: &[&Process]) -> Report {
-    let ids: Vec<_> = log.acknowledged().map(|(id, _)| id).collect();
+    let acknowledged = log.acknowledged().count();
     assert!(
-        !ids.is_empty(),
-        "no event was acknowledged: nothing is proven"
+        acknowledged > 0,
+        "nothing was acknowledged: nothing is proven"
     );
-    for sink in sinks {
-        let mut missing = ids.clone();
-        let what = format!("every acknowledged event at `{}`", sink.name());
-        wait_within(DRAIN, &what, async || {
-            sink.retain_missing(&mut missing);
-            missing.is_empty().then_some(())
-        })
-        .await;
-    }
     for gateway in gateways {
         nothing_pending(gateway).await;
     }

@@ -79,12 +79,12 @@ impl Sink {
         self.listening = Some(tokio::spawn(listen(listener, self.state.clone())));
     }
 
-    /// From now on arrivals are remembered but not answered, until [`Self::release`].
+    /// From now on arrivals are remembered and never answered.
     pub fn hold(&self) {
         self.state.held.send_replace(true);
     }
 
-    /// Answers whatever is held.
+    /// Closes the connections of what is held, and answers what comes from now on.
     pub fn release(&self) {
         self.state.held.send_replace(false);
     }
@@ -149,7 +149,10 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
     while let Some(arrival) = read(&mut stream, &mut buffer).await? {
         state.note(arrival);
         let mut held = state.held.subscribe();
-        held.wait_for(|held| !held).await.ok();
+        if *held.borrow_and_update() {
+            held.wait_for(|held| !held).await.ok();
+            return Ok(());
+        }
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(answer).await?;
     }
