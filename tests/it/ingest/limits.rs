@@ -245,6 +245,21 @@ async fn bodies_that_are_only_announced_take_nothing_from_the_budget() {
     gateway.finish().await;
 }
 
+/// The HTTP layer answers what it cannot parse by itself, in one piece with our answer to the request before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_request_behind_a_good_one_is_told_so_as_any_other() {
+    let gateway = Gateway::start(TIGHT).await;
+    let mut raw = gateway.raw().await;
+    let good = head(&["Content-Length: 10"]) + r#"{"id":"a"}"#;
+    raw.write(good + "POST /hooks/open HTTP/7.7\r\n\r\n").await;
+    let first = raw.reply().await.expect("the answer to the good one");
+    assert_eq!(first.outcome(), "accepted");
+    let second = raw.reply().await.expect("the answer to the malformed one");
+    assert_problem(&second, "malformed_request", "pipelined");
+    assert!(raw.closed().await.is_empty());
+    gateway.finish().await;
+}
+
 /// While a stop waits for what is in flight, the others are told so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_stops_answers_503_and_finishes_what_it_began() {
