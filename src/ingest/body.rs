@@ -43,15 +43,15 @@ impl<'a> Routed<'a> {
 }
 
 /// A body that comes as one chunk is taken as it is; only several chunks are joined by a copy.
+///
+/// The share grows with what has arrived and not with what was announced: an announcement costs its sender
+/// nothing, so a few hundred heads without a body could otherwise take the whole budget away.
 async fn collect(
     payload: &mut Payload,
     expected: usize,
     max: usize,
     share: &mut Share,
 ) -> Result<Bytes, Rejection> {
-    if !share.grow(expected) {
-        return Err(Reason::Overloaded.into());
-    }
     let first = match payload.next().await {
         None => return Ok(Bytes::new()),
         Some(chunk) => checked(chunk, 0, max, share)?,

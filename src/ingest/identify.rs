@@ -78,6 +78,10 @@ impl Valid<'_> {
         if let [_] = parts.as_slice() {
             return Ok(parts.pop().map(Cow::into_owned));
         }
+        // Nothing joined with nothing names no event: all such events would be one.
+        if parts.iter().all(|part| part.is_empty()) {
+            return Err(Reason::InvalidEventId);
+        }
         let escaped = parts
             .iter()
             .map(|part| part.replace('\\', r"\\").replace('|', r"\|"));

@@ -114,12 +114,13 @@ fn check_encoding(head: &RequestHead) -> Result<(), Rejection> {
     }
 }
 
-/// `application/json` or `application/…+json`, with any parameters.
+/// `application/json` or `application/…+json`, with any parameters; once, since two could be read as either.
 fn check_content_type(head: &RequestHead) -> Result<(), Rejection> {
-    let value = head
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let mut values = head.headers.get_all(header::CONTENT_TYPE);
+    let value = values.next().and_then(|value| value.to_str().ok());
+    if values.next().is_some() {
+        return Err(Reason::UnsupportedContentType.into());
+    }
     let essence = value
         .unwrap_or_default()
         .split(';')
@@ -288,6 +289,11 @@ mod tests {
         for (value, expected) in rows {
             let head = head("1.2.3.4", &[("content-type", value)]);
             assert_eq!(check_content_type(&head).is_ok(), expected, "{value}");
+        }
+        let json = ("content-type", "application/json");
+        for other in ["text/plain", "application/json"] {
+            let twice = head("1.2.3.4", &[json, ("content-type", other)]);
+            assert!(check_content_type(&twice).is_err(), "{other}");
         }
     }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::ingest::rejection::Reason;
 
-use super::slots::Slot;
+use super::{bare::bare_refusal, slots::Slot};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
@@ -224,21 +224,6 @@ impl Connection {
     }
 }
 
-/// The HTTP layer answers what it cannot parse with a bare status. Our own responses all carry a request id,
-/// so one that does not is the layer's.
-fn bare_refusal(head: &[u8]) -> Option<Reason> {
-    let status = head.strip_prefix(b"HTTP/1.1 ")?.first_chunk::<3>()?;
-    let reason = match status {
-        b"400" | b"431" | b"414" => Reason::MalformedRequest,
-        b"408" => Reason::SlowRequest,
-        _ => return None,
-    };
-    let ours = head
-        .windows(b"x-request-id".len())
-        .any(|part| part.eq_ignore_ascii_case(b"x-request-id"));
-    (!ours).then_some(reason)
-}
-
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -264,10 +249,15 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Some(reason) = bare_refusal(buf) {
-            self.refuse(reason);
-            return Poll::Ready(Ok(buf.len()));
-        }
+        let buf = match bare_refusal(buf) {
+            Some((0, reason)) => {
+                self.refuse(reason);
+                return Poll::Ready(Ok(buf.len()));
+            }
+            // First what is ours; the layer then comes again with the rest.
+            Some((bare, _)) => &buf[..bare],
+            None => buf,
+        };
         let written = self.io()?.poll_write(cx, buf);
         self.watch(cx, written)
     }

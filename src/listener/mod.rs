@@ -22,6 +22,7 @@ use crate::{
     metrics::Metrics,
 };
 
+mod bare;
 mod connection;
 mod slots;
 pub mod tls;

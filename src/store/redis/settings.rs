@@ -15,6 +15,7 @@ struct Settings {
     maxmemory_policy: String,
     appendonly: String,
     appendfsync: String,
+    no_appendfsync_on_rewrite: String,
 }
 
 /// Refuses a server that cannot keep `durability`, in one line that says what to change.
@@ -42,6 +43,10 @@ async fn read(connection: &mut MultiplexedConnection, address: &str) -> Result<S
         ("maxmemory-policy", &mut settings.maxmemory_policy),
         ("appendonly", &mut settings.appendonly),
         ("appendfsync", &mut settings.appendfsync),
+        (
+            "no-appendfsync-on-rewrite",
+            &mut settings.no_appendfsync_on_rewrite,
+        ),
     ] {
         let pair: Vec<(String, String)> = redis::cmd("CONFIG")
             .arg(&["GET", name])
@@ -96,7 +101,14 @@ fn judge(settings: &Settings, durability: Durability) -> Result<(), String> {
         Durability::Always => (&["always"], "for durability = \"always\""),
     };
     must_be("appendonly", &settings.appendonly, &["yes"], promise)?;
-    must_be("appendfsync", &settings.appendfsync, fsync, promise)
+    must_be("appendfsync", &settings.appendfsync, fsync, promise)?;
+    // With it nothing is synced for as long as a rewrite of the file or a snapshot takes, whatever `appendfsync` says.
+    must_be(
+        "no-appendfsync-on-rewrite",
+        &settings.no_appendfsync_on_rewrite,
+        &["no"],
+        promise,
+    )
 }
 
 fn must_be(setting: &str, value: &str, allowed: &[&str], why: &str) -> Result<(), String> {
@@ -121,6 +133,7 @@ mod tests {
             maxmemory_policy: "noeviction".into(),
             appendonly: "yes".into(),
             appendfsync: "always".into(),
+            no_appendfsync_on_rewrite: "no".into(),
         }
     }
 
@@ -174,6 +187,19 @@ mod tests {
                     .unwrap_err()
                     .contains("appendonly is no")
             );
+        }
+    }
+
+    #[test]
+    fn a_rewrite_must_not_suspend_the_syncs() {
+        let settings = Settings {
+            no_appendfsync_on_rewrite: "yes".into(),
+            ..good()
+        };
+        assert_eq!(judge(&settings, Durability::Memory), Ok(()));
+        for durability in [Durability::Always, Durability::Everysec] {
+            let fault = judge(&settings, durability).unwrap_err();
+            assert!(fault.contains("no-appendfsync-on-rewrite"), "{fault}");
         }
     }
 

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use hookgate::clock::Timestamp;
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::client::Client;
+use crate::support::{client::Client, gateway::Gateway};
 
 use super::{
     gateway,
     requests::{self as make, Sent, github, good, with_id},
-    table::totals,
+    table::{assert_problem, totals},
 };
 
 const ROUTES: [&str; 14] = [
@@ -200,4 +201,40 @@ async fn post_many(client: Client, now: Timestamp) -> Vec<String> {
         outcomes.push(reply.outcome());
     }
     outcomes
+}
+
+/// An id made of two fields.
+const JOINED: &str = r#"
+[targets.audit]
+url = "http://audit.example.com/in"
+paused = true
+
+[routes.open]
+path = "/hooks/open"
+verify = "none"
+event_id = { json = ["/a", "/b"] }
+deliver = ["audit"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_fields_never_meet_in_one_id_and_name_no_event_when_all_are_empty() {
+    let gateway = Gateway::start(JOINED).await;
+    for (a, b) in [
+        ("x|y", "z"),
+        ("x", "y|z"),
+        (r"x\", "y|z"),
+        ("x", r"\y|z"),
+        ("x", ""),
+        ("", "x"),
+    ] {
+        let request = Sent::json("/hooks/open", json!({ "a": a, "b": b }).to_string());
+        for expected in ["accepted", "duplicate"] {
+            let reply = request.send(&gateway.client).await;
+            assert_eq!(reply.outcome(), expected, "{a} and {b}");
+        }
+    }
+    let nothing = Sent::json("/hooks/open", json!({ "a": "", "b": "" }).to_string());
+    let reply = nothing.send(&gateway.client).await;
+    assert_problem(&reply, "invalid_event_id", "two empty fields");
+    gateway.finish().await;
 }

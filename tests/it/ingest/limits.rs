@@ -221,6 +221,45 @@ async fn over_the_budget_of_bodies_a_request_is_a_503_and_not_remembered() {
     gateway.finish().await;
 }
 
+/// A head costs its sender nothing: only bytes that arrived may take from the budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_only_announced_take_nothing_from_the_budget() {
+    let gateway = Gateway::start(&patient()).await;
+    let mut announced = Vec::new();
+    for _ in 0..4 {
+        let mut raw = gateway.raw().await;
+        raw.write(head(&["Expect: 100-continue", "Content-Length: 1000"]))
+            .await;
+        let reply = raw.reply().await.expect("an answer");
+        assert_eq!(reply.status, StatusCode::CONTINUE);
+        announced.push(raw);
+    }
+    let whole = Sent::json("/hooks/open", with_id("whole"));
+    assert_eq!(whole.send(&gateway.client).await.outcome(), "accepted");
+    for (count, mut raw) in announced.into_iter().enumerate() {
+        raw.write(format!("{:<1000}", with_id(&count.to_string())))
+            .await;
+        let reply = raw.reply().await.expect("an answer");
+        assert_eq!(reply.outcome(), "accepted", "{count}");
+    }
+    gateway.finish().await;
+}
+
+/// The HTTP layer answers what it cannot parse by itself, in one piece with our answer to the request before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_request_behind_a_good_one_is_told_so_as_any_other() {
+    let gateway = Gateway::start(TIGHT).await;
+    let mut raw = gateway.raw().await;
+    let good = head(&["Content-Length: 10"]) + r#"{"id":"a"}"#;
+    raw.write(good + "POST /hooks/open HTTP/7.7\r\n\r\n").await;
+    let first = raw.reply().await.expect("the answer to the good one");
+    assert_eq!(first.outcome(), "accepted");
+    let second = raw.reply().await.expect("the answer to the malformed one");
+    assert_problem(&second, "malformed_request", "pipelined");
+    assert!(raw.closed().await.is_empty());
+    gateway.finish().await;
+}
+
 /// While a stop waits for what is in flight, the others are told so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_stops_answers_503_and_finishes_what_it_began() {

@@ -122,6 +122,12 @@ fn heads() -> Vec<Row> {
         row(
             "open",
             typed,
+            "JSON and text",
+            open("JSON and text").with("Content-Type", "text/plain"),
+        ),
+        row(
+            "open",
+            typed,
             "a form",
             open("a form").instead("Content-Type", "application/x-www-form-urlencoded"),
         ),

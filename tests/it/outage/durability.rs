@@ -23,6 +23,7 @@ async fn settings_that_cannot_keep_the_durability_are_named() {
         ("maxmemory-policy", "allkeys-lru", "noeviction"),
         ("appendonly", "no", "yes"),
         ("appendfsync", "everysec", "always"),
+        ("no-appendfsync-on-rewrite", "yes", "no"),
     ] {
         let server = RedisServer::with(&[(option, bad)]);
         let fault = refusal(&server.url(0), Durability::Always).await;
