@@ -64,7 +64,7 @@ pub(super) struct Routed<'a> {
 }
 
 impl<'a> Routed<'a> {
-    /// 503 draining, 403, 413 (by `Content-Length`), 415, 429.
+    /// 400 (an upgrade), 403, 413 (by `Content-Length`), 415, 429.
     pub(super) fn new(
         gate: &'a Gate,
         endpoint: &'a Endpoint,
@@ -80,6 +80,7 @@ impl<'a> Routed<'a> {
         if body_bytes.is_some_and(|bytes| bytes > endpoint.route.max_body) {
             return Err(Reason::BodyTooLarge.into());
         }
+        check_upgrade(head)?;
         check_encoding(head)?;
         check_content_type(head)?;
         if let Some(limiter) = &endpoint.limiter {
@@ -104,6 +105,16 @@ pub(super) fn content_length(head: &RequestHead) -> Option<usize> {
         .trim()
         .parse()
         .ok()
+}
+
+/// The HTTP layer reads what follows an upgrade to a web socket until its end, whatever its announced length.
+fn check_upgrade(head: &RequestHead) -> Result<(), Rejection> {
+    let to_web_socket =
+        |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    match head.headers.get_all(header::UPGRADE).any(to_web_socket) {
+        true => Err(Reason::MalformedRequest.into()),
+        false => Ok(()),
+    }
 }
 
 fn check_encoding(head: &RequestHead) -> Result<(), Rejection> {

@@ -86,10 +86,15 @@ impl Authentic<'_> {
     fn event_type(&self, found: &[Found<'_>]) -> Result<Option<String>, Violation> {
         for spot in &self.endpoint.event_type {
             let text = match spot {
-                Spot::Header(name) => match self.head.headers.get(name.as_str()) {
-                    Some(value) => value.to_str().ok().map(str::to_owned),
-                    None => continue,
-                },
+                Spot::Header(name) => {
+                    let mut values = self.head.headers.get_all(name.as_str());
+                    match (values.next(), values.next()) {
+                        (None, _) => continue,
+                        (Some(value), None) => value.to_str().ok().map(str::to_owned),
+                        // The type picks the targets: it is not for us to choose among several.
+                        (Some(_), Some(_)) => None,
+                    }
+                }
                 Spot::Json(index) => match &found[*index] {
                     Found::Missing | Found::Null => continue,
                     value => text_of(value),

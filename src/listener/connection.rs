@@ -36,8 +36,8 @@ pub(super) struct Timeouts {
     pub(super) idle: Duration,
 }
 
-/// How long a peer may leave what we write unread.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may leave what we write unread, unless `idle_timeout` is shorter.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long, and how much, is read and dropped after a refusal, so that the peer gets to read the answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
@@ -150,7 +150,9 @@ impl Connection {
             Phase::Head => Some(since + self.timeouts.head),
             Phase::Busy => None,
         };
-        let writing = self.write_blocked_since.map(|since| since + WRITE_TIMEOUT);
+        let writing = self
+            .write_blocked_since
+            .map(|since| since + WRITE_TIMEOUT.min(self.timeouts.idle));
         [reading, writing].into_iter().flatten().min()
     }
 
@@ -213,7 +215,10 @@ impl Connection {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.write_blocked_since = None;
+            if self.write_blocked_since.take().is_some() {
+                // Reading has waited for this.
+                cx.waker().wake_by_ref();
+            }
             return written;
         }
         self.write_blocked_since.get_or_insert_with(Instant::now);
@@ -230,6 +235,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.write_blocked_since.is_some() {
+            // Who does not read its answers is not read from either: else requests pile up that
+            // cannot be answered.
+            return self.poll_silence(cx);
+        }
         let before = buf.filled().len();
         match self.io()?.poll_read(cx, buf) {
             Poll::Ready(result) => {

@@ -12,7 +12,10 @@ use std::time::Duration;
 use hookgate::clock::Clock;
 use http::{Method, StatusCode};
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::support::{
+    PATIENCE,
     client::Client,
     gateway::{Gateway, complete, temporary},
     process::{certificate, run_to_end},
@@ -337,5 +340,24 @@ async fn the_plain_listener_takes_what_a_load_balancer_brings() {
         "accepted"
     );
     assert_eq!(post_by(&gateway.client, "a").await.unwrap(), "duplicate");
+    gateway.finish().await;
+}
+
+/// Its answers pile up until the socket takes no more of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_never_reads_is_closed() {
+    let gateway = Gateway::start(&with_server(&format!(
+        "plain_listen = '127.0.0.1:0'\n{IMPATIENT}"
+    )))
+    .await;
+    let plain = gateway.app().plain_addr().expect("a plain address");
+    let mut caller = tokio::net::TcpStream::connect(plain).await.unwrap();
+    let requests = "GET /nobody HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000);
+    let refused = tokio::time::timeout(PATIENCE, async {
+        while caller.write_all(requests.as_bytes()).await.is_ok() {}
+    });
+    refused.await.expect("a connection that is closed");
+    all_closed(&gateway).await;
+    assert_eq!(post_by(&gateway.client, "a").await.unwrap(), "accepted");
     gateway.finish().await;
 }

@@ -71,9 +71,9 @@ impl Claims {
         self.replace(delivery, None);
     }
 
-    /// Drops a claim outside a batch, if it is still this one.
-    pub(super) fn give_back(&mut self, delivery: DeliveryId, token: i64) {
-        if self.tokens.get(&token) == Some(&delivery) {
+    /// Drops a claim outside a batch, if it is still its delivery's newest.
+    pub(super) fn give_back(&mut self, lease: Lease) {
+        if let Some(delivery) = self.tokens.get(&lease.token).copied() {
             self.set(delivery, None);
         }
     }

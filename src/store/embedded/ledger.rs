@@ -19,6 +19,7 @@ use super::{
     expiry::Kept,
     failure::Failure,
     memory::Ids,
+    schema::FORMAT_VERSION,
     targets::{Counts, Targets},
 };
 
@@ -179,8 +180,17 @@ impl Ledger {
             Ask::Depth(targets) => Answer::Depth(self.depth(targets)?),
             Ask::Retire(known) => self.retire(known)?,
             Ask::Expire(retention) => Answer::Expired(self.expire(*retention)?),
-            Ask::Ready | Ask::Close => Answer::Done,
+            Ask::Ready => self.probe()?,
+            Ask::Close => Answer::Done,
         })
+    }
+
+    /// Writes what is there already, to see that the disk takes it.
+    fn probe(&mut self) -> Result<Answer, Failure> {
+        self.begin()?;
+        self.connection
+            .pragma_update(None, "user_version", FORMAT_VERSION)?;
+        Ok(Answer::Done)
     }
 
     fn commit(&mut self) -> Result<bool, Failure> {

@@ -13,7 +13,11 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{config::Durability, metrics::Metrics, store::StoreError};
+use crate::{
+    config::Durability,
+    metrics::Metrics,
+    store::{Acceptance, Lease, StoreError},
+};
 
 use super::{
     chores::{self, Chore},
@@ -117,8 +121,8 @@ impl Writer {
     /// expiry makes some.
     fn serve_without_accepts(&mut self, batch: Vec<Request>, message: String) {
         self.log.restart(&self.ledger.connection);
-        let is_accept = |request: &Request| matches!(request.ask, Ask::Accept { .. });
-        let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_accept);
+        let needs_room = |request: &Request| matches!(request.ask, Ask::Accept { .. } | Ask::Ready);
+        let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(needs_room);
         refuse(accepts, &StoreError::Full(message));
         match self.ledger.run(others.iter().map(|request| &request.ask)) {
             Ok(committed) => self.answer(others, committed),
@@ -133,11 +137,10 @@ impl Writer {
             self.metrics.store.commit_batch_events.observe(events);
         }
         for (request, answer) in batch.into_iter().zip(committed.answers) {
-            if let Err(Ok(Answer::Picked(picks))) = request.reply.send(Ok(answer)) {
+            if let Err(Ok(unheard)) = request.reply.send(Ok(answer)) {
                 // The caller is gone: nobody need wait for these leases to end.
-                for picked in picks.picked {
-                    let claims = &mut self.ledger.claims;
-                    claims.give_back(picked.delivery, picked.lease.token);
+                for lease in leases(unheard) {
+                    self.ledger.claims.give_back(lease);
                 }
             }
         }
@@ -168,6 +171,15 @@ impl Writer {
         drop(self.ledger);
         // The lock goes last.
         drop(self.home);
+    }
+}
+
+/// What an answer that nobody heard has claimed.
+fn leases(answer: Answer) -> Vec<Lease> {
+    match answer {
+        Answer::Picked(picks) => picks.picked.iter().map(|picked| picked.lease).collect(),
+        Answer::Accepted(Acceptance::Accepted { leases }) => leases.into_iter().flatten().collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -74,6 +74,8 @@ async fn a_full_disk_is_503_until_there_is_room_and_loses_nothing() {
         let ballast = Ballast::fill(&gateway);
         load.more_failed(SENDERS as u64).await;
         assert_store_unavailable(&load.post(&gateway.client, id).await);
+        let ready = gateway.admin.get("/readyz").await;
+        assert_eq!(ready.status, http::StatusCode::SERVICE_UNAVAILABLE);
         drop(ballast);
         load.more_acknowledged(100).await;
         wait_until_ready(&gateway).await;

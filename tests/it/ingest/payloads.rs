@@ -115,6 +115,14 @@ fn heads() -> Vec<Row> {
         from(forbidden, "no address", anywhere("nonsense")),
         row(
             "open",
+            "malformed_request",
+            "an upgrade to a web socket",
+            open("an upgrade to a web socket")
+                .with("Connection", "Upgrade")
+                .with("Upgrade", "websocket"),
+        ),
+        row(
+            "open",
             typed,
             "text",
             open("text").instead("Content-Type", "text/plain"),
@@ -282,6 +290,12 @@ fn ids(now: Timestamp) -> Vec<Row> {
             missing,
             "no delivery id",
             github("d", "{}").without("X-GitHub-Delivery"),
+        ),
+        row(
+            "github",
+            "schema_violation",
+            "two event types",
+            github("g", r#"{}"#).with("X-GitHub-Event", "ping"),
         ),
         row(
             "strict",
