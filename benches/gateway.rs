@@ -338,21 +338,21 @@ impl Redis {
             .local_addr()
             .unwrap()
             .port();
+        // What is shipped, but for where it runs.
+        let shipped = include_str!("../deploy/redis.conf").lines();
+        let elsewhere = |line: &&str| {
+            !["bind ", "dir ", "maxmemory "]
+                .iter()
+                .any(|key| line.starts_with(key))
+        };
+        let mut lines: Vec<&str> = shipped.filter(elsewhere).collect();
+        let own = format!("bind 127.0.0.1\ndir {}", directory.display());
+        lines.push(&own);
+        let settings = directory.join("redis.conf");
+        std::fs::write(&settings, lines.join("\n")).unwrap();
         let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--appendonly",
-                "yes",
-                "--appendfsync",
-                "always",
-                "--save",
-                "",
-                "--dir",
-            ])
-            .arg(directory)
+            .arg(settings)
+            .args(["--port", &port.to_string()])
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server; run `make setup` to install it");
