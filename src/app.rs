@@ -32,7 +32,6 @@ pub struct App {
     admin_addr: SocketAddr,
     certificate_pem: String,
     store: Arc<dyn Store>,
-    gate: Arc<Gate>,
     listener: Listener,
     admin: Admin,
     delivery: Delivery,
@@ -122,7 +121,6 @@ impl App {
             admin_addr,
             certificate_pem: identity.certificate_pem,
             store,
-            gate,
             listener,
             admin,
             delivery,
@@ -149,11 +147,6 @@ impl App {
 
     pub fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
-    }
-
-    /// From now on requests are answered 503 `draining`; [`stop`](Self::stop) does this too.
-    pub fn drain(&self) {
-        self.gate.drain();
     }
 
     /// Waits until the store can never answer again; the process must then exit.
@@ -243,7 +236,4 @@ fn note_start(metrics: &Metrics, identity: &Identity, clock: &Clock) {
     metrics
         .config_last_reload_timestamp
         .set(seconds(clock.now()));
-    if let Some(loads) = metrics.config_reloads.get("success") {
-        loads.inc();
-    }
 }

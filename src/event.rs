@@ -120,7 +120,7 @@ pub enum Outcome {
 /// Why a delivery became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadReason {
-    /// The target answered with a status that is not retried.
+    /// The target answered with a status that is not retried, or failed in a way that `retry_on` leaves out.
     Refused,
     /// `give_up_after` passed, or the schedule ended.
     GaveUp,

@@ -115,8 +115,12 @@ async fn readyz(state: Data<State>) -> HttpResponse {
         Ok(()) => HttpResponse::Ok()
             .content_type("text/plain")
             .body("ready\n"),
-        Err(error) => HttpResponse::ServiceUnavailable()
-            .content_type("text/plain")
-            .body(format!("{error}\n")),
+        // What is wrong is for the log: this endpoint asks nobody for a token.
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            HttpResponse::ServiceUnavailable()
+                .content_type("text/plain")
+                .body("the store is unavailable\n")
+        }
     }
 }

@@ -11,17 +11,18 @@ use super::{ConfigFile, GREEN};
 )]
 pub(super) struct Check {
     /// The file to check.
-    #[arg(
-        value_name = "FILE",
-        default_value = "routes.toml",
-        env = "HOOKGATE_CONFIG"
-    )]
-    file: PathBuf,
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    usual: ConfigFile,
 }
 
 impl Check {
     pub(super) fn run(self) -> ExitCode {
-        let file = ConfigFile { config: self.file };
+        let file = match self.file {
+            Some(config) => ConfigFile { config },
+            None => self.usual,
+        };
         match file.load() {
             Ok(config) => {
                 anstream::println!(

@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{BOLD, failed};
 
-/// Make API keys and signing secrets
+/// Make API keys
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  hookgate keys new --name glia-2026")]
 pub(super) struct Keys {
     #[command(subcommand)]
     command: Command,

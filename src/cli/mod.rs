@@ -29,7 +29,7 @@ const EXIT_USAGE: u8 = 64;
     name = "hookgate",
     version,
     about = "A webhook ingest gateway: verifies, validates, dedupes, stores durably, answers, and fans out with retries",
-    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
+    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
     arg_required_else_help = true
 )]
 struct Arguments {

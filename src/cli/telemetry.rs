@@ -20,9 +20,12 @@ pub(super) fn start(format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => subscriber
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .init(),
+        LogFormat::Text => subscriber.with_ansi(colours_are_wanted()).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
+}
+
+/// On a terminal, unless `NO_COLOR` is set: as everything else that the program prints.
+fn colours_are_wanted() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }

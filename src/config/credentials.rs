@@ -61,7 +61,7 @@ fn key_bytes(form: &SecretForm, text: &[u8]) -> usize {
     }
 }
 
-/// The admin token: it travels in a header, and whoever has it may replay and pause.
+/// The admin token: it travels in a header, and whoever has it reads the metrics.
 pub(super) fn read_token(node: Node<'_>) -> Option<Secret> {
     let place = node.place.clone();
     let loaded = load(node.secret(), SIGNATURE_SECRET_BYTES_MIN, false)?;

@@ -55,11 +55,11 @@ pub struct Server {
     /// HTTPS. Default `127.0.0.1:8443`.
     pub listen: SocketAddr,
     pub tls: Tls,
-    /// The address as providers know it, e.g. `https://hooks.example.com`.
+    /// The address as providers know it, e.g. `https://hooks.example.com`. No verifier of this version needs it.
     pub public_url: Option<url::Url>,
     /// Cleartext, for a load balancer that ends TLS; loopback unless `allow_plain`.
     pub plain_listen: Option<SocketAddr>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whose `X-Forwarded-For` or `Forwarded` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// A request's head must have arrived within this long of its first byte. Default 10 s.
     pub head_timeout: Duration,

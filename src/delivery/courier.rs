@@ -141,7 +141,8 @@ impl Courier {
                 pair.latency.observe(age.as_secs_f64());
             }
             Outcome::Retry(_) => pair.retried.inc(),
-            Outcome::Dead(_) | Outcome::Released => {}
+            Outcome::Dead(_) => pair.dead.inc(),
+            Outcome::Released => {}
         }
     }
 

@@ -162,12 +162,39 @@ fn is_kind(value: &Found<'_>, kind: Kind) -> bool {
         | (Kind::Object, Found::Object)
         | (Kind::Array, Found::Array)
         | (Kind::Null, Found::Null) => true,
-        (Kind::DateTime, Found::String(text)) => text.parse::<jiff::Timestamp>().is_ok(),
+        (Kind::DateTime, Found::String(text)) => is_rfc3339(text),
         (Kind::Uuid, Found::String(text)) => {
             text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
         }
         _ => false,
     }
+}
+
+/// `2026-05-20T15:30:00Z`, with a fraction or an offset of hours and minutes where one is meant, and a moment that exists.
+fn is_rfc3339(text: &str) -> bool {
+    let Some((whole, rest)) = text.split_at_checked(19) else {
+        return false;
+    };
+    let shaped = |text: &str, shape: &str| {
+        text.len() == shape.len()
+            && text
+                .bytes()
+                .zip(shape.bytes())
+                .all(|(byte, wanted)| match wanted {
+                    b'0' => byte.is_ascii_digit(),
+                    wanted => byte.eq_ignore_ascii_case(&wanted),
+                })
+    };
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) if fraction.starts_with(|first: char| first.is_ascii_digit()) => {
+            fraction.trim_start_matches(|digit: char| digit.is_ascii_digit())
+        }
+        Some(_) => return false,
+        None => rest,
+    };
+    shaped(whole, "0000-00-00T00:00:00")
+        && (shaped(zone, "Z") || shaped(zone, "+00:00") || shaped(zone, "-00:00"))
+        && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 fn name_of(value: &Found<'_>) -> &'static str {
@@ -206,4 +233,40 @@ fn schema_violations(schemas: &Schemas, event_type: Option<&str>, body: &[u8]) -
             message: error.masked().to_string(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_time_is_that_of_rfc_3339() {
+        let good = [
+            "2026-05-20T15:30:00Z",
+            "2026-05-20t15:30:00z",
+            "2026-05-20T15:30:00.123456789Z",
+            "2026-05-20T15:30:00+02:00",
+            "2026-05-20T15:30:00.5-11:30",
+            "2024-02-29T00:00:00Z",
+        ];
+        let bad = [
+            "",
+            "2026-05-20",
+            "2026-05-20T15:30:00",
+            "2026-05-20T15:30:00+02",
+            "2026-05-20T15:30:00+0200",
+            "2026-05-20T15:30:00Z[UTC]",
+            "2026-05-20T15:30:00.Z",
+            "20260520T153000Z",
+            "2026-05-20 15:30:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-05-20T25:30:00Z",
+            "+002026-05-20T15:30:00Z",
+            "2026-05-20T15:30:0\u{661}Z",
+        ];
+        assert!(good.iter().all(|text| is_rfc3339(text)));
+        for text in bad {
+            assert!(!is_rfc3339(text), "{text}");
+        }
+    }
 }

@@ -147,7 +147,7 @@ impl Listener {
         let mut builder = Server::build()
             .workers(server.workers)
             .max_concurrent_connections(server.max_connections.div_ceil(server.workers))
-            .shutdown_timeout(server.shutdown_grace.as_secs())
+            .shutdown_timeout(server.shutdown_grace.as_secs_f64().ceil() as u64)
             .disable_signals();
         if let Some(plain) = sockets.plain {
             let shared = shared.clone();

@@ -161,7 +161,7 @@ fn every_layer_names_only_those_below() {
 }
 
 #[test]
-fn only_the_composition_root_and_the_command_line_name_a_concrete_store() {
+fn only_the_composition_root_names_a_concrete_store() {
     let mut seen = 0;
     for source in sources() {
         let names = names(&source.code);
@@ -171,7 +171,7 @@ fn only_the_composition_root_and_the_command_line_name_a_concrete_store() {
                 .any(|store| path.starts_with(store))
         };
         if let Some(path) = names.iter().find(concrete) {
-            let lawful = ["app", "cli", "store"].contains(&source.layer.as_str());
+            let lawful = ["app", "store"].contains(&source.layer.as_str());
             assert!(lawful, "{} names crate::{path}", source.path.display());
             seen += usize::from(source.layer == "app");
         }

@@ -20,7 +20,7 @@ use table::Row;
 /// See it work: a gateway, example receivers and sample traffic over HTTPS
 #[derive(clap::Args)]
 #[command(
-    after_help = "Nothing of it touches your data: the store, the certificate and, where 8443, 9090 or a target's port is taken,\nthe ports are the demo's own.\n\nExamples:\n  hookgate demo           show the table, then stay up for more\n  hookgate demo --once    show the table and end\n\nExit codes: 0 every request came out as expected, 1 one did not."
+    after_help = "Nothing of it touches your data: the store, the certificate and the receivers' ports are the demo's own, and so are the\ngateway's where 8443 or 9090 is taken.\n\nExamples:\n  hookgate demo           show the table, then stay up for more\n  hookgate demo --once    show the table and end\n\nExit codes: 0 every request came out as expected, 1 one did not."
 )]
 pub(super) struct Demo {
     /// End after the table.

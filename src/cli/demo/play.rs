@@ -133,6 +133,11 @@ fn row(sent: &Sent, stored: Option<&StoredEvent>, receipts: &[Receipt], all: &[S
         .collect();
     let delivered = stored.map(|stored| delivered(stored, &mine));
     let millis = |took: Duration| format!("{:.1} ms", took.as_secs_f64() * 1000.0);
+    // The store keeps whole milliseconds.
+    let whole = |took: Duration| match took.as_millis() {
+        0 => "< 1 ms".to_owned(),
+        millis => format!("{millis} ms"),
+    };
     Row {
         request: sent.step.what.to_owned(),
         answer: answer(&sent.answer),
@@ -140,7 +145,7 @@ fn row(sent: &Sent, stored: Option<&StoredEvent>, receipts: &[Receipt], all: &[S
         delivered: delivered
             .filter(|text| !text.is_empty())
             .unwrap_or_else(|| "-".into()),
-        delivered_in: stored.and_then(longest).map_or_else(|| "-".into(), millis),
+        delivered_in: stored.and_then(longest).map_or_else(|| "-".into(), whole),
         verdict: judge(sent, stored, &mine, all),
     }
 }

@@ -92,22 +92,20 @@ impl Stage {
 }
 
 /// The configuration at `path` if it holds the demo's routes, else the shipped one; and what to say about it.
+/// The demo plays either way: a newcomer's file with a fault in it is no reason to show nothing.
 fn configuration(path: &Path) -> Result<(Config, String), String> {
-    if path.exists() {
-        match Config::load(path) {
-            Ok(config) if has_demo_keys(&config) => {
-                return Ok((config, format!("routes of {}", path.display())));
-            }
-            Ok(_) | Err(_) => {}
+    let shown = path.display();
+    let why = match path.exists().then(|| Config::load(path)) {
+        Some(Ok(config)) if has_demo_keys(&config) => {
+            return Ok((config, format!("routes of {shown}")));
         }
-    }
+        Some(Ok(_)) => format!(", since those of {shown} are others"),
+        Some(Err(_)) => format!(", since {shown} has faults (`hookgate check` tells them)"),
+        None => format!(", since there is no {shown}"),
+    };
     let shipped = Config::parse(SHIPPED, "routes.toml", Path::new(""), &|_| None);
     let config = shipped.map_err(|faults| faults.to_string())?;
-    let note = match path.exists() {
-        true => "the shipped demo routes, since those of routes.toml are others",
-        false => "the shipped demo routes",
-    };
-    Ok((config, note.to_owned()))
+    Ok((config, format!("the shipped demo routes{why}")))
 }
 
 /// Whether the demo's keys open their routes, so that its traffic can be what it should be.

@@ -138,6 +138,9 @@ async fn a_refusal_is_a_dead_letter_after_one_attempt() {
     assert_eq!(receiver.requests().len(), 2);
     let series = r#"hookgate_dead_letters_total{reason="refused",route="orders",target="crm"}"#;
     rig.wait_for_metric(series, "1").await;
+    let attempts =
+        r#"hookgate_delivery_attempts_total{outcome="dead",route="orders",target="crm"}"#;
+    rig.wait_for_metric(attempts, "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,6 +275,10 @@ async fn a_body_that_does_not_match_its_digest_is_never_sent() {
     assert_eq!(receiver.connections(), 0);
     let series = r#"hookgate_dead_letters_total{reason="corrupt",route="orders",target="crm"}"#;
     rig.wait_for_metric(series, "1").await;
+    // No request was made.
+    let attempts =
+        r#"hookgate_delivery_attempts_total{outcome="dead",route="orders",target="crm"}"#;
+    rig.wait_for_metric(attempts, "0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

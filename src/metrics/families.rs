@@ -1,194 +1,14 @@
-//! Every metric, in one place.
-//!
-//! Labels come from the configuration or from enums, never from a request; every series exists from
-//! the start. Children are resolved once: the hot path adds to a counter it already holds.
+//! The label families: known only while the series are made. The help texts stand here.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
 use crate::event::{DeadReason, RouteName, TargetName};
 
-/// What the labels may be.
-pub struct Labels<'a> {
-    pub routes: &'a [RouteLabels],
-    pub targets: &'a [TargetName],
-    /// The `reason` of every rejection.
-    pub reasons: &'a [&'static str],
-}
-
-/// One route's labels.
-pub struct RouteLabels {
-    pub name: RouteName,
-    /// The names of its secrets and keys.
-    pub credentials: Vec<String>,
-    /// The targets that it delivers to.
-    pub targets: Vec<TargetName>,
-}
-
-pub struct Metrics {
-    registry: Registry,
-    routes: HashMap<RouteName, Arc<RouteMetrics>>,
-    targets: HashMap<TargetName, Arc<TargetMetrics>>,
-    pairs: HashMap<(RouteName, TargetName), Arc<PairMetrics>>,
-    /// Requests that reached no route.
-    pub unrouted: Arc<RouteMetrics>,
-    pub store: StoreMetrics,
-    /// Open connections on the public listeners.
-    pub connections: IntGauge,
-    /// When the served certificate ends, in Unix seconds.
-    pub tls_certificate_not_after: Gauge,
-    pub config_reloads: HashMap<&'static str, IntCounter>,
-    pub config_last_reload_success: IntGauge,
-    pub config_last_reload_timestamp: Gauge,
-}
-
-/// One route's series.
-pub struct RouteMetrics {
-    pub accepted: IntCounter,
-    pub duplicate: IntCounter,
-    pub rejected: IntCounter,
-    rejections: HashMap<&'static str, IntCounter>,
-    /// From the request's head to its answer.
-    pub duration: Histogram,
-    credential_uses: HashMap<String, IntCounter>,
-    pub duplicate_age: Histogram,
-    pub conflicting_duplicates: IntCounter,
-}
-
-/// One target's series.
-pub struct TargetMetrics {
-    pub attempt_duration: Histogram,
-    pub pending: IntGauge,
-    pub oldest_due: Gauge,
-    pub in_flight: IntGauge,
-    pub paused: IntGauge,
-}
-
-/// The series of one route's deliveries to one target.
-pub struct PairMetrics {
-    pub delivered: IntCounter,
-    pub retried: IntCounter,
-    pub dead: IntCounter,
-    dead_letters: HashMap<DeadReason, IntCounter>,
-    /// From acceptance to delivery.
-    pub latency: Histogram,
-}
-
-pub struct StoreMetrics {
-    durations: HashMap<&'static str, Histogram>,
-    errors: HashMap<&'static str, IntCounter>,
-    pub up: IntGauge,
-    pub commit_batch_events: Histogram,
-}
-
-/// The operations of the store that are measured.
-pub const STORE_OPERATIONS: [&str; 8] = [
-    "accept",
-    "claim",
-    "settle",
-    "depth",
-    "get",
-    "retire_targets",
-    "expire",
-    "ready",
-];
-
-const NO_ROUTE: &str = "-";
-
-impl Metrics {
-    /// Registers every metric and makes every series.
-    pub fn new(labels: &Labels<'_>) -> Result<Self, prometheus::Error> {
-        let families = Families::new()?;
-        let routes = labels
-            .routes
-            .iter()
-            .map(|route| {
-                (
-                    route.name.clone(),
-                    Arc::new(families.route(&route.name, &route.credentials, labels.reasons)),
-                )
-            })
-            .collect();
-        let targets = labels
-            .targets
-            .iter()
-            .map(|name| (name.clone(), Arc::new(families.target(name))))
-            .collect();
-        let pairs = labels
-            .routes
-            .iter()
-            .flat_map(|route| {
-                route
-                    .targets
-                    .iter()
-                    .map(move |target| (route.name.clone(), target.clone()))
-            })
-            .map(|(route, target)| {
-                let pair = Arc::new(families.pair(&route, &target));
-                ((route, target), pair)
-            })
-            .collect();
-        let unrouted = Arc::new(families.route(NO_ROUTE, &[], labels.reasons));
-        families.finish(routes, targets, pairs, unrouted)
-    }
-
-    pub fn route(&self, name: &str) -> Option<Arc<RouteMetrics>> {
-        self.routes.get(name).cloned()
-    }
-
-    pub fn target(&self, name: &str) -> Option<Arc<TargetMetrics>> {
-        self.targets.get(name).cloned()
-    }
-
-    /// `None` for a pair that the configuration no longer names but the store still holds.
-    pub fn pair(&self, route: &RouteName, target: &TargetName) -> Option<Arc<PairMetrics>> {
-        self.pairs.get(&(route.clone(), target.clone())).cloned()
-    }
-
-    /// The text format, as Prometheus scrapes it.
-    pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
-    }
-}
-
-impl RouteMetrics {
-    pub fn rejection(&self, reason: &'static str) {
-        self.rejected.inc();
-        if let Some(counter) = self.rejections.get(reason) {
-            counter.inc();
-        }
-    }
-
-    pub fn credential_used(&self, name: &str) {
-        if let Some(counter) = self.credential_uses.get(name) {
-            counter.inc();
-        }
-    }
-}
-
-impl PairMetrics {
-    pub fn dead_letter(&self, reason: DeadReason) {
-        self.dead.inc();
-        if let Some(counter) = self.dead_letters.get(&reason) {
-            counter.inc();
-        }
-    }
-}
-
-impl StoreMetrics {
-    pub fn observe(&self, operation: &'static str, took: Duration, failed: bool) {
-        if let Some(histogram) = self.durations.get(operation) {
-            histogram.observe(took.as_secs_f64());
-        }
-        if failed && let Some(counter) = self.errors.get(operation) {
-            counter.inc();
-        }
-    }
-}
+use super::{Metrics, PairMetrics, RouteMetrics, STORE_OPERATIONS, StoreMetrics, TargetMetrics};
 
 /// Seconds, from a tenth of a millisecond to ten seconds.
 const FAST: [f64; 15] = [
@@ -202,8 +22,7 @@ const SLOW: [f64; 16] = [
 ];
 const BATCH: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// The label families: known only while the series are made.
-struct Families {
+pub(super) struct Families {
     registry: Registry,
     requests: IntCounterVec,
     rejections: IntCounterVec,
@@ -222,7 +41,7 @@ struct Families {
 }
 
 impl Families {
-    fn new() -> Result<Self, prometheus::Error> {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let r = &registry;
         Ok(Self {
@@ -313,7 +132,12 @@ impl Families {
         })
     }
 
-    fn route(&self, name: &str, credentials: &[String], reasons: &[&'static str]) -> RouteMetrics {
+    pub(super) fn route(
+        &self,
+        name: &str,
+        credentials: &[String],
+        reasons: &[&'static str],
+    ) -> RouteMetrics {
         RouteMetrics {
             accepted: self.requests.with_label_values(&[name, "accepted"]),
             duplicate: self.requests.with_label_values(&[name, "duplicate"]),
@@ -338,7 +162,7 @@ impl Families {
         }
     }
 
-    fn target(&self, name: &str) -> TargetMetrics {
+    pub(super) fn target(&self, name: &str) -> TargetMetrics {
         TargetMetrics {
             attempt_duration: self.attempt_duration.with_label_values(&[name]),
             pending: self.pending.with_label_values(&[name]),
@@ -348,15 +172,18 @@ impl Families {
         }
     }
 
-    fn pair(&self, route: &str, target: &str) -> PairMetrics {
+    pub(super) fn pair(&self, route: &str, target: &str) -> PairMetrics {
+        // A removed target has no series to count on.
+        let reasons = DeadReason::ALL
+            .into_iter()
+            .filter(|reason| *reason != DeadReason::TargetRemoved);
         PairMetrics {
             delivered: self
                 .attempts
                 .with_label_values(&[route, target, "delivered"]),
             retried: self.attempts.with_label_values(&[route, target, "retry"]),
             dead: self.attempts.with_label_values(&[route, target, "dead"]),
-            dead_letters: DeadReason::ALL
-                .into_iter()
+            dead_letters: reasons
                 .map(|reason| {
                     (
                         reason,
@@ -370,7 +197,7 @@ impl Families {
     }
 
     /// Registers what has no family and puts the whole together.
-    fn finish(
+    pub(super) fn finish(
         self,
         routes: HashMap<RouteName, Arc<RouteMetrics>>,
         targets: HashMap<TargetName, Arc<TargetMetrics>>,

@@ -1,0 +1,191 @@
+//! Every metric, in one place; `families.rs` has their names, labels and help texts.
+//!
+//! Labels come from the configuration or from enums, never from a request; every series exists from
+//! the start. Children are resolved once: the hot path adds to a counter it already holds.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+
+use crate::event::{DeadReason, RouteName, TargetName};
+
+mod families;
+
+use families::Families;
+
+/// What the labels may be.
+pub struct Labels<'a> {
+    pub routes: &'a [RouteLabels],
+    pub targets: &'a [TargetName],
+    /// The `reason` of every rejection.
+    pub reasons: &'a [&'static str],
+}
+
+/// One route's labels.
+pub struct RouteLabels {
+    pub name: RouteName,
+    /// The names of its secrets and keys.
+    pub credentials: Vec<String>,
+    /// The targets that it delivers to.
+    pub targets: Vec<TargetName>,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    routes: HashMap<RouteName, Arc<RouteMetrics>>,
+    targets: HashMap<TargetName, Arc<TargetMetrics>>,
+    pairs: HashMap<(RouteName, TargetName), Arc<PairMetrics>>,
+    /// Requests that reached no route.
+    pub unrouted: Arc<RouteMetrics>,
+    pub store: StoreMetrics,
+    /// Open connections on the public listeners.
+    pub connections: IntGauge,
+    /// When the served certificate ends, in Unix seconds.
+    pub tls_certificate_not_after: Gauge,
+    pub config_reloads: HashMap<&'static str, IntCounter>,
+    pub config_last_reload_success: IntGauge,
+    pub config_last_reload_timestamp: Gauge,
+}
+
+/// One route's series.
+pub struct RouteMetrics {
+    pub accepted: IntCounter,
+    pub duplicate: IntCounter,
+    pub rejected: IntCounter,
+    rejections: HashMap<&'static str, IntCounter>,
+    /// From the request's head to its answer.
+    pub duration: Histogram,
+    credential_uses: HashMap<String, IntCounter>,
+    pub duplicate_age: Histogram,
+    pub conflicting_duplicates: IntCounter,
+}
+
+/// One target's series.
+pub struct TargetMetrics {
+    pub attempt_duration: Histogram,
+    pub pending: IntGauge,
+    pub oldest_due: Gauge,
+    pub in_flight: IntGauge,
+    pub paused: IntGauge,
+}
+
+/// The series of one route's deliveries to one target.
+pub struct PairMetrics {
+    pub delivered: IntCounter,
+    pub retried: IntCounter,
+    pub dead: IntCounter,
+    dead_letters: HashMap<DeadReason, IntCounter>,
+    /// From acceptance to delivery.
+    pub latency: Histogram,
+}
+
+pub struct StoreMetrics {
+    durations: HashMap<&'static str, Histogram>,
+    errors: HashMap<&'static str, IntCounter>,
+    pub up: IntGauge,
+    pub commit_batch_events: Histogram,
+}
+
+/// The operations of the store that are measured.
+pub const STORE_OPERATIONS: [&str; 8] = [
+    "accept",
+    "claim",
+    "settle",
+    "depth",
+    "get",
+    "retire_targets",
+    "expire",
+    "ready",
+];
+
+const NO_ROUTE: &str = "-";
+
+impl Metrics {
+    /// Registers every metric and makes every series.
+    pub fn new(labels: &Labels<'_>) -> Result<Self, prometheus::Error> {
+        let families = Families::new()?;
+        let routes = labels
+            .routes
+            .iter()
+            .map(|route| {
+                (
+                    route.name.clone(),
+                    Arc::new(families.route(&route.name, &route.credentials, labels.reasons)),
+                )
+            })
+            .collect();
+        let targets = labels
+            .targets
+            .iter()
+            .map(|name| (name.clone(), Arc::new(families.target(name))))
+            .collect();
+        let pairs = labels
+            .routes
+            .iter()
+            .flat_map(|route| {
+                route
+                    .targets
+                    .iter()
+                    .map(move |target| (route.name.clone(), target.clone()))
+            })
+            .map(|(route, target)| {
+                let pair = Arc::new(families.pair(&route, &target));
+                ((route, target), pair)
+            })
+            .collect();
+        let unrouted = Arc::new(families.route(NO_ROUTE, &[], labels.reasons));
+        families.finish(routes, targets, pairs, unrouted)
+    }
+
+    pub fn route(&self, name: &str) -> Option<Arc<RouteMetrics>> {
+        self.routes.get(name).cloned()
+    }
+
+    pub fn target(&self, name: &str) -> Option<Arc<TargetMetrics>> {
+        self.targets.get(name).cloned()
+    }
+
+    /// `None` for a pair that the configuration no longer names but the store still holds.
+    pub fn pair(&self, route: &RouteName, target: &TargetName) -> Option<Arc<PairMetrics>> {
+        self.pairs.get(&(route.clone(), target.clone())).cloned()
+    }
+
+    /// The text format, as Prometheus scrapes it.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl RouteMetrics {
+    pub fn rejection(&self, reason: &'static str) {
+        self.rejected.inc();
+        if let Some(counter) = self.rejections.get(reason) {
+            counter.inc();
+        }
+    }
+
+    pub fn credential_used(&self, name: &str) {
+        if let Some(counter) = self.credential_uses.get(name) {
+            counter.inc();
+        }
+    }
+}
+
+impl PairMetrics {
+    pub fn dead_letter(&self, reason: DeadReason) {
+        if let Some(counter) = self.dead_letters.get(&reason) {
+            counter.inc();
+        }
+    }
+}
+
+impl StoreMetrics {
+    pub fn observe(&self, operation: &'static str, took: Duration, failed: bool) {
+        if let Some(histogram) = self.durations.get(operation) {
+            histogram.observe(took.as_secs_f64());
+        }
+        if failed && let Some(counter) = self.errors.get(operation) {
+            counter.inc();
+        }
+    }
+}
