@@ -18,11 +18,11 @@ setup:
 	@deploy/setup
 
 test: setup
-	$(CARGO) test
+	$(CARGO) test --locked
 
 lint:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 bench:
 	$(CARGO) bench --bench gateway

@@ -24,12 +24,21 @@ enum Command {
     )]
     New {
         /// What metrics and logs call the key.
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         name: String,
         /// For Basic authentication: the user's name; the key is then the password.
         #[arg(long)]
         user: Option<String>,
     },
+}
+
+/// What routes.toml takes, and can be written there without escapes.
+fn name(text: &str) -> Result<String, String> {
+    let plain = |c: char| !c.is_control() && c != '"' && c != '\\';
+    match (1..=64).contains(&text.chars().count()) && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 64 characters, none of them a quote, a backslash or a control character".into()),
+    }
 }
 
 /// 256 bits: beyond guessing, so a plain SHA-256 keeps it.
@@ -47,7 +56,7 @@ impl Keys {
         let digest = hex::encode(Sha256::digest(proof));
         anstream::println!("{BOLD}The key, shown this once:{BOLD:#}\n  {key}\n");
         anstream::println!(
-            "{BOLD}For routes.toml:{BOLD:#}\n  keys = [{{ name = {name:?}, sha256 = \"{digest}\" }}]"
+            "{BOLD}For routes.toml:{BOLD:#}\n  keys = [{{ name = \"{name}\", sha256 = \"{digest}\" }}]"
         );
         ExitCode::SUCCESS
     }
