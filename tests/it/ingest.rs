@@ -8,6 +8,7 @@
 mod accepted;
 mod canary;
 mod limits;
+mod methods;
 mod payloads;
 mod proofs;
 mod requests;

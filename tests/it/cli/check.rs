@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::program::{SHIPPED, hookgate, stderr, stdout};
+use super::program::{SHIPPED, hookgate, hookgate_where, stderr, stdout};
 use crate::support::{gateway::temporary, sign::sha256_hex};
 
 #[test]
@@ -54,6 +54,36 @@ fn every_fault_is_told_with_its_line_and_the_exit_code_is_64() {
     let output = hookgate(directory.path(), &["check", "absent.toml"]);
     assert_eq!(output.status.code(), Some(64));
     assert!(stderr(&output).contains("absent.toml"));
+}
+
+/// Beside a `routes.toml` that is broken, so that reading it would show.
+#[test]
+fn the_environment_names_the_file_and_an_argument_overrules_it() {
+    let directory = temporary();
+    std::fs::write(directory.path().join("elsewhere.toml"), SHIPPED).unwrap();
+    std::fs::write(directory.path().join("routes.toml"), "oops").unwrap();
+    let environment = [("HOOKGATE_CONFIG", "elsewhere.toml")];
+    let check = |arguments: &[&str]| hookgate_where(&environment, directory.path(), arguments);
+    let named = check(&["check"]);
+    assert_eq!(named.status.code(), Some(0), "{}", stderr(&named));
+    assert!(stdout(&named).contains("5 routes, 5 targets"));
+    // Every command that reads the file, by a fault that comes after the reading.
+    let sent = check(&["send", "--route", "nobody"]);
+    assert!(
+        stderr(&sent).contains("there are github"),
+        "{}",
+        stderr(&sent)
+    );
+    for arguments in [
+        &["check", "routes.toml"][..],
+        &["serve", "--config", "routes.toml"],
+        &["send", "--route", "github", "--config", "routes.toml"],
+    ] {
+        let overruled = check(arguments);
+        assert_eq!(overruled.status.code(), Some(64), "{arguments:?}");
+        let told = stderr(&overruled);
+        assert!(told.starts_with("routes.toml:"), "{arguments:?}: {told}");
+    }
 }
 
 #[test]

@@ -30,16 +30,32 @@ pub(super) fn hookgate(directory: &Path, arguments: &[&str]) -> Output {
 
 /// With `input` on standard input.
 pub(super) fn hookgate_with(directory: &Path, arguments: &[&str], input: &str) -> Output {
-    assert_cmd::Command::new(PROGRAM)
+    let mut program = program(directory, arguments);
+    let output = program.write_stdin(input).output();
+    output.expect("the program runs and ends")
+}
+
+/// With these environment variables, and otherwise none that it reads.
+pub(super) fn hookgate_where(
+    environment: &[(&str, &str)],
+    directory: &Path,
+    arguments: &[&str],
+) -> Output {
+    let mut program = program(directory, arguments);
+    let output = program.envs(environment.iter().copied()).output();
+    output.expect("the program runs and ends")
+}
+
+fn program(directory: &Path, arguments: &[&str]) -> assert_cmd::Command {
+    let mut program = assert_cmd::Command::new(PROGRAM);
+    program
         .args(arguments)
         .current_dir(directory)
         .env_remove("HOOKGATE_CONFIG")
         .env_remove("HOOKGATE_KEY")
         .env_remove("RUST_LOG")
-        .write_stdin(input)
-        .timeout(PATIENCE)
-        .output()
-        .expect("the program runs and ends")
+        .timeout(PATIENCE);
+    program
 }
 
 pub(super) fn stdout(output: &Output) -> String {

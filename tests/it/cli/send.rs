@@ -1,6 +1,6 @@
 //! `send`: every shipped route takes what it sends.
 
-use super::program::{SHIPPED, Serving, hookgate, hookgate_with, stderr, stdout};
+use super::program::{SHIPPED, Serving, hookgate, hookgate_where, hookgate_with, stderr, stdout};
 use crate::support::{gateway::temporary, sign::sha256_hex};
 
 /// The shipped routes, each with the key that it needs.
@@ -80,6 +80,34 @@ async fn what_is_refused_is_told_and_fails() {
         stdout(&forged).contains("401 Unauthorized"),
         "{}",
         stdout(&forged)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_may_stand_in_the_environment_and_an_argument_overrules_it() {
+    let gateway = Serving::start(SHIPPED).await;
+    let directory = gateway.directory.path();
+    let send = ["send", "--route", "glia"];
+    let with_key = ["send", "--route", "glia", "--key", "demo-glia-key"];
+    for (key, arguments, code, told) in [
+        ("demo-glia-key", &send[..], 0, "200 OK"),
+        ("canary-wrong", &send, 1, "401 Unauthorized"),
+        ("canary-wrong", &with_key, 0, "200 OK"),
+    ] {
+        let output = hookgate_where(&[("HOOKGATE_KEY", key)], directory, arguments);
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(told) && !said.contains(key), "{said}");
+    }
+    let help = hookgate_where(
+        &[("HOOKGATE_KEY", "canary")],
+        directory,
+        &["send", "--help"],
+    );
+    let help = stdout(&help);
+    assert!(
+        help.contains("HOOKGATE_KEY") && !help.contains("canary"),
+        "{help}"
     );
 }
 

@@ -140,7 +140,10 @@ fn targets_take_what_they_leave_out_from_the_defaults() {
 fn routes_keep_the_order_of_the_file() {
     let config = full();
     let names: Vec<_> = config.routes.iter().map(|route| &*route.name).collect();
-    assert_eq!(names, ["github", "glia", "tickets", "basic", "anyone"]);
+    assert_eq!(
+        names,
+        ["github", "glia", "tickets", "basic", "bearer", "anyone"]
+    );
 }
 
 #[test]
@@ -322,6 +325,18 @@ fn verifiers_are_spelled_out() {
         panic!("anyone may send");
     };
     assert!(matches!(&verifiers[..], [Verifier::Basic { keys }] if keys[0].sha256[0] == 0x5e));
+
+    let Verify::All(verifiers) = &route(&config, "bearer").verify else {
+        panic!("anyone may send");
+    };
+    let [Verifier::Bearer { keys }] = &verifiers[..] else {
+        panic!("{verifiers:?}");
+    };
+    assert_eq!(
+        (keys.len(), &*keys[0].name, keys[0].sha256[0]),
+        (1, "partner", 0x6e)
+    );
+    assert_eq!(keys[0].not_after, Some(new_year_in_berlin));
     assert!(matches!(route(&config, "anyone").verify, Verify::Nobody));
 }
 

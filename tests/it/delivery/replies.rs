@@ -1,6 +1,6 @@
 //! What a target gets, and what its reply leads to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hookgate::{
@@ -297,10 +297,8 @@ async fn what_happened_is_kept_with_the_attempt() {
     let receiver = Receiver::start().await;
     receiver.answer(|_: &Request| Reply::status(200).body("x".repeat(5000)));
     let rig = Rig::start([target("crm", &receiver.url())]);
-    let began = Instant::now();
     let attempt = rig.first_settlement().await.attempt.unwrap();
     assert_eq!(attempt.response_head, "x".repeat(1024));
     assert_eq!(attempt.error, None);
-    assert!(attempt.duration <= began.elapsed());
-    assert!(attempt.duration > Duration::ZERO);
+    assert!(!attempt.duration.is_zero(), "it was not measured");
 }

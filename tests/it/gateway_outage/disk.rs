@@ -1,4 +1,4 @@
-//! The embedded store on a disk that is full, and on one that fails.
+//! The embedded store on a disk that is full, at work or at the start, and on one that fails.
 
 use std::{
     fs::{self, File},
@@ -7,10 +7,14 @@ use std::{
     process::Command,
 };
 
+use http::{Method, StatusCode};
+
 use super::{SEED, SENDERS, assert_store_unavailable, wait_until_ready};
 use crate::support::{
-    ledger::{Load, configuration, drained, three_sinks},
-    process::Process,
+    gateway::{complete, temporary},
+    ledger::{Load, Sink, configuration, drained, nothing_pending, three_sinks},
+    process::{Process, certificate, run_to_end_under},
+    wait_for,
 };
 
 /// Without the trap the signal would end the program before it saw the error.
@@ -75,7 +79,7 @@ async fn a_full_disk_is_503_until_there_is_room_and_loses_nothing() {
         load.more_failed(SENDERS as u64).await;
         assert_store_unavailable(&load.post(&gateway.client, id).await);
         let ready = gateway.admin.get("/readyz").await;
-        assert_eq!(ready.status, http::StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
         drop(ballast);
         load.more_acknowledged(100).await;
         wait_until_ready(&gateway).await;
@@ -85,6 +89,95 @@ async fn a_full_disk_is_503_until_there_is_room_and_loses_nothing() {
     let log = load.stop().await;
     log.assert_only("store_unavailable");
     drained(&log, &sinks, &[&gateway]).await;
+}
+
+/// Where there is a file `full`, the store's directory becomes a small file system with what lay in it, filled to
+/// the last byte before the program starts.
+const FULL_DISK: &[&str] = &[
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "sh",
+    "-c",
+    r#"mkdir -p data
+    if [ -e full ]; then
+        cp -a data before && mount -t tmpfs -o size=32m tmpfs data && cp -a before/. data || exit 70
+        cat /dev/zero > data/ballast 2> full
+    fi
+    exec "$0" "$@""#,
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_room_for_a_new_store_ends_the_start_with_one_line() {
+    if !small_disks_are_allowed() {
+        eprintln!("not tested: as above");
+        return;
+    }
+    let directory = temporary();
+    let (pem, key) = certificate();
+    for (name, content) in [
+        ("server.crt", pem),
+        ("server.key", key),
+        ("full", String::new()),
+    ] {
+        fs::write(directory.path().join(name), content).expect("a writable directory");
+    }
+    let tls = "[server.tls]\ncertificate = \"server.crt\"\nprivate_key = \"server.key\"\n";
+    for (tls, expected) in [
+        (
+            tls,
+            "cannot open data/hookgate.db: database or disk is full",
+        ),
+        (
+            "",
+            "cannot keep a self-signed certificate in data/tls: No space",
+        ),
+    ] {
+        let toml = configuration("file:data", &[Sink::refusing("crm")]) + tls;
+        let toml = complete(&toml, "127.0.0.1:0", "127.0.0.1:0");
+        let (code, stderr) = run_to_end_under(FULL_DISK, directory.path(), &toml).await;
+        assert_eq!(code, Some(1), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(
+            stderr.starts_with(&format!("error: {expected}")),
+            "{stderr}"
+        );
+        fs::remove_dir_all(directory.path().join("before")).expect("a copy");
+    }
+}
+
+/// As when the disk fills up at work: what can be done without room is done, and it recovers by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_room_for_a_store_that_is_there_is_503_until_there_is_room() {
+    if !small_disks_are_allowed() {
+        eprintln!("not tested: as above");
+        return;
+    }
+    let sinks = three_sinks().await;
+    let toml = configuration("file:data", &sinks);
+    let mut gateway = Process::spawn_under(FULL_DISK, &toml, &[]).await;
+    let load = Load::start(&[], 0, SEED);
+    let before = load.post(&gateway.client, "before").await;
+    assert_eq!(before.outcome(), "accepted");
+    nothing_pending(&gateway).await;
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    fs::write(gateway.directory.path().join("full"), "").expect("a writable directory");
+    gateway.start_again();
+    let ready = wait_for("an answer", async || {
+        let reply = gateway.admin.try_send(Method::GET, "/readyz", &[], "");
+        reply.await.ok()
+    })
+    .await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_store_unavailable(&load.post(&gateway.client, "no-room").await);
+    drop(Ballast(Ballast::path(&gateway)));
+    wait_until_ready(&gateway).await;
+    for (id, expected) in [("no-room", "accepted"), ("before", "duplicate")] {
+        let reply = load.post(&gateway.client, id).await;
+        assert_eq!(reply.outcome(), expected, "{id}");
+    }
+    drained(&load.stop().await, &sinks, &[&gateway]).await;
 }
 
 fn small_disks_are_allowed() -> bool {
@@ -104,9 +197,7 @@ struct Ballast(PathBuf);
 impl Ballast {
     /// Until not one byte more can be written.
     fn fill(gateway: &Process) -> Self {
-        // The file system is in the program's name space: it is reached through it.
-        let inside = gateway.directory.path().display();
-        let path = format!("/proc/{}/root{inside}/data/ballast", gateway.pid());
+        let path = Self::path(gateway);
         let mut file = File::create(&path).expect("a file on the small disk");
         for size in [1 << 16, 1] {
             let full = loop {
@@ -116,7 +207,13 @@ impl Ballast {
             };
             assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
         }
-        Self(path.into())
+        Self(path)
+    }
+
+    /// The file system is in the program's name space: it is reached through it.
+    fn path(gateway: &Process) -> PathBuf {
+        let inside = gateway.directory.path().display();
+        format!("/proc/{}/root{inside}/data/ballast", gateway.pid()).into()
     }
 }
 

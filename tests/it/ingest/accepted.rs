@@ -238,3 +238,69 @@ async fn joined_fields_never_meet_in_one_id_and_name_no_event_when_all_are_empty
     assert_problem(&reply, "invalid_event_id", "two empty fields");
     gateway.finish().await;
 }
+
+/// A route that lists headers to keep, in another spelling than they are sent in.
+const KEEPING: &str = r#"
+[targets.audit]
+url = "http://audit.example.com/in"
+paused = true
+
+[routes.github]
+path = "/hooks/github"
+provider = "github"
+secrets = [{ env = "GITHUB_SECRET" }]
+deliver = ["audit"]
+
+[routes.keeping]
+path = "/hooks/keeping"
+verify = "none"
+event_id = { json = "/id" }
+keep_headers = ["X-Tenant", "x-region", "X-Absent"]
+deliver = ["audit"]
+"#;
+
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listed_headers_and_the_trace_are_stored_and_no_others() {
+    let gateway = Gateway::start(KEEPING).await;
+    let keeping = Sent::json("/hooks/keeping", with_id("kept-1")).with("X-Region", "eu west, 1");
+    for (request, kept) in [
+        (
+            github("kept-1", "{}").with("X-GitHub-Hook-ID", "4711"),
+            &[
+                ("traceparent", TRACE),
+                ("x-github-delivery", "kept-1"),
+                ("x-github-event", "push"),
+                ("x-github-hook-id", "4711"),
+            ][..],
+        ),
+        (
+            keeping,
+            &[
+                ("traceparent", TRACE),
+                ("x-region", "eu west, 1"),
+                ("x-tenant", "acme"),
+            ],
+        ),
+    ] {
+        let request = request
+            .with("X-Tenant", "acme")
+            .with("traceparent", TRACE)
+            .with("tracestate", "vendor=1")
+            .with("Cookie", "session=canary")
+            .with("Authorization", "Bearer canary")
+            .with("Proxy-Authorization", "Basic canary")
+            .with("X-Api-Key", "canary")
+            .with("X-Forwarded-For", "203.0.113.7")
+            .with("User-Agent", "provider/1");
+        let reply = request.send(&gateway.client).await;
+        assert_eq!(reply.outcome(), "accepted", "{}", request.path);
+        let stored = gateway.stored(reply.uid()).await.unwrap();
+        let headers = stored.event.headers.iter();
+        let mut headers: Vec<_> = headers.map(|(name, value)| (&**name, &**value)).collect();
+        headers.sort_unstable();
+        assert_eq!(headers, kept, "{}", request.path);
+    }
+    gateway.finish().await;
+}

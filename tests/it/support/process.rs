@@ -91,9 +91,14 @@ impl Process {
     /// Starts the program again on the same directory and ports, after [`Self::kill`] or [`Self::terminate`].
     /// The client, and its ledger, stay.
     pub async fn restart(&mut self) {
+        self.start_again();
+        self.ready().await;
+    }
+
+    /// [`Self::restart`], without waiting for `/readyz` to say yes.
+    pub fn start_again(&mut self) {
         self.kill();
         (self.child, self.stderr) = launch(self.wrapper, self.directory.path(), &self.environment);
-        self.ready().await;
     }
 
     /// SIGKILL. The process is gone when this returns.
@@ -174,9 +179,18 @@ impl Drop for Process {
 
 /// Runs `hookgate serve` to its end on `toml` as it stands, which must not start; returns the exit code and stderr.
 pub async fn run_to_end(directory: &Path, toml: &str) -> (Option<i32>, String) {
+    run_to_end_under(&[], directory, toml).await
+}
+
+/// [`run_to_end`], through a command as for [`Process::spawn_under`].
+pub async fn run_to_end_under(
+    wrapper: &[&str],
+    directory: &Path,
+    toml: &str,
+) -> (Option<i32>, String) {
     std::fs::write(directory.join("routes.toml"), toml).expect("a writable directory");
     let environment = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let (mut child, stderr) = launch(&[], directory, &environment);
+    let (mut child, stderr) = launch(wrapper, directory, &environment);
     let status = wait_for("the end of the process", async || {
         child.try_wait().expect("a child that can be waited for")
     })
