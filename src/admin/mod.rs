@@ -92,11 +92,15 @@ fn allowed(request: &HttpRequest, state: &State) -> bool {
         .headers()
         .get(header::AUTHORIZATION)
         .map(header::HeaderValue::as_bytes);
-    let presented = presented
-        .and_then(|value| value.strip_prefix(b"Bearer "))
-        .unwrap_or_default();
+    let presented = presented.and_then(bearer_token).unwrap_or_default();
     let digest: [u8; 32] = Sha256::digest(presented).into();
     token.ct_eq(&digest).into()
+}
+
+/// The scheme's name counts in any case (RFC 9110).
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 /// The process is alive.

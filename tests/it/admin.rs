@@ -106,9 +106,11 @@ async fn metrics_are_for_who_has_the_token_and_health_for_everybody() {
         reply.status.as_u16()
     };
     let (right, longer) = (format!("Bearer {TOKEN}"), format!("Bearer {TOKEN}x"));
+    let small = format!("bearer {TOKEN}");
     for (authorization, expected) in [
         (None, 401),
         (Some("Bearer wrong"), 401),
+        (Some(&small), 200),
         (Some("Bearer "), 401),
         (Some(&longer[..]), 401),
         (Some(TOKEN), 401),
