@@ -9,7 +9,7 @@ use crate::{
 use super::{
     claims::{DeliveryId, TargetIndex},
     failure::Failure,
-    ledger::{Answer, DELIVERIES_MAX, Ledger, Place},
+    ledger::{Answer, DELIVERIES_MAX, Kept, Ledger, Place},
     targets::{row_of, state_code},
 };
 
@@ -18,15 +18,6 @@ const EVENTS_REMOVED_MAX: usize = 200;
 const EVENTS_SEEN_MAX: usize = 2_000;
 const ID_ROWS_REMOVED_MAX: i64 = 200;
 const RETIRED_MAX: i64 = 1_000;
-
-/// Finished events that expiry went past, because they have not been finished for long enough.
-#[derive(Clone, Copy)]
-pub(super) struct Kept {
-    /// The first of them.
-    from: Place,
-    /// When the one that was finished first was finished, in milliseconds since the epoch.
-    finished_ms: i64,
-}
 
 /// Events to remove.
 struct Victims {

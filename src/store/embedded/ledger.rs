@@ -16,7 +16,6 @@ use crate::{
 
 use super::{
     claims::{Claims, DeliveryId, TargetIndex},
-    expiry::Kept,
     failure::Failure,
     memory::Ids,
     schema::FORMAT_VERSION,
@@ -85,6 +84,15 @@ pub(super) struct Ledger {
     /// Finished events before that place, which expiry has to look at again.
     pub(super) kept: Option<Kept>,
     in_transaction: bool,
+}
+
+/// Finished events that expiry went past, because they have not been finished for long enough.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    /// The first of them.
+    pub(super) from: Place,
+    /// When the one that was finished first was finished, in milliseconds since the epoch.
+    pub(super) finished_ms: i64,
 }
 
 /// What a batch has done.
