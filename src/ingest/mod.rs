@@ -37,7 +37,7 @@ mod validate;
 use endpoint::Endpoint;
 use limit::Budget;
 use refusals::RefusalLog;
-use rejection::{Reason, Rejection};
+use rejection::{Detail, Reason, Rejection};
 use request_id::RequestIds;
 use route::{RouteTable, Routed};
 
@@ -97,8 +97,10 @@ impl Gate {
                 received_at,
                 acceptance,
             }),
-            // The store's own wrapper counts and logs what went wrong.
-            Err(_) => Err(Reason::StoreUnavailable.into()),
+            Err(error) => Err(Rejection::with(
+                Reason::StoreUnavailable,
+                Detail::Store(error),
+            )),
         }
     }
 
@@ -128,7 +130,11 @@ pub async fn receive(gate: &Gate, head: &RequestHead, mut payload: Payload) -> R
     let request_id = gate.request_ids.next();
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
-            let result = accept(gate, &endpoint, head, &mut payload).await;
+            let accepted = accept(gate, &endpoint, head, &mut payload).await;
+            let result = accepted.map(|accepted| {
+                count(&endpoint.metrics, &accepted);
+                answer(&endpoint.route, &accepted, &request_id)
+            });
             (Some(endpoint), result)
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
@@ -136,28 +142,21 @@ pub async fn receive(gate: &Gate, head: &RequestHead, mut payload: Payload) -> R
     let metrics = endpoint
         .as_ref()
         .map_or(&gate.unrouted, |endpoint| &endpoint.metrics);
-    let response = match (&result, &endpoint) {
-        (Ok(accepted), Some(endpoint)) => {
-            count(metrics, accepted);
-            answer(&endpoint.route, accepted, &request_id)
-        }
-        (Err(rejection), _) => {
+    let response = match result {
+        Ok(response) => response,
+        Err(rejection) => {
             metrics.rejection(rejection.reason.as_str());
-            let route = endpoint.as_ref().map(|endpoint| &*endpoint.route.name);
-            let client = route::client_address(head, &gate.trusted_proxies);
             gate.refusals.record(
-                rejection,
-                route,
+                &rejection,
+                endpoint.as_ref().map(|endpoint| &*endpoint.route.name),
                 &request_id,
-                Some(client),
+                Some(route::client_address(head, &gate.trusted_proxies)),
                 head.method.as_str(),
                 head.uri.path(),
             );
             body::drain(head, &mut payload, gate).await;
             rejection.response(&request_id)
         }
-        // An acceptance has an endpoint.
-        (Ok(_), None) => Rejection::from(Reason::StoreUnavailable).response(&request_id),
     };
     metrics.duration.observe(began.elapsed().as_secs_f64());
     response

@@ -11,7 +11,7 @@ use crate::config::Rate;
 
 use super::{limit::RateLimiter, rejection::Rejection};
 
-/// Lines a second, and how many may come at once.
+/// Lines a second, and how many may come at once. That it is not zero is checked when this is compiled.
 const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Characters of a path or method that a caller chose.
 const TEXT_MAX: usize = 128;
@@ -53,6 +53,7 @@ impl RefusalLog {
             route = route.unwrap_or("-"),
             reason = rejection.reason.as_str(),
             status = rejection.reason.status(),
+            cause = rejection.cause().map(tracing::field::display),
             client = client.map(tracing::field::display),
             // Debug escapes control characters, so a caller cannot forge a line.
             method = ?cut(method),

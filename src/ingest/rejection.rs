@@ -6,6 +6,8 @@ use actix_http::{Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::store::StoreError;
+
 /// Why a request was not accepted: problem `code` (where it may be told), log field and metric label in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -217,6 +219,8 @@ pub enum Detail {
     /// The value of `Allow`.
     Allow(String),
     RetryAfter(Duration),
+    /// Why the store has no answer: for the log, never for the caller.
+    Store(StoreError),
 }
 
 /// One way in which a document is not what the route expects.
@@ -226,10 +230,13 @@ pub struct Violation {
     pub message: String,
 }
 
+/// When to send again what is refused for our own faults.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 impl From<Reason> for Rejection {
     fn from(reason: Reason) -> Self {
         let detail = match reason.status() {
-            503 => Detail::RetryAfter(Duration::from_secs(1)),
+            503 => Detail::RetryAfter(TRY_AGAIN),
             _ => Detail::None,
         };
         Self { reason, detail }
@@ -239,6 +246,14 @@ impl From<Reason> for Rejection {
 impl Rejection {
     pub fn with(reason: Reason, detail: Detail) -> Self {
         Self { reason, detail }
+    }
+
+    /// What only the operator is told.
+    pub fn cause(&self) -> Option<&StoreError> {
+        match &self.detail {
+            Detail::Store(error) => Some(error),
+            _ => None,
+        }
     }
 
     /// RFC 9457, with the request's id in `X-Request-Id`.
@@ -281,12 +296,8 @@ impl Rejection {
     fn extra_headers(&self) -> Vec<(header::HeaderName, String)> {
         match &self.detail {
             Detail::Allow(methods) => vec![(header::ALLOW, methods.clone())],
-            Detail::RetryAfter(wait) => {
-                vec![(
-                    header::RETRY_AFTER,
-                    wait.as_secs_f64().ceil().max(1.0).to_string(),
-                )]
-            }
+            Detail::RetryAfter(wait) => vec![retry_after(*wait)],
+            Detail::Store(_) => vec![retry_after(TRY_AGAIN)],
             _ if self.reason.status() == 401 => vec![(header::WWW_AUTHENTICATE, CHALLENGE.into())],
             _ => Vec::new(),
         }
@@ -320,6 +331,12 @@ impl Rejection {
         // A struct of strings and numbers always serializes.
         serde_json::to_vec(&problem).unwrap_or_default().into()
     }
+}
+
+/// In whole seconds, at least one.
+fn retry_after(wait: Duration) -> (header::HeaderName, String) {
+    let seconds = wait.as_secs_f64().ceil().max(1.0);
+    (header::RETRY_AFTER, seconds.to_string())
 }
 
 #[derive(Serialize)]

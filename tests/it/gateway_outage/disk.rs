@@ -80,6 +80,10 @@ async fn a_full_disk_is_503_until_there_is_room_and_loses_nothing() {
         assert_store_unavailable(&load.post(&gateway.client, id).await);
         let ready = gateway.admin.get("/readyz").await;
         assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+        // The operator can tell a full disk from any other reason for a 503.
+        let told =
+            |line: &str| line.contains("rejected") && line.contains("cause=the store is full");
+        assert!(gateway.stderr().lines().any(told), "{}", gateway.stderr());
         drop(ballast);
         load.more_acknowledged(100).await;
         wait_until_ready(&gateway).await;
