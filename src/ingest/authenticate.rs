@@ -129,11 +129,12 @@ pub(super) struct RequestHeaders<'a>(pub &'a HeaderMap);
 
 impl Headers for RequestHeaders<'_> {
     fn unique(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
-        let mut values = self.0.get_all(name);
+        // To look a name up would first make a `HeaderName` of it, which costs more than to compare them all.
+        let mut values = self.0.iter().filter(|(known, _)| known.as_str() == name);
         let first = values.next();
         match values.next() {
             Some(_) => Err(Repeated),
-            None => Ok(first.map(|value| value.as_bytes())),
+            None => Ok(first.map(|(_, value)| value.as_bytes())),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
+use actix_http::header::HeaderName;
+
 use crate::{
     config::{EventIdSource, Field, Pointer, Route},
     metrics::RouteMetrics,
@@ -22,6 +24,14 @@ pub(super) struct Endpoint {
     pub(super) event_type: Vec<Spot>,
     /// For each of the route's requirements, where it stands in the plan.
     pub(super) require: Vec<usize>,
+    /// What is kept of the request's headers: what the route names, and `traceparent`.
+    pub(super) keep_headers: Vec<KeptHeader>,
+}
+
+/// A header's name in lower case, made once for all requests.
+pub(super) struct KeptHeader {
+    pub(super) name: HeaderName,
+    pub(super) text: Arc<str>,
 }
 
 /// Where a value is found.
@@ -65,6 +75,7 @@ impl Endpoint {
             .map(|requirement| pointers.index(&requirement.pointer))
             .collect();
         Self {
+            keep_headers: kept_headers(&route),
             limiter: route.rate.map(|rate| RateLimiter::new(rate, now)),
             plan: Plan::new(&pointers.0),
             pointers: pointers.0,
@@ -84,6 +95,20 @@ impl Endpoint {
                 .iter()
                 .any(|net| net.contains(&client))
     }
+}
+
+fn kept_headers(route: &Route) -> Vec<KeptHeader> {
+    let own = route.keep_headers.iter().map(String::as_str);
+    own.filter(|name| *name != "traceparent")
+        .chain(["traceparent"])
+        // The configuration takes only names that are valid.
+        .filter_map(|name| {
+            Some(KeptHeader {
+                name: HeaderName::from_bytes(name.as_bytes()).ok()?,
+                text: name.into(),
+            })
+        })
+        .collect()
 }
 
 /// The pointers that a route reads, each once.

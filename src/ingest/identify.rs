@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use actix_http::header;
+use actix_http::header::{self, HeaderName};
 
 use crate::{
     clock::Timestamp,
@@ -38,10 +38,10 @@ impl Valid<'_> {
             key,
             route: route.name.clone(),
             id: id.into(),
-            event_type: self.event_type.as_deref().map(Arc::from),
+            event_type: self.event_type.clone(),
             received_at,
             dedupe_window: route.dedupe_window,
-            content_type: self.header(header::CONTENT_TYPE.as_str()).map(Arc::from),
+            content_type: self.header(&header::CONTENT_TYPE).map(Arc::from),
             headers: self.kept_headers(),
             body: self.body.clone(),
             digest,
@@ -49,10 +49,10 @@ impl Valid<'_> {
         })
     }
 
-    fn event_id(&self, digest: BodyDigest) -> Result<String, Reason> {
+    fn event_id(&self, digest: BodyDigest) -> Result<Cow<'_, str>, Reason> {
         for source in &self.endpoint.event_id {
             let id = match source {
-                IdSource::BodySha256 => Some(format!("sha256:{}", hex::encode(digest.0))),
+                IdSource::BodySha256 => Some(format!("sha256:{}", hex::encode(digest.0)).into()),
                 IdSource::Spots(spots) => self.joined(spots)?,
             };
             if let Some(id) = id {
@@ -67,7 +67,7 @@ impl Valid<'_> {
 
     /// One value as it stands; several joined by `|`, escaped so that no two lists give the same text.
     /// `None` when one of them does not exist.
-    fn joined(&self, spots: &[Spot]) -> Result<Option<String>, Reason> {
+    fn joined(&self, spots: &[Spot]) -> Result<Option<Cow<'_, str>>, Reason> {
         let mut parts = Vec::with_capacity(spots.len());
         for spot in spots {
             match self.value(spot)? {
@@ -76,7 +76,7 @@ impl Valid<'_> {
             }
         }
         if let [_] = parts.as_slice() {
-            return Ok(parts.pop().map(Cow::into_owned));
+            return Ok(parts.pop());
         }
         // Nothing joined with nothing names no event: all such events would be one.
         if parts.iter().all(|part| part.is_empty()) {
@@ -85,7 +85,7 @@ impl Valid<'_> {
         let escaped = parts
             .iter()
             .map(|part| part.replace('\\', r"\\").replace('|', r"\|"));
-        Ok(Some(escaped.collect::<Vec<_>>().join("|")))
+        Ok(Some(escaped.collect::<Vec<_>>().join("|").into()))
     }
 
     fn value(&self, spot: &Spot) -> Result<Option<Cow<'_, str>>, Reason> {
@@ -101,23 +101,20 @@ impl Valid<'_> {
             }
             Spot::Json(index) => match &self.found[*index] {
                 Found::Missing | Found::Null => Ok(None),
-                Found::String(text) => Ok(Some(Cow::Borrowed(text))),
-                value => text_of(value)
-                    .map(|text| Some(text.into()))
-                    .ok_or(Reason::InvalidEventId),
+                value => text_of(value).map(Some).ok_or(Reason::InvalidEventId),
             },
         }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    fn header(&self, name: &HeaderName) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
 
     fn kept_headers(&self) -> Vec<(Arc<str>, Arc<str>)> {
-        let kept = self.endpoint.route.keep_headers.iter().map(String::as_str);
-        kept.filter(|name| *name != "traceparent")
-            .chain(["traceparent"])
-            .filter_map(|name| Some((Arc::from(name), Arc::from(self.header(name)?))))
+        self.endpoint
+            .keep_headers
+            .iter()
+            .filter_map(|kept| Some((kept.text.clone(), self.header(&kept.name)?.into())))
             .collect()
     }
 }

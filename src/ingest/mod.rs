@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,6 +27,7 @@ mod authenticate;
 mod body;
 mod endpoint;
 mod identify;
+mod intake;
 pub mod json;
 mod limit;
 mod refusals;
@@ -35,6 +37,7 @@ mod route;
 mod validate;
 
 use endpoint::Endpoint;
+use intake::Intake;
 use limit::Budget;
 use refusals::RefusalLog;
 use rejection::{Detail, Reason, Rejection};
@@ -87,20 +90,11 @@ impl Gate {
         }
     }
 
-    /// 503.
-    async fn store(&self, event: Event) -> Result<Accepted, Rejection> {
-        let (uid, id, received_at) = (event.uid, event.id.clone(), event.received_at);
-        match self.store.accept(Arc::new(event)).await {
-            Ok(acceptance) => Ok(Accepted {
-                uid,
-                id,
-                received_at,
-                acceptance,
-            }),
-            Err(error) => Err(Rejection::with(
-                Reason::StoreUnavailable,
-                Detail::Store(error),
-            )),
+    /// To be made on the thread that is to use it.
+    pub fn desk(self: &Arc<Self>) -> Desk {
+        Desk {
+            gate: self.clone(),
+            intake: Intake::new(self.store.clone()),
         }
     }
 
@@ -124,13 +118,43 @@ impl Gate {
     }
 }
 
+/// The gate as one of the serving threads has it.
+pub struct Desk {
+    gate: Arc<Gate>,
+    intake: Rc<Intake>,
+}
+
+impl Desk {
+    pub fn is_draining(&self) -> bool {
+        self.gate.is_draining()
+    }
+
+    /// 503.
+    async fn store(&self, event: Event) -> Result<Accepted, Rejection> {
+        let (uid, id, received_at) = (event.uid, event.id.clone(), event.received_at);
+        match self.intake.accept(event).await {
+            Ok(acceptance) => Ok(Accepted {
+                uid,
+                id,
+                received_at,
+                acceptance,
+            }),
+            Err(error) => Err(Rejection::with(
+                Reason::StoreUnavailable,
+                Detail::Store(error),
+            )),
+        }
+    }
+}
+
 /// One request from its head to its answer.
-pub async fn receive(gate: &Gate, head: &RequestHead, mut payload: Payload) -> Response<Bytes> {
+pub async fn receive(desk: &Desk, head: &RequestHead, mut payload: Payload) -> Response<Bytes> {
     let began = Instant::now();
+    let gate = &*desk.gate;
     let request_id = gate.request_ids.next();
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
-            let accepted = accept(gate, &endpoint, head, &mut payload).await;
+            let accepted = accept(desk, &endpoint, head, &mut payload).await;
             let result = accepted.map(|accepted| {
                 count(&endpoint.metrics, &accepted);
                 answer(&endpoint.route, &accepted, &request_id)
@@ -174,18 +198,18 @@ fn find(
 
 /// The flow, one line a step: none can be skipped, since each takes what the one before gives.
 async fn accept(
-    gate: &Gate,
+    desk: &Desk,
     endpoint: &Endpoint,
     head: &RequestHead,
     payload: &mut Payload,
 ) -> Result<Accepted, Rejection> {
-    let routed = Routed::new(gate, endpoint, head)?;
+    let routed = Routed::new(&desk.gate, endpoint, head)?;
     let received = routed.read_body(payload).await?;
-    let now = gate.clock.now();
+    let now = desk.gate.clock.now();
     let authentic = received.authenticate(now)?;
     let valid = authentic.validate()?;
     let event = valid.identify(now)?;
-    gate.store(event).await
+    desk.store(event).await
 }
 
 fn count(metrics: &RouteMetrics, accepted: &Accepted) {
@@ -231,21 +255,27 @@ fn answer(route: &Route, accepted: &Accepted, request_id: &str) -> Response<Byte
 
 /// `{"status":"accepted"|"duplicate","event":"<uid>","id":"<event id>"}`
 fn receipt(accepted: &Accepted) -> Bytes {
-    #[derive(serde::Serialize)]
-    struct Receipt<'a> {
-        status: &'static str,
-        event: Uuid,
-        id: &'a str,
-    }
     let (status, event) = match &accepted.acceptance {
         Acceptance::Accepted { .. } => ("accepted", accepted.uid),
         Acceptance::Duplicate { uid, .. } => ("duplicate", *uid),
     };
-    let receipt = Receipt {
+    let mut uid = Uuid::encode_buffer();
+    let uid: &str = event.hyphenated().encode_lower(&mut uid);
+    let mut receipt = Vec::with_capacity(RECEIPT_BYTES + accepted.id.len());
+    for part in [
+        r#"{"status":""#,
         status,
-        event,
-        id: &accepted.id,
-    };
-    // A struct of strings always serializes.
-    serde_json::to_vec(&receipt).unwrap_or_default().into()
+        r#"","event":""#,
+        uid,
+        r#"","id":"#,
+    ] {
+        receipt.extend_from_slice(part.as_bytes());
+    }
+    // A string can always be written to memory.
+    let _always_ok = serde_json::to_writer(&mut receipt, &*accepted.id);
+    receipt.push(b'}');
+    receipt.into()
 }
+
+/// Of a receipt without the event id.
+const RECEIPT_BYTES: usize = 96;

@@ -1,5 +1,7 @@
 //! Whether the payload is what the route expects.
 
+use std::{borrow::Cow, sync::Arc};
+
 use actix_http::RequestHead;
 use bytes::Bytes;
 
@@ -18,7 +20,7 @@ pub(super) struct Valid<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) body: &'a Bytes,
     pub(super) found: Vec<Found<'a>>,
-    pub(super) event_type: Option<String>,
+    pub(super) event_type: Option<Arc<str>>,
 }
 
 /// More than these are not told.
@@ -83,14 +85,14 @@ impl Authentic<'_> {
     }
 
     /// The first source that exists. A type that is no short text is a violation, lest a filter miss it unseen.
-    fn event_type(&self, found: &[Found<'_>]) -> Result<Option<String>, Violation> {
+    fn event_type(&self, found: &[Found<'_>]) -> Result<Option<Arc<str>>, Violation> {
         for spot in &self.endpoint.event_type {
             let text = match spot {
                 Spot::Header(name) => {
                     let mut values = self.head.headers.get_all(name.as_str());
                     match (values.next(), values.next()) {
                         (None, _) => continue,
-                        (Some(value), None) => value.to_str().ok().map(str::to_owned),
+                        (Some(value), None) => value.to_str().ok().map(Cow::Borrowed),
                         // The type picks the targets: it is not for us to choose among several.
                         (Some(_), Some(_)) => None,
                     }
@@ -101,7 +103,9 @@ impl Authentic<'_> {
                 },
             };
             let short = text.filter(|text| is_short_text(text));
-            return short.map(Some).ok_or_else(|| self.type_violation(spot));
+            return short
+                .map(|text| Some(text.as_ref().into()))
+                .ok_or_else(|| self.type_violation(spot));
         }
         Ok(None)
     }
@@ -120,10 +124,10 @@ impl Authentic<'_> {
 }
 
 /// A string, or an integer as its digits; nothing else names an event.
-pub(super) fn text_of(value: &Found<'_>) -> Option<String> {
+pub(super) fn text_of<'a>(value: &'a Found<'_>) -> Option<Cow<'a, str>> {
     match value {
-        Found::String(text) => Some(text.to_string()),
-        Found::Integer(number) => Some(number.to_string()),
+        Found::String(text) => Some(Cow::Borrowed(text)),
+        Found::Integer(number) => Some(number.to_string().into()),
         _ => None,
     }
 }

@@ -10,7 +10,8 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::ingest::rejection::Reason;
+use crate::ingest::{Gate, rejection::Reason};
 
 use super::{bare::bare_refusal, slots::Slot};
 
@@ -88,6 +89,37 @@ pin_project! {
     }
 }
 
+/// Whether the gateway stops.
+pub(super) struct Draining {
+    gate: Arc<Gate>,
+    signal: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Who the signal wakes. To ask it again would take a lock that all connections share.
+    waker: Option<Waker>,
+}
+
+impl Draining {
+    /// `signal` comes after the gate drains.
+    pub(super) fn new(gate: Arc<Gate>, signal: CancellationToken) -> Self {
+        Self {
+            gate,
+            signal: Box::pin(signal.cancelled_owned()),
+            waker: None,
+        }
+    }
+
+    /// When it is false, the signal will wake the task.
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.gate.is_draining() {
+            return true;
+        }
+        if matches!(&self.waker, Some(waker) if waker.will_wake(cx.waker())) {
+            return false;
+        }
+        self.waker = Some(cx.waker().clone());
+        self.signal.as_mut().poll(cx).is_ready()
+    }
+}
+
 /// Makes the answer to bytes that never became a request, logging and counting it.
 pub(super) type Refuse = Box<dyn Fn(Reason) -> Vec<u8>>;
 
@@ -97,7 +129,7 @@ pub(super) struct Connection {
     phase: Rc<PhaseCell>,
     timeouts: Timeouts,
     timer: Pin<Box<Sleep>>,
-    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    draining: Draining,
     write_blocked_since: Option<Instant>,
     /// Our own answer in place of the HTTP layer's bare one; goes out before anything else.
     refusal: Bytes,
@@ -110,7 +142,7 @@ impl Connection {
     pub(super) fn new(
         stream: Stream,
         timeouts: Timeouts,
-        draining: CancellationToken,
+        draining: Draining,
         slot: Slot,
         refuse: Refuse,
     ) -> Self {
@@ -123,7 +155,7 @@ impl Connection {
             }),
             timeouts,
             timer: Box::pin(sleep_until((now + timeouts.head).into())),
-            draining: Box::pin(draining.cancelled_owned()),
+            draining,
             write_blocked_since: None,
             refusal: Bytes::new(),
             refused: false,
@@ -183,7 +215,7 @@ impl Connection {
             // Reads as the end of the stream: the HTTP layer then shuts down, which sends the refusal.
             return Poll::Ready(Ok(()));
         }
-        if self.draining.as_mut().poll(cx).is_ready() && self.phase.phase.get() == Phase::Idle {
+        if self.draining.poll(cx) && self.phase.phase.get() == Phase::Idle {
             return Poll::Ready(Ok(()));
         }
         Poll::Pending

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config,
-    ingest::{self, Gate},
+    ingest::{self, Desk, Gate},
     metrics::Metrics,
 };
 
@@ -27,7 +27,7 @@ mod connection;
 mod slots;
 pub mod tls;
 
-use connection::{Connection, Stream, Timeouts};
+use connection::{Connection, Draining, Stream, Timeouts};
 use slots::Slots;
 
 /// The longest that a closing connection may take.
@@ -192,7 +192,7 @@ fn service(
     acceptor: Option<TlsAcceptor>,
 ) -> impl actix_service::ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()>
 {
-    let gate = shared.gate.clone();
+    let desk = Rc::new(shared.gate.desk());
     fn_service(move |socket: TcpStream| open(shared.clone(), acceptor.clone(), socket)).and_then(
         HttpService::build()
             .keep_alive(KeepAlive::Os)
@@ -202,8 +202,8 @@ fn service(
                 data.insert(connection.phase());
             })
             .h1(fn_service(move |request: Request| {
-                let gate = gate.clone();
-                async move { Ok::<_, Infallible>(serve(&gate, request).await) }
+                let desk = desk.clone();
+                async move { Ok::<_, Infallible>(serve(&desk, request).await) }
             }))
             .map_err(|error| tracing::debug!(%error, "connection ended"))
             .map_init_err(|()| ()),
@@ -230,17 +230,18 @@ async fn open(
         }
     };
     let gate = shared.gate;
+    let draining = Draining::new(gate.clone(), shared.draining);
     let refuse = Box::new(move |reason| gate.refuse_connection(reason, Some(peer.ip())));
-    let connection = Connection::new(stream, shared.timeouts, shared.draining, slot, refuse);
+    let connection = Connection::new(stream, shared.timeouts, draining, slot, refuse);
     Ok((connection, Some(peer)))
 }
 
-async fn serve(gate: &Gate, mut request: Request) -> actix_http::Response<bytes::Bytes> {
+async fn serve(desk: &Desk, mut request: Request) -> actix_http::Response<bytes::Bytes> {
     let phase = request.conn_data::<Rc<connection::PhaseCell>>().cloned();
     let _serving = phase.map(connection::Serving::begin);
     let payload = request.take_payload();
-    let mut response = ingest::receive(gate, request.head(), payload).await;
-    if gate.is_draining() {
+    let mut response = ingest::receive(desk, request.head(), payload).await;
+    if desk.is_draining() {
         response
             .head_mut()
             .set_connection_type(actix_http::ConnectionType::Close);

@@ -21,7 +21,7 @@ pub use lane::{Gate, Lane, LaneSpec, Origin, Queued, Seat};
 
 use super::{
     Acceptance, Claimed, Claims, Depth, Expired, Lease, Retention, Settled, Settlement, Store,
-    StoreError, StoredEvent, Want,
+    StoreError, StoredEvent, Want, only,
 };
 use crate::event::{Event, TargetName};
 
@@ -61,22 +61,34 @@ pub struct Handover {
 #[async_trait]
 impl Store for Handover {
     /// Safe to drop: once polled, the acceptance runs to its end and hands over, whoever waits for it.
-    async fn accept(&self, mut event: Arc<Event>) -> Result<Acceptance, StoreError> {
-        let places = self.take_places(&event);
-        if places.iter().any(Place::is_taken) {
-            ask_leases(Arc::make_mut(&mut event), &places);
-        }
+    async fn accept_all(&self, mut events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
+        let places: Vec<_> = events
+            .iter_mut()
+            .map(|event| {
+                let places = self.take_places(event);
+                if places.iter().any(Place::is_taken) {
+                    ask_leases(Arc::make_mut(event), &places);
+                }
+                places
+            })
+            .collect();
         let inner = self.inner.clone();
         let whole = Box::pin(async move {
-            let result = inner.accept(event.clone()).await;
-            hand_over(&event, places, &result);
-            result
+            let answers = inner.accept_all(events.clone()).await;
+            for ((event, places), answer) in events.iter().zip(places).zip(&answers) {
+                hand_over(event, places, answer);
+            }
+            answers
         });
         ToTheEnd {
             future: Some(whole),
             runtime: &self.runtime,
         }
         .await
+    }
+
+    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
+        only(self.accept_all(vec![event]).await)
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -188,7 +200,8 @@ fn hand_over(event: &Arc<Event>, places: Vec<Place>, result: &Result<Acceptance,
     }
 }
 
-type Whole = Pin<Box<dyn Future<Output = Result<Acceptance, StoreError>> + Send>>;
+type Answers = Vec<Result<Acceptance, StoreError>>;
+type Whole = Pin<Box<dyn Future<Output = Answers> + Send>>;
 
 /// Moves the future to the runtime when it is dropped unfinished: the client that hung up must not
 /// leave a stored event whose claim nobody works on.
@@ -198,7 +211,7 @@ struct ToTheEnd<'a> {
 }
 
 impl Future for ToTheEnd<'_> {
-    type Output = Result<Acceptance, StoreError>;
+    type Output = Answers;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // Taken out while it is polled, so that one that panicked is not polled again by `drop`.

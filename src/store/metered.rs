@@ -1,6 +1,10 @@
 //! A store wrapper that measures every operation.
 
-use std::{future::Future, sync::Arc, time::Instant};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -12,7 +16,7 @@ use crate::{
 
 use super::{
     Acceptance, Claims, Depth, Expired, Retention, Settled, Settlement, Store, StoreError,
-    StoredEvent, Want,
+    StoredEvent, Want, only,
 };
 
 /// Passes everything on, and keeps `metrics.store`.
@@ -33,9 +37,14 @@ impl Metered {
     ) -> Result<T, StoreError> {
         let began = Instant::now();
         let result = call.await;
+        self.note(operation, began.elapsed(), &result);
+        result
+    }
+
+    fn note<T>(&self, operation: &'static str, took: Duration, result: &Result<T, StoreError>) {
         let store = &self.metrics.store;
-        store.observe(operation, began.elapsed(), result.is_err());
-        match &result {
+        store.observe(operation, took, result.is_err());
+        match result {
             Ok(_) => store.up.set(1),
             Err(StoreError::Unavailable(_) | StoreError::Deadline(_) | StoreError::Failed(_)) => {
                 store.up.set(0)
@@ -43,15 +52,24 @@ impl Metered {
             // It answers, and settles: it only takes no more.
             Err(StoreError::Full(_)) => {}
         }
-        result
     }
 }
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Store for Metered {
+    async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
+        let began = Instant::now();
+        let answers = self.inner.accept_all(events).await;
+        let took = began.elapsed();
+        for answer in &answers {
+            self.note("accept", took, answer);
+        }
+        answers
+    }
+
     async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
-        self.measure("accept", self.inner.accept(event)).await
+        only(self.accept_all(vec![event]).await)
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {

@@ -32,7 +32,16 @@ pub trait Store: Send + Sync + 'static {
     /// Remembers the id and stores the event and all its deliveries, or, when the id of this route is
     /// remembered from less than its `dedupe_window` ago, changes nothing and says when that was.
     /// Deliveries that ask for a lease come into being claimed; the others are due at once.
-    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError>;
+    ///
+    /// Many at once, because what crosses threads or a network costs as much for one event as for fifty. Each is
+    /// a step of its own: some may be accepted, others be duplicates (of each other, too) or fail.
+    /// Answers for each, in order.
+    async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>>;
+
+    /// [`Store::accept_all`] for one event.
+    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
+        only(self.accept_all(vec![event]).await)
+    }
 
     /// Claims, for each want, up to `max` of the target's due deliveries, those longest due first.
     /// A claimed delivery is nobody else's until its lease ends; then it is due again, unless settled.
@@ -67,6 +76,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what was begun and lets go of what the store holds. Calls after it fail.
     async fn close(&self);
+}
+
+/// The answer for the one event that was given.
+pub(crate) fn only(answers: Vec<Result<Acceptance, StoreError>>) -> Result<Acceptance, StoreError> {
+    let unanswered = || Err(StoreError::Unavailable("no answer".to_owned()));
+    answers.into_iter().next().unwrap_or_else(unanswered)
 }
 
 /// The answer to [`Store::accept`].

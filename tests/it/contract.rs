@@ -26,6 +26,7 @@ macro_rules! suite {
                 accepting: keeps_equal_ids_of_two_routes_apart,
                 accepting: accepts_again_when_the_window_has_passed,
                 accepting: accepts_one_of_many_at_once,
+                accepting: answers_each_of_many_in_order,
                 accepting: gives_back_the_same_bytes,
                 accepting: gives_back_every_field,
                 accepting: does_a_dropped_accept_whole_or_not_at_all,

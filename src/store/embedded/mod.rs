@@ -30,6 +30,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use rusqlite::Connection;
 use tokio::{
     sync::{
@@ -132,6 +133,19 @@ impl Embedded {
         }
     }
 
+    async fn accept_one(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
+        if i64::try_from(event.deliveries.len()).is_ok_and(|n| n > DELIVERIES_MAX) {
+            return Err(StoreError::Unavailable(format!(
+                "an event can have at most {DELIVERIES_MAX} deliveries"
+            )));
+        }
+        let headers = headers_json(&event)?;
+        match self.call(Ask::Accept { event, headers }).await? {
+            Answer::Accepted(acceptance) => Ok(acceptance),
+            other => Err(mistaken(&other)),
+        }
+    }
+
     /// Runs `read` on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
@@ -166,17 +180,8 @@ impl Embedded {
 
 #[async_trait]
 impl Store for Embedded {
-    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
-        if i64::try_from(event.deliveries.len()).is_ok_and(|n| n > DELIVERIES_MAX) {
-            return Err(StoreError::Unavailable(format!(
-                "an event can have at most {DELIVERIES_MAX} deliveries"
-            )));
-        }
-        let headers = headers_json(&event)?;
-        match self.call(Ask::Accept { event, headers }).await? {
-            Answer::Accepted(acceptance) => Ok(acceptance),
-            other => Err(mistaken(&other)),
-        }
+    async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
+        join_all(events.into_iter().map(|event| self.accept_one(event))).await
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {

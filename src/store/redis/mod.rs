@@ -145,8 +145,11 @@ impl Drop for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
-        self.accepts.ask(Arrival::new(event)).await
+    async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
+        let asked = events
+            .into_iter()
+            .map(|event| self.accepts.ask(Arrival::new(event)));
+        join_all(asked).await
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {

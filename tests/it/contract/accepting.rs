@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use hookgate::{
-    event::{BodyDigest, DeliveryState, EventKey, event_uid},
-    store::{Acceptance, Retention},
+    event::{BodyDigest, DeliveryState, EventKey, Outcome, event_uid},
+    store::{Acceptance, Retention, Settled},
 };
 use uuid::Uuid;
 
@@ -86,6 +86,55 @@ pub(super) async fn accepts_one_of_many_at_once(subject: &Subject) {
     assert_eq!(accepted, 1);
     assert_eq!(subject.claim("t", 300).await.len(), 1);
     assert_eq!(subject.depth("t").await.pending, 1);
+}
+
+pub(super) async fn answers_each_of_many_in_order(subject: &Subject) {
+    let stored = subject.stored("stored", &["t"]).await;
+    // More than any store takes in one piece, with repeats among them and of what was there before.
+    let mut events: Vec<_> = (0..700)
+        .map(|n| subject.event(&format!("{}", n % 600), &["t", "u"]))
+        .collect();
+    events.push(subject.event("stored", &["t"]));
+    events.push(subject.event("nowhere", &[]));
+    for event in events.iter_mut().step_by(3) {
+        if let Some(delivery) = event.deliveries.last_mut() {
+            delivery.lease = Some(LONG);
+        }
+    }
+    let leased: Vec<Vec<bool>> = events
+        .iter()
+        .map(|event| event.deliveries.iter().map(|d| d.lease.is_some()).collect())
+        .collect();
+    let uids: Vec<_> = events.iter().map(|event| event.uid).collect();
+    let events = events.into_iter().map(Arc::new).collect();
+    let answers = subject.store.accept_all(events).await;
+    assert_eq!(answers.len(), 702);
+
+    let mut tokens = Vec::new();
+    for (n, answer) in answers.into_iter().enumerate() {
+        match answer.unwrap() {
+            Acceptance::Duplicate { uid, .. } if n == 700 => assert_eq!(uid, stored),
+            Acceptance::Duplicate { uid, .. } => {
+                assert!((600..700).contains(&n), "{n} is new");
+                assert_eq!(uid, uids[n - 600]);
+            }
+            Acceptance::Accepted { leases } => {
+                assert!(!(600..=700).contains(&n), "{n} is a repeat");
+                let has: Vec<_> = leases.iter().map(Option::is_some).collect();
+                assert_eq!(has, leased[n], "the leases of {n}");
+                tokens.extend(leases.into_iter().flatten().map(|lease| (n, lease.token)));
+            }
+        }
+    }
+    assert_eq!(tokens.len(), 200);
+    for (n, token) in tokens {
+        let settled = subject.settle_as(uids[n], "u", token, Outcome::Delivered);
+        assert_eq!(settled.await, Settled::Done, "{n}");
+    }
+    assert_eq!(subject.depth("t").await.pending, 601);
+    assert_eq!(subject.depth("u").await.pending, 400);
+    assert_eq!(subject.claim("u", 1000).await.len(), 400);
+    assert!(subject.store.accept_all(Vec::new()).await.is_empty());
 }
 
 pub(super) async fn gives_back_the_same_bytes(subject: &Subject) {

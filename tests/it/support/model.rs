@@ -204,9 +204,8 @@ impl Rows {
     }
 }
 
-#[async_trait]
-impl Store for Model {
-    async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
+impl Model {
+    async fn accept_one(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
         self.accepting.acquire().await.unwrap().forget();
         let mut rows = self.rows.lock().unwrap();
         if let Some(first) = rows.first.get(&event.key) {
@@ -231,6 +230,17 @@ impl Store for Model {
             leases.push(delivery.lease.map(|length| rows.lease(row, length)));
         }
         Ok(Acceptance::Accepted { leases })
+    }
+}
+
+#[async_trait]
+impl Store for Model {
+    async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
+        let mut answers = Vec::new();
+        for event in events {
+            answers.push(self.accept_one(event).await);
+        }
+        answers
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
