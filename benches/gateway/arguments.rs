@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     /// Only the growth: routes, targets, waiting deliveries, remembered ids, gateways.
     #[arg(long, conflicts_with = "quick")]
     pub(crate) growth: bool,
-    /// Only the scenarios whose names hold this; where none does, only the contestants that do.
+    /// Only scenarios and growth whose names hold this; where none does, only contestants whose names do.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) only: String,
     /// Rounds that count, after one to warm up [default: 7, quick: 3].
@@ -61,6 +61,11 @@ impl Arguments {
 
     /// Whether everything was asked for, so that the result may stand in the documentation.
     pub(crate) fn is_full(&self) -> bool {
-        !self.quick && !self.growth && self.only.is_empty() && self.scale == 1.0
+        !self.quick && !self.growth && self.is_representative()
+    }
+
+    /// Whether what grows has grown as it should.
+    pub(crate) fn is_representative(&self) -> bool {
+        self.only.is_empty() && self.scale == 1.0
     }
 }

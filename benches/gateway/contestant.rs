@@ -380,12 +380,17 @@ impl Redis {
         self.process.peak_mib()
     }
 
-    /// Commands run since the start, this question included.
+    /// Commands run since the start, before this question.
     pub(crate) fn commands(&self) -> Result<u64> {
         let mut stream = TcpStream::connect(self.address)?;
-        stream.write_all(b"INFO stats\r\nQUIT\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        stream.write_all(b"INFO stats\r\n")?;
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        reader.read_line(&mut head)?;
+        let bytes = head.trim().strip_prefix('$').ok_or("no bulk string")?;
+        let mut answer = vec![0; bytes.parse()?];
+        reader.read_exact(&mut answer)?;
+        let answer = String::from_utf8(answer)?;
         let line = answer
             .lines()
             .find_map(|line| line.strip_prefix("total_commands_processed:"));

@@ -84,8 +84,16 @@ pub(crate) struct Series {
     pub(crate) turns: Vec<Turn>,
     pub(crate) peak_mib: f64,
     pub(crate) redis_peak_mib: Option<f64>,
-    /// Of growth, in seconds: from the start of the process on what is stored until it listens.
-    pub(crate) start_seconds: Option<f64>,
+    /// Of growing stores.
+    pub(crate) start: Option<Start>,
+}
+
+/// A start of the gateway on what is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    /// Until it listens.
+    pub(crate) seconds: f64,
+    pub(crate) peak_mib: f64,
 }
 
 impl Series {
@@ -122,7 +130,10 @@ impl Series {
             "turns": self.turns.iter().map(Turn::json).collect::<Vec<_>>(),
             "peak_mib": self.peak_mib,
             "redis_peak_mib": self.redis_peak_mib,
-            "start_seconds": self.start_seconds,
+            "start": self.start.map(|start| json!({
+                "seconds": start.seconds,
+                "peak_mib": start.peak_mib,
+            })),
         })
     }
 }
@@ -150,6 +161,11 @@ impl Spread {
         }
     }
 
+    /// Of what was measured once.
+    pub(crate) fn single(value: f64) -> Self {
+        Self::of(vec![value])
+    }
+
     /// The median, and from where to where.
     pub(crate) fn show(self, digits: usize) -> String {
         let Self {
@@ -157,6 +173,9 @@ impl Spread {
             median,
             most,
         } = self;
+        if least == most {
+            return format!("{median:.digits$}");
+        }
         format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
     }
 }

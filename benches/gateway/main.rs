@@ -15,14 +15,21 @@ mod arguments;
 mod baseline;
 mod contestant;
 mod figures;
+mod growth;
+mod idle;
 mod load;
+mod machine;
+mod page;
+mod plot;
 mod process;
 mod progress;
 mod receiver;
 mod report;
 mod scenario;
+mod selection;
 
 use std::{
+    path::Path,
     process::ExitCode,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -33,10 +40,12 @@ use tokio::runtime::Runtime;
 use crate::{
     arguments::Arguments,
     contestant::Site,
+    growth::DIMENSIONS,
     load::{Batch, Shape},
     progress::Progress,
     report::Report,
     scenario::SCENARIOS,
+    selection::Selection,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -44,6 +53,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 /// What a run has in common.
 struct Bench {
     arguments: Arguments,
+    selection: Selection,
     site: Site,
     /// Of the load and of the receivers.
     client: Runtime,
@@ -77,6 +87,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<()> {
     let bench = Bench {
+        selection: Selection::new(&arguments),
         site: Site::new(&arguments.directory())?,
         client: tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -89,15 +100,39 @@ fn run(arguments: Arguments) -> Result<()> {
         let turns = scenario.chosen(&bench).len() * scenario.turns(&bench);
         bench.progress.plan(turns * scenario.shape(&bench).events);
     }
-    let mut report = Report::default();
+    for dimension in DIMENSIONS {
+        let kinds = dimension.chosen(&bench).len();
+        bench.progress.plan(kinds * dimension.events(&bench));
+    }
+    let mut report = Report::new(&bench)?;
     for scenario in SCENARIOS {
         if !scenario.chosen(&bench).is_empty() {
             report.scenarios.push(scenario.run(&bench)?);
         }
     }
+    report.idle = idle::run(&bench)?;
+    for dimension in DIMENSIONS {
+        for kind in dimension.chosen(&bench) {
+            report.growth.push(dimension.run(kind, &bench)?);
+        }
+    }
+    publish(&report, &bench.arguments)
+}
+
+/// On standard output, as JSON where asked for, and in the documentation after a full run.
+fn publish(report: &Report, arguments: &Arguments) -> Result<()> {
     print!("{}", report.markdown());
-    if let Some(path) = &bench.arguments.json {
+    if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&report.json())?)?;
+    }
+    let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let plots = match arguments.is_representative() {
+        true => documentation.join("performance"),
+        false => arguments.directory().join("performance"),
+    };
+    plot::write_all(&report.growth, &plots)?;
+    if arguments.is_full() {
+        page::rewrite(&documentation.join("performance.md"), report)?;
     }
     Ok(())
 }

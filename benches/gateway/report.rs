@@ -4,14 +4,25 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use serde_json::{Value, json};
 
 use crate::{
+    Bench, Result,
     contestant::{EMBEDDED, Kind, REDIS},
     figures::{PERCENTILES, Series, Spread, Turn, quantile_ms},
+    growth::{Grown, thousands},
+    idle::Idle,
+    machine,
     scenario::{Load, Measured},
 };
 
-#[derive(Default)]
 pub(crate) struct Report {
+    /// About the machine and the versions.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    /// How it was run.
+    rounds: usize,
+    events: usize,
+    connections: u16,
     pub(crate) scenarios: Vec<Measured>,
+    pub(crate) idle: Vec<Idle>,
+    pub(crate) growth: Vec<Grown>,
 }
 
 /// A goal of the design, and what was measured.
@@ -38,8 +49,24 @@ impl Bound {
 }
 
 impl Report {
+    /// Of a run that begins.
+    pub(crate) fn new(bench: &Bench) -> Result<Self> {
+        Ok(Self {
+            facts: machine::facts(bench.site.path())?,
+            rounds: bench.arguments.rounds(),
+            events: bench.arguments.events(),
+            connections: bench.arguments.connections,
+            scenarios: Vec::new(),
+            idle: Vec::new(),
+            growth: Vec::new(),
+        })
+    }
+
     pub(crate) fn markdown(&self) -> String {
-        let mut text = String::new();
+        let mut text = format!(
+            "\n{} rounds of up to {} events, {} connections; ratios are to the first line of a table, round by round.\n",
+            self.rounds, self.events, self.connections
+        );
         let goals = self.goals();
         if !goals.is_empty() {
             push_section(&mut text, "Goals", &goal_table(&goals));
@@ -50,6 +77,13 @@ impl Report {
                 Load::KeepAlive | Load::NewConnection { .. } => rate_table(measured),
             };
             push_section(&mut text, measured.scenario.title, &table);
+        }
+        if !self.idle.is_empty() {
+            push_section(&mut text, "Idle", &idle_table(&self.idle));
+        }
+        for grown in &self.growth {
+            let title = format!("{}, {}", grown.dimension.title, grown.kind);
+            push_section(&mut text, &title, &growth_table(grown));
         }
         text
     }
@@ -65,53 +99,83 @@ impl Report {
         });
         let goals = self.goals();
         let goals = goals.iter().map(Goal::json);
+        let facts = self
+            .facts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)));
         json!({
+            "about": Value::Object(facts.collect()),
+            "rounds": self.rounds,
+            "events": self.events,
+            "connections": self.connections,
             "goals": goals.collect::<Vec<_>>(),
             "scenarios": scenarios.collect::<Vec<_>>(),
+            "idle": self.idle.iter().map(Idle::json).collect::<Vec<_>>(),
+            "growth": self.growth.iter().map(Grown::json).collect::<Vec<_>>(),
         })
     }
 
     /// Those of which there is a measure.
     fn goals(&self) -> Vec<Goal> {
-        let mut goals = Vec::new();
-        for (scenario, kind, bound) in [
+        let mut goals = self.rate_goals();
+        for kind in [EMBEDDED, REDIS] {
+            goals.extend(self.latency_goals(kind));
+        }
+        goals.extend(self.growth.iter().flat_map(growth_goals));
+        goals.extend(self.idle.iter().flat_map(idle_goals));
+        goals
+    }
+
+    fn rate_goals(&self) -> Vec<Goal> {
+        let goals = [
             ("accept-1k", EMBEDDED, 0.60),
             ("accept-1k", REDIS, 0.40),
             ("deliver-1", EMBEDDED, 0.60),
             ("deliver-1", REDIS, 0.60),
             ("deliver-3", EMBEDDED, 0.60),
             ("deliver-3", REDIS, 0.60),
-        ] {
-            let ratio = self.ratio(scenario, kind, |turn| turn.rate);
-            goals.extend(ratio.map(|(title, base, measured)| Goal {
+        ];
+        let goal = |(scenario, kind, bound)| {
+            let (title, base, measured) = self.ratio(scenario, kind, |turn| turn.rate)?;
+            Some(Goal {
                 what: format!("{title}, {kind}: events/s to {base}'s"),
                 bound: Bound::AtLeast(bound),
                 unit: "",
                 measured,
-            }));
-        }
-        for kind in [EMBEDDED, REDIS] {
-            let ratio = self.ratio("latency", kind, |turn| answer_ms(turn, 0.99));
-            goals.extend(ratio.map(|(_, base, measured)| Goal {
-                what: format!("Answer time p99 at half of the highest rate, {kind}: to {base}'s"),
+            })
+        };
+        goals.into_iter().filter_map(goal).collect()
+    }
+
+    fn latency_goals(&self, kind: Kind) -> Vec<Goal> {
+        let mut goals = Vec::new();
+        if let Some((title, base, measured)) =
+            self.ratio("latency", kind, |turn| answer_ms(turn, 0.99))
+        {
+            goals.push(Goal {
+                what: format!("{title}, p99, {kind}: to {base}'s"),
                 bound: Bound::AtMost(3.0),
                 unit: "",
                 measured,
-            }));
-            let answer = self.series("latency", kind);
-            goals.extend(answer.map(|series| Goal {
-                what: format!("Answer time p99 at half of the highest rate, {kind}"),
+            });
+        }
+        if let Some(series) = self.series("latency", kind) {
+            goals.push(Goal {
+                what: format!("Answer time at half of the highest rate, p99, {kind}"),
                 bound: Bound::AtMost(10.0),
                 unit: " ms",
                 measured: series.spread(|turn| answer_ms(turn, 0.99)),
-            }));
-            let first = self.series("latency-deliver", kind);
-            goals.extend(first.map(|series| Goal {
-                what: format!("Due → first attempt arrived, p99 at half load, {kind}"),
+            });
+        }
+        if let Some(series) = self.series("latency-deliver", kind) {
+            goals.push(Goal {
+                what: format!(
+                    "Due → first attempt arrived at half of the highest rate, p99, {kind}"
+                ),
                 bound: Bound::AtMost(10.0),
                 unit: " ms",
                 measured: series.spread(|turn| arrival_ms(turn, 0.99)),
-            }));
+            });
         }
         goals
     }
@@ -137,6 +201,50 @@ impl Report {
         let ratio = measured.series(kind)?.ratio(baseline, figure);
         Some((measured.scenario.title, &baseline.name, ratio))
     }
+}
+
+/// The goals speak of the greatest size.
+fn growth_goals(grown: &Grown) -> Vec<Goal> {
+    let (name, kind) = (grown.dimension.name, grown.kind);
+    let Some((size, series)) = grown.sizes.last() else {
+        return Vec::new();
+    };
+    let what = format!("{} {}, {kind}", thousands(*size), grown.dimension.unit);
+    let mut goals = Vec::new();
+    if ["waiting", "routes", "remembered"].contains(&name) {
+        goals.push(Goal {
+            what: format!("{what}: events/s to those with {}", grown.smallest().name),
+            bound: Bound::AtLeast(0.95),
+            unit: "",
+            measured: series.ratio(grown.smallest(), |turn| turn.rate),
+        });
+    }
+    if name == "waiting" {
+        let started = series.start.map(|start| start.peak_mib);
+        goals.push(Goal {
+            what: format!("{what}: peak memory, also after a start"),
+            bound: Bound::AtMost(256.0),
+            unit: " MiB",
+            measured: Spread::single(series.peak_mib.max(started.unwrap_or(0.0))),
+        });
+    }
+    goals
+}
+
+fn idle_goals(idle: &Idle) -> Vec<Goal> {
+    let mut goals = vec![Goal {
+        what: format!("Idle, {}: CPU", idle.kind),
+        bound: Bound::AtMost(1.0),
+        unit: " % of a core",
+        measured: Spread::single(idle.cpu_percent),
+    }];
+    goals.extend(idle.redis_commands_per_second.map(|commands| Goal {
+        what: "Idle: commands to Redis a second".to_owned(),
+        bound: Bound::AtMost(2.0),
+        unit: "",
+        measured: Spread::single(commands),
+    }));
+    goals
 }
 
 fn push_section(text: &mut String, title: &str, table: &Table) {
@@ -190,16 +298,8 @@ fn goal_table(goals: &[Goal]) -> Table {
 
 fn rate_table(measured: &Measured) -> Table {
     let resumes = measured.scenario.load == Load::NewConnection { resume: true };
-    let mut header = vec![
-        "",
-        "events/s: median (min–max)",
-        "ratio: median (min–max)",
-        "CPU µs/event: server",
-        "Redis",
-        "client",
-        "peak MiB: server",
-        "Redis",
-    ];
+    let mut header = vec!["", "events/s: median (min–max)", "ratio: median (min–max)"];
+    header.extend(COSTS);
     if resumes {
         header.push("resumed");
     }
@@ -220,6 +320,56 @@ fn rate_table(measured: &Measured) -> Table {
     table
 }
 
+fn growth_table(grown: &Grown) -> Table {
+    let starts = grown.smallest().start.is_some();
+    let mut header = vec![
+        grown.dimension.unit,
+        "events/s: median (min–max)",
+        "ratio: median (min–max)",
+    ];
+    header.extend(COSTS);
+    if starts {
+        header.extend(["start (s)", "peak MiB after it"]);
+    }
+    let mut table = table(&header);
+    for (_, series) in &grown.sizes {
+        let mut row = vec![
+            series.name.clone(),
+            series.spread(|turn| turn.rate).show(0),
+            series.ratio(grown.smallest(), |turn| turn.rate).show(2),
+        ];
+        row.extend(costs(series));
+        if let Some(start) = series.start {
+            row.extend([
+                format!("{:.2}", start.seconds),
+                format!("{:.0}", start.peak_mib),
+            ]);
+        }
+        table.add_row(row);
+    }
+    table
+}
+
+fn idle_table(idle: &[Idle]) -> Table {
+    let mut table = table(&[
+        "",
+        "CPU, % of a core",
+        "Redis: CPU, % of a core",
+        "commands/s",
+    ]);
+    let optional =
+        |figure: Option<f64>| figure.map_or_else(String::new, |figure| format!("{figure:.2}"));
+    for idle in idle {
+        table.add_row([
+            idle.kind.to_string(),
+            format!("{:.2}", idle.cpu_percent),
+            optional(idle.redis_cpu_percent),
+            optional(idle.redis_commands_per_second),
+        ]);
+    }
+    table
+}
+
 fn latency_table(measured: &Measured) -> Table {
     let mut header = vec!["", "events/s"];
     header.extend(PERCENTILES.map(|(name, _)| name));
@@ -228,7 +378,7 @@ fn latency_table(measured: &Measured) -> Table {
     if receiving {
         header.extend(["first attempt p50", "p99"]);
     }
-    header.extend(["CPU µs/event: server", "Redis", "client"]);
+    header.extend(&COSTS[..3]);
     let mut table = table(&header);
     for (_, series) in &measured.series {
         let mut row = vec![
@@ -255,7 +405,15 @@ fn latency_table(measured: &Measured) -> Table {
     table
 }
 
-/// CPU time and memory: server, Redis and client; server and Redis.
+const COSTS: [&str; 5] = [
+    "CPU µs/event: server",
+    "Redis",
+    "client",
+    "peak MiB: server",
+    "Redis",
+];
+
+/// As in `COSTS`.
 fn costs(series: &Series) -> Vec<String> {
     let redis = |text: String| match series.redis_peak_mib {
         Some(_) => text,

@@ -110,21 +110,10 @@ impl Measured {
 }
 
 impl Scenario {
-    /// Who takes part, as the arguments have it: nobody when it was not asked for.
+    /// Who takes part: nobody when it was not asked for.
     pub(crate) fn chosen(&self, bench: &Bench) -> Vec<Kind> {
-        let arguments = &bench.arguments;
-        if arguments.growth || (arguments.quick && !self.quick) {
-            return Vec::new();
-        }
-        let named = |scenario: &Scenario| scenario.name.contains(&arguments.only);
-        if SCENARIOS.iter().any(named) {
-            return match named(self) {
-                true => self.contestants.to_vec(),
-                false => Vec::new(),
-            };
-        }
-        let wanted = |kind: &&Kind| kind.to_string().contains(&arguments.only);
-        self.contestants.iter().filter(wanted).copied().collect()
+        let quick = self.quick;
+        bench.selection.scenario(self.name, quick, self.contestants)
     }
 
     pub(crate) fn shape(&self, bench: &Bench) -> Shape {
