@@ -273,7 +273,11 @@ impl Dimension {
     /// The smallest and those that the factor leaves greater than it.
     fn sizes(&self, bench: &Bench) -> Vec<usize> {
         let smallest = self.sizes[0];
-        let scaled = |size: &usize| (*size as f64 * bench.arguments.scale) as usize;
+        let factor = match self.what {
+            What::Gateways => 1.0,
+            _ => bench.arguments.scale,
+        };
+        let scaled = |size: &usize| (*size as f64 * factor) as usize;
         let others = self.sizes[1..].iter().map(scaled);
         std::iter::once(smallest)
             .chain(others.filter(|size| *size > smallest))
@@ -291,7 +295,7 @@ impl Dimension {
 
     /// Whether a turn would make so much of a difference to the size that each starts on an empty store.
     fn starts_anew(&self, size: usize, shape: &Shape) -> bool {
-        self.stores_grow() && size < 5 * shape.events
+        self.stores_grow() && size < 10 * shape.events
     }
 }
 

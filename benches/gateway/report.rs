@@ -289,7 +289,9 @@ fn goal_table(goals: &[Goal]) -> Table {
             Bound::AtLeast(bound) => format!("≥ {bound:.2}{}", goal.unit),
             Bound::AtMost(bound) => format!("≤ {bound}{}", goal.unit),
         };
-        let measured = format!("{}{}", goal.measured.show(2), goal.unit);
+        // A ratio that falls short by little should not look as if it did not.
+        let digits = if goal.unit.is_empty() { 3 } else { 2 };
+        let measured = format!("{}{}", goal.measured.show(digits), goal.unit);
         let met = if goal.is_met() { "yes" } else { "no" };
         table.add_row([goal.what.clone(), bound, measured, met.to_owned()]);
     }
