@@ -42,6 +42,8 @@ pub(crate) fn serve(directory: &Path, targets: Vec<SocketAddr>) -> Result<()> {
     });
     let server = server
         .disable_signals()
+        // Else a session ticket and the answer after it wait for each other's acknowledgement.
+        .tcp_nodelay(true)
         .listen_rustls_0_23(listener, tls)?
         .run();
     Ok(actix_web::rt::System::new().block_on(server)?)

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -380,20 +380,38 @@ impl Redis {
         self.process.peak_mib()
     }
 
-    /// Commands run since the start, before this question.
-    pub(crate) fn commands(&self) -> Result<u64> {
+    /// Counts commands for that long.
+    pub(crate) fn watch(&self, time: Duration) -> Result<Commands> {
+        let end = Instant::now() + time;
         let mut stream = TcpStream::connect(self.address)?;
-        stream.write_all(b"INFO stats\r\n")?;
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        reader.read_line(&mut head)?;
-        let bytes = head.trim().strip_prefix('$').ok_or("no bulk string")?;
-        let mut answer = vec![0; bytes.parse()?];
-        reader.read_exact(&mut answer)?;
-        let answer = String::from_utf8(answer)?;
-        let line = answer
-            .lines()
-            .find_map(|line| line.strip_prefix("total_commands_processed:"));
-        Ok(line.ok_or("no total_commands_processed")?.trim().parse()?)
+        stream.write_all(b"MONITOR\r\n")?;
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            match stream.read(&mut buffer) {
+                Ok(0) => return Err("Redis closed the connection".into()),
+                Ok(read) => seen.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // `+TIME [DATABASE ADDRESS] "COMMAND" ...`, where the address of what a script runs is `lua`.
+        let seen = String::from_utf8_lossy(&seen);
+        let lines = seen.lines().filter(|line| line.contains('['));
+        let (inner, sent): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains(" lua] "));
+        Ok(Commands {
+            sent: sent.len(),
+            run: sent.len() + inner.len(),
+        })
     }
+}
+
+/// What a Redis had to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Commands {
+    /// By clients.
+    pub(crate) sent: usize,
+    /// Those and what their scripts ran.
+    pub(crate) run: usize,
 }

@@ -20,8 +20,16 @@ pub(crate) struct Idle {
     pub(crate) kind: Kind,
     /// Percent of a core.
     pub(crate) cpu_percent: f64,
-    pub(crate) redis_cpu_percent: Option<f64>,
-    pub(crate) redis_commands_per_second: Option<f64>,
+    pub(crate) redis: Option<IdleRedis>,
+}
+
+/// The Redis of an idle gateway.
+pub(crate) struct IdleRedis {
+    pub(crate) cpu_percent: f64,
+    /// Commands that the gateway sends.
+    pub(crate) sent_per_second: f64,
+    /// Those and what scripts run.
+    pub(crate) run_per_second: f64,
 }
 
 impl Idle {
@@ -29,8 +37,11 @@ impl Idle {
         json!({
             "contestant": self.kind.to_string(),
             "cpu_percent": self.cpu_percent,
-            "redis_cpu_percent": self.redis_cpu_percent,
-            "redis_commands_per_second": self.redis_commands_per_second,
+            "redis": self.redis.as_ref().map(|redis| json!({
+                "cpu_percent": redis.cpu_percent,
+                "commands_sent_per_second": redis.sent_per_second,
+                "commands_run_per_second": redis.run_per_second,
+            })),
         })
     }
 }
@@ -56,23 +67,24 @@ fn watch(kind: Kind, bench: &Bench) -> Result<Idle> {
     turn(&contestant, Pace::Closed, &bench.batch(shape), bench)?;
     std::thread::sleep(QUIET);
 
-    let (commands, cpu, began) = (commands(&contestant)?, contestant.cpu()?, Instant::now());
-    std::thread::sleep(WATCHED);
-    let (commands_after, cpu_after) = (self::commands(&contestant)?, contestant.cpu()?);
+    let (cpu, began) = (contestant.cpu()?, Instant::now());
+    let commands = match contestant.redis() {
+        Some(redis) => Some(redis.watch(WATCHED)?),
+        None => {
+            std::thread::sleep(WATCHED);
+            None
+        }
+    };
+    let cpu_after = contestant.cpu()?;
     let seconds = began.elapsed().as_secs_f64();
     let percent = |used: Duration| 100.0 * used.as_secs_f64() / seconds;
-    let redis_cpu_percent = percent(cpu_after.redis - cpu.redis);
     Ok(Idle {
         kind,
-        cpu_percent: percent(cpu_after.server - cpu.server),
-        redis_cpu_percent: contestant.redis().map(|_| redis_cpu_percent),
-        // The first question was one itself.
-        redis_commands_per_second: commands
-            .zip(commands_after)
-            .map(|(before, after)| after.saturating_sub(before + 1) as f64 / seconds),
+        cpu_percent: percent(cpu_after.server.saturating_sub(cpu.server)),
+        redis: commands.map(|commands| IdleRedis {
+            cpu_percent: percent(cpu_after.redis.saturating_sub(cpu.redis)),
+            sent_per_second: commands.sent as f64 / seconds,
+            run_per_second: commands.run as f64 / seconds,
+        }),
     })
-}
-
-fn commands(contestant: &Contestant) -> Result<Option<u64>> {
-    contestant.redis().map(|redis| redis.commands()).transpose()
 }

@@ -55,7 +55,7 @@ fn write(grown: &[&Grown], path: &Path) -> Result<()> {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(grown[0].dimension.title, ("sans-serif", 16))
+        .caption(grown[0].dimension.title, ("sans-serif", 19))
         .margin(12)
         .x_label_area_size(42)
         .y_label_area_size(52)
@@ -71,7 +71,9 @@ fn write(grown: &[&Grown], path: &Path) -> Result<()> {
         .x_label_formatter(&label)
         .y_label_formatter(&|ratio| format!("{ratio:.1}"))
         .y_labels(7)
-        .light_line_style(WHITE)
+        .max_light_lines(0)
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 14))
         .draw()?;
     for ((grown, points), colour) in grown.iter().zip(&lines).zip(COLOURS) {
         let medians = points.iter().map(|point| (point.at, point.ratio.median));
@@ -88,6 +90,7 @@ fn write(grown: &[&Grown], path: &Path) -> Result<()> {
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::LowerLeft)
+        .label_font(("sans-serif", 14))
         .background_style(WHITE)
         .border_style(BLACK.mix(0.3))
         .draw()?;

@@ -238,11 +238,11 @@ fn idle_goals(idle: &Idle) -> Vec<Goal> {
         unit: " % of a core",
         measured: Spread::single(idle.cpu_percent),
     }];
-    goals.extend(idle.redis_commands_per_second.map(|commands| Goal {
-        what: "Idle: commands to Redis a second".to_owned(),
+    goals.extend(idle.redis.as_ref().map(|redis| Goal {
+        what: "Idle: commands to Redis a second, by one gateway".to_owned(),
         bound: Bound::AtMost(2.0),
         unit: "",
-        measured: Spread::single(commands),
+        measured: Spread::single(redis.sent_per_second),
     }));
     goals
 }
@@ -358,16 +358,19 @@ fn idle_table(idle: &[Idle]) -> Table {
         "CPU, % of a core",
         "Redis: CPU, % of a core",
         "commands/s",
+        "with those in scripts",
     ]);
-    let optional =
-        |figure: Option<f64>| figure.map_or_else(String::new, |figure| format!("{figure:.2}"));
     for idle in idle {
-        table.add_row([
-            idle.kind.to_string(),
-            format!("{:.2}", idle.cpu_percent),
-            optional(idle.redis_cpu_percent),
-            optional(idle.redis_commands_per_second),
-        ]);
+        let mut row = vec![idle.kind.to_string(), format!("{:.2}", idle.cpu_percent)];
+        if let Some(redis) = &idle.redis {
+            let figures = [
+                redis.cpu_percent,
+                redis.sent_per_second,
+                redis.run_per_second,
+            ];
+            row.extend(figures.map(|figure| format!("{figure:.2}")));
+        }
+        table.add_row(row);
     }
     table
 }
