@@ -2,6 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+/// Fewer tell too little of the spread.
+const ROUNDS_MIN: usize = 5;
+
 /// How fast and how dear the gateway is, beside baselines that take turns with it on the same cores
 #[derive(clap::Parser, Clone, Debug)]
 #[command(name = "cargo bench --bench gateway --", bin_name = "gateway")]
@@ -64,8 +67,8 @@ impl Arguments {
         !self.quick && !self.growth && self.is_representative()
     }
 
-    /// Whether what grows has grown as it should.
+    /// Whether what grows has grown as it should, and often enough.
     pub(crate) fn is_representative(&self) -> bool {
-        self.only.is_empty() && self.scale == 1.0
+        self.only.is_empty() && self.scale == 1.0 && self.rounds() >= ROUNDS_MIN
     }
 }
