@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # How often `make crash` kills the gateway, on each store.
 KILLS ?= 300
+# Arguments of the benchmark: see docs/performance.md.
+BENCH ?=
 
 .PHONY: help setup test lint bench demo crash
 
@@ -10,7 +12,7 @@ help:
 	@echo 'make setup   install what the tests need beside Rust (redis-server)'
 	@echo 'make test    every test'
 	@echo 'make lint    format and lints, as the checks of a change run them'
-	@echo 'make bench   the speed of this machine, beside its baselines'
+	@echo 'make bench   the speed on this machine, beside baselines (half an hour): BENCH=--quick for less'
 	@echo 'make demo    the gateway with example receivers and signed webhooks'
 	@echo 'make crash   the long run of kills: KILLS=$(KILLS)'
 
@@ -24,8 +26,8 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-bench:
-	$(CARGO) bench --bench gateway
+bench: setup
+	$(CARGO) bench --locked --bench gateway -- $(BENCH)
 
 demo:
 	$(CARGO) run --release -- demo
