@@ -4,13 +4,14 @@ CARGO ?= cargo
 # How often `make crash` kills the gateway, on each store.
 KILLS ?= 300
 
-.PHONY: help setup test lint bench demo crash
+.PHONY: help setup test lint bench instructions demo crash
 
 help:
 	@echo 'make setup   install what the tests need beside Rust (redis-server)'
 	@echo 'make test    every test'
 	@echo 'make lint    format and lints, as the checks of a change run them'
 	@echo 'make bench   the speed of this machine, beside its baselines'
+	@echo 'make instructions   instructions per request, counted by valgrind'
 	@echo 'make demo    the gateway with example receivers and signed webhooks'
 	@echo 'make crash   the long run of kills: KILLS=$(KILLS)'
 
@@ -26,6 +27,9 @@ lint:
 
 bench:
 	$(CARGO) bench --bench gateway
+
+instructions:
+	@CARGO="$(CARGO)" benches/callgrind
 
 demo:
 	$(CARGO) run --release -- demo
