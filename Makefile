@@ -4,16 +4,17 @@ CARGO ?= cargo
 # How often `make crash` kills the gateway, on each store.
 KILLS ?= 300
 
-.PHONY: help setup test lint bench instructions demo crash
+.PHONY: help setup test lint bench bench-micro instructions demo crash
 
 help:
-	@echo 'make setup   install what the tests need beside Rust (redis-server)'
-	@echo 'make test    every test'
-	@echo 'make lint    format and lints, as the checks of a change run them'
-	@echo 'make bench   the speed of this machine, beside its baselines'
+	@echo 'make setup          install what the tests need beside Rust (redis-server)'
+	@echo 'make test           every test'
+	@echo 'make lint           format and lints, as the checks of a change run them'
+	@echo 'make bench          the speed of this machine, beside its baselines'
+	@echo 'make bench-micro    the time of each step of a request and each operation of each store'
 	@echo 'make instructions   instructions per request, counted by valgrind'
-	@echo 'make demo    the gateway with example receivers and signed webhooks'
-	@echo 'make crash   the long run of kills: KILLS=$(KILLS)'
+	@echo 'make demo           the gateway with example receivers and signed webhooks'
+	@echo 'make crash          the long run of kills: KILLS=$(KILLS)'
 
 setup:
 	@deploy/setup
@@ -27,6 +28,9 @@ lint:
 
 bench:
 	$(CARGO) bench --bench gateway
+
+bench-micro: setup
+	$(CARGO) bench --locked --bench micro
 
 instructions:
 	@CARGO="$(CARGO)" benches/callgrind

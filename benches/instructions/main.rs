@@ -2,7 +2,7 @@
 //! without sockets, TLS and HTTP parsing.
 //!
 //! `benches/callgrind` runs this under valgrind. By itself it only says that the path works:
-//! `cargo bench --bench instructions -- --store null|embedded --requests N`.
+//! `cargo bench --bench instructions -- --store null|embedded --body string|order --requests N`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -61,7 +61,7 @@ fn main() {
         .enable_time()
         .build()
         .unwrap();
-    let requests = prepare_requests(requests);
+    let requests = prepare_requests(requests, value("--body").unwrap_or("string"));
     runtime.block_on(async {
         let config = config(directory.path());
         let metrics = Arc::new(metrics(&config));
@@ -167,13 +167,24 @@ fn metrics(config: &Config) -> Metrics {
 
 /// What a caller does; `benches/callgrind` leaves out this function by its name.
 #[inline(never)]
-fn prepare_requests(number: usize) -> Vec<Request> {
+fn prepare_requests(number: usize, shape: &str) -> Vec<Request> {
     let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    (0..number).map(|number| request(&key, number)).collect()
+    let data = match shape {
+        // The least that the JSON reader can have to do, as in the bench `gateway`.
+        "string" => String::new(),
+        "order" => {
+            let line = r#"{"sku":"A-1042-B","quantity":3,"price":19.95,"tax":null,"gift":false,"tags":["new","summer"]}"#;
+            format!(r#""lines":[{}],"#, [line; 9].join(","))
+        }
+        other => panic!("--body {other}: not string or order"),
+    };
+    (0..number)
+        .map(|number| request(&key, number, &data))
+        .collect()
 }
 
-fn request(key: &Hmac<Sha256>, number: usize) -> Request {
-    let start = format!(r#"{{"id":"evt_{number}","type":"order.created","data":""#);
+fn request(key: &Hmac<Sha256>, number: usize, data: &str) -> Request {
+    let start = format!(r#"{{"id":"evt_{number}","type":"order.created",{data}"data":""#);
     let filler = "x".repeat(BODY_BYTES - start.len() - 2);
     let body = Bytes::from(format!("{start}{filler}\"}}"));
     let signature = hex::encode(key.clone().chain_update(&body).finalize().into_bytes());
