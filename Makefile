@@ -6,15 +6,17 @@ KILLS ?= 300
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=
 
-.PHONY: help setup test lint bench demo crash
+.PHONY: help setup test lint bench bench-micro instructions demo crash
 
 help:
-	@echo 'make setup   install what the tests need beside Rust (redis-server)'
-	@echo 'make test    every test'
-	@echo 'make lint    format and lints, as the checks of a change run them'
-	@echo 'make bench   the speed on this machine, beside baselines (half an hour): BENCH=--quick for less'
-	@echo 'make demo    the gateway with example receivers and signed webhooks'
-	@echo 'make crash   the long run of kills: KILLS=$(KILLS)'
+	@echo 'make setup          install what the tests need beside Rust (redis-server)'
+	@echo 'make test           every test'
+	@echo 'make lint           format and lints, as the checks of a change run them'
+	@echo 'make bench          the speed on this machine, beside baselines (half an hour): BENCH=--quick for less'
+	@echo 'make bench-micro    the time of each step of a request and each operation of each store'
+	@echo 'make instructions   instructions per request, counted by valgrind'
+	@echo 'make demo           the gateway with example receivers and signed webhooks'
+	@echo 'make crash          the long run of kills: KILLS=$(KILLS)'
 
 setup:
 	@deploy/setup
@@ -28,6 +30,12 @@ lint:
 
 bench: setup
 	$(CARGO) bench --locked --bench gateway -- $(BENCH)
+
+bench-micro: setup
+	$(CARGO) bench --locked --bench micro
+
+instructions:
+	@CARGO="$(CARGO)" benches/callgrind
 
 demo:
 	$(CARGO) run --release -- demo

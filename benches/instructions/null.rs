@@ -1,0 +1,60 @@
+//! A store that accepts everything at once and keeps nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookgate::{
+    event::{Event, TargetName},
+    store::{
+        Acceptance, Claims, Depth, Expired, Retention, Settled, Settlement, Store, StoreError,
+        StoredEvent, Want,
+    },
+};
+use uuid::Uuid;
+
+pub(crate) struct Null;
+
+#[async_trait]
+impl Store for Null {
+    async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
+        let accepted = |event: &Arc<Event>| {
+            let leases = vec![None; event.deliveries.len()];
+            Ok(Acceptance::Accepted { leases })
+        };
+        events.iter().map(accepted).collect()
+    }
+
+    async fn claim(&self, _: &[Want]) -> Result<Claims, StoreError> {
+        Ok(Claims::default())
+    }
+
+    async fn settle(&self, _: Settlement) -> Result<Settled, StoreError> {
+        Ok(Settled::Lost)
+    }
+
+    async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
+        Ok(vec![Depth::default(); targets.len()])
+    }
+
+    async fn get(&self, _: Uuid) -> Result<Option<StoredEvent>, StoreError> {
+        Ok(None)
+    }
+
+    async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn expire(&self, _: Retention) -> Result<Expired, StoreError> {
+        Ok(Expired::default())
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+
+    async fn close(&self) {}
+}
