@@ -28,8 +28,8 @@ impl Store for Null {
         Ok(Claims::default())
     }
 
-    async fn settle(&self, _: Settlement) -> Result<Settled, StoreError> {
-        Ok(Settled::Lost)
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
+        settlements.iter().map(|_| Ok(Settled::Lost)).collect()
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {

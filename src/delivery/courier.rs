@@ -1,4 +1,4 @@
-//! Carries single deliveries to one target: check, attempt, decide, settle.
+//! Carries single deliveries to one target: check, attempt, decide.
 
 use std::{
     sync::Arc,
@@ -16,6 +16,7 @@ use super::{
     client::HttpClient,
     outcome::{Reply, decide},
     request::Template,
+    settler::{Ended, Settlements},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -23,16 +24,17 @@ use crate::{
     event::{AttemptRecord, BodyDigest, DeadReason, Outcome},
     metrics::{Metrics, TargetMetrics},
     store::{
-        Claimed, Settled, Settlement, Store,
-        handover::{Gate, Origin, Queued},
+        Claimed, Settlement,
+        handover::{Gate, Origin},
     },
 };
 
-/// The waits between tries to settle while the store is away.
-const SETTLE_RETRY_FIRST: Duration = Duration::from_millis(50);
-const SETTLE_RETRY_MAX: Duration = Duration::from_secs(2);
-/// So much of an event's id is logged.
-const LOGGED_ID_CHARS: usize = 64;
+/// A delivery on its way.
+pub(super) struct Parcel {
+    pub(super) claimed: Claimed,
+    /// Held until it is settled.
+    pub(super) unsettled: Option<OwnedSemaphorePermit>,
+}
 
 /// What a target's deliveries need.
 pub(super) struct Courier {
@@ -40,7 +42,7 @@ pub(super) struct Courier {
     pub(super) client: HttpClient,
     pub(super) template: Template,
     pub(super) gate: Arc<Gate>,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) settlements: Settlements,
     pub(super) metrics: Arc<Metrics>,
     pub(super) target_metrics: Option<Arc<TargetMetrics>>,
     pub(super) clock: Clock,
@@ -50,19 +52,17 @@ pub(super) struct Courier {
 
 impl Courier {
     /// Sees one delivery to its end; `slot` is given back as soon as the attempt is over.
-    pub(super) async fn carry(&self, queued: Queued, slot: OwnedSemaphorePermit) {
-        let Queued { claimed, origin } = queued;
-        if self.too_late(&claimed) {
-            drop(slot);
-            return self.release(claimed).await;
+    pub(super) async fn carry(&self, parcel: Parcel, origin: Origin, slot: OwnedSemaphorePermit) {
+        let claimed = &parcel.claimed;
+        if self.too_late(claimed) {
+            return self.release(parcel);
         }
         let started_at = self.clock.now();
         let begun = Instant::now();
         if origin == Origin::Store && BodyDigest::of(&claimed.event.body) != claimed.event.digest {
-            drop(slot);
-            return self.bury_corrupt(claimed, started_at).await;
+            return self.bury_corrupt(parcel, started_at);
         }
-        let answer = self.attempt(&claimed).await;
+        let answer = self.attempt(claimed).await;
         drop(slot);
         let duration = begun.elapsed();
         let outcome = decide(
@@ -74,14 +74,14 @@ impl Courier {
             self.clock.now(),
             rand::random(),
         );
-        self.count(&claimed, &outcome, duration);
+        self.count(claimed, &outcome, duration);
         let record = record(answer, started_at, duration);
-        self.settle(&claimed, outcome, Some(record)).await;
+        self.end(parcel, outcome, Some(record));
     }
 
     /// Gives a delivery that was not begun back to the store.
-    pub(super) async fn release(&self, claimed: Claimed) {
-        self.settle(&claimed, Outcome::Released, None).await;
+    pub(super) fn release(&self, parcel: Parcel) {
+        self.end(parcel, Outcome::Released, None);
     }
 
     /// Whether the claim could end before the attempt does: then another gateway might begin it too.
@@ -108,10 +108,10 @@ impl Courier {
         }
     }
 
-    async fn bury_corrupt(&self, claimed: Claimed, started_at: Timestamp) {
+    fn bury_corrupt(&self, parcel: Parcel, started_at: Timestamp) {
         tracing::error!(
             target_name = %self.target.name,
-            event = %claimed.event.uid,
+            event = %parcel.claimed.event.uid,
             "the stored body does not match its digest; it is not delivered"
         );
         let record = AttemptRecord {
@@ -121,8 +121,7 @@ impl Courier {
             error: Some("the stored body does not match its digest".to_owned()),
             response_head: Bytes::new(),
         };
-        let outcome = Outcome::Dead(DeadReason::Corrupt);
-        self.settle(&claimed, outcome, Some(record)).await;
+        self.end(parcel, Outcome::Dead(DeadReason::Corrupt), Some(record));
     }
 
     /// Attempts count whether or not their settlement gets through; dead letters only when it did.
@@ -146,7 +145,9 @@ impl Courier {
         }
     }
 
-    async fn settle(&self, claimed: &Claimed, outcome: Outcome, attempt: Option<AttemptRecord>) {
+    /// Leaves it to the settler.
+    fn end(&self, parcel: Parcel, outcome: Outcome, attempt: Option<AttemptRecord>) {
+        let Parcel { claimed, unsettled } = parcel;
         let settlement = Settlement {
             uid: claimed.event.uid,
             target: claimed.target.clone(),
@@ -154,42 +155,15 @@ impl Courier {
             outcome,
             attempt,
         };
-        let settled = self.settle_until(&settlement, claimed.lease.ends).await;
-        log(claimed, &settlement, settled);
-        if settled != Some(Settled::Done) {
-            return;
-        }
-        match settlement.outcome {
-            Outcome::Retry(wait) => self.gate.due_again_in(wait),
-            Outcome::Released => self.gate.due_again_in(Duration::ZERO),
-            Outcome::Dead(reason) => {
-                if let Some(pair) = self.metrics.pair(&claimed.event.route, &claimed.target) {
-                    pair.dead_letter(reason);
-                }
-            }
-            Outcome::Delivered => {}
-        }
-    }
-
-    /// `None`: the store was away until the lease ended (or the gateway stopped); it falls due again by itself.
-    async fn settle_until(&self, settlement: &Settlement, ends: Instant) -> Option<Settled> {
-        let mut wait = SETTLE_RETRY_FIRST;
-        loop {
-            let error = match self.store.settle(settlement.clone()).await {
-                Ok(settled) => return Some(settled),
-                Err(error) => error,
-            };
-            let no_time = Instant::now() + wait >= ends;
-            if no_time || self.abort.is_cancelled() {
-                tracing::warn!(target_name = %settlement.target, event = %settlement.uid, %error,
-                    "could not settle a delivery; it falls due again");
-                return None;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.abort.cancelled() => {}
-            }
-            wait = (wait * 2).min(SETTLE_RETRY_MAX);
+        let ended = Ended {
+            claimed,
+            settlement,
+            gate: self.gate.clone(),
+            _unsettled: unsettled,
+        };
+        if self.settlements.send(ended).is_err() {
+            // The settler runs as long as there is a courier.
+            tracing::error!(target_name = %self.target.name, "nobody settles; the delivery falls due again");
         }
     }
 }
@@ -204,34 +178,6 @@ fn record(answer: Answer, started_at: Timestamp, duration: Duration) -> AttemptR
             Reply::Status { .. } => None,
         },
         response_head: answer.response_head,
-    }
-}
-
-/// One line an attempt at debug; dead letters at info.
-fn log(claimed: &Claimed, settlement: &Settlement, settled: Option<Settled>) {
-    let Some(attempt) = &settlement.attempt else {
-        return;
-    };
-    let event = &claimed.event;
-    macro_rules! line {
-        ($level:ident, $message:literal) => {
-            tracing::$level!(
-                route = %event.route,
-                target_name = %claimed.target,
-                event = %event.uid,
-                id = %event.id.chars().take(LOGGED_ID_CHARS).collect::<String>().escape_default(),
-                attempt = claimed.attempts.saturating_add(1),
-                status = attempt.status,
-                error = attempt.error,
-                outcome = ?settlement.outcome,
-                ?settled,
-                $message
-            )
-        };
-    }
-    match settlement.outcome {
-        Outcome::Dead(_) => line!(info, "dead letter"),
-        _ => line!(debug, "attempt"),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  new events ──▶ store::handover ──▶ ┌──────┐
-//!                                     │ lane │ ──▶ worker ──▶ courier: attempt ─▶ outcome ─▶ settle
-//!  due again ───▶ dispatcher (claim) ▶└──────┘     (one of each for every target)
+//!                                     │ lane │ ──▶ worker ──▶ courier: attempt ─▶ outcome ──▶ settler
+//!  due again ───▶ dispatcher (claim) ▶└──────┘     (one of each for every target)         (one for all)
 //! ```
 //!
 //! Each target has its own lane, worker, concurrency and client: one that hangs holds up no other.
@@ -16,11 +16,13 @@ mod dispatcher;
 mod housekeeping;
 mod outcome;
 mod request;
+mod settler;
 mod worker;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::HeaderName;
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use address::AddressGuard;
@@ -29,6 +31,7 @@ use courier::Courier;
 use dispatcher::Dispatcher;
 use housekeeping::Housekeeping;
 use request::Template;
+use settler::{Settlements, Settler};
 use worker::Worker;
 
 use crate::{
@@ -127,13 +130,21 @@ impl Delivery {
         let lanes = std::mem::take(&mut setup.lanes);
         let gates: Vec<_> = lanes.iter().map(|lane| lane.gate.clone()).collect();
         // All that can fail comes before the first task.
-        let workers = delivery.workers(&setup, lanes)?;
+        let (settlements, ended) = mpsc::unbounded_channel();
+        let workers = delivery.workers(&setup, lanes, &settlements)?;
         for target in &setup.targets {
             announce(target, &setup.metrics);
         }
         for worker in workers {
             delivery.tasks.spawn(worker.run());
         }
+        let settler = Settler {
+            store: setup.store.clone(),
+            metrics: setup.metrics.clone(),
+            tasks: delivery.tasks.clone(),
+            abort: delivery.abort.clone(),
+        };
+        delivery.tasks.spawn(settler.run(ended));
         let dispatcher = Dispatcher::new(
             setup.store.clone(),
             gates.into_iter(),
@@ -174,7 +185,12 @@ impl Delivery {
         }
     }
 
-    fn workers(&self, setup: &Setup, lanes: Vec<Lane>) -> Result<Vec<Worker>, DeliveryError> {
+    fn workers(
+        &self,
+        setup: &Setup,
+        lanes: Vec<Lane>,
+        settlements: &Settlements,
+    ) -> Result<Vec<Worker>, DeliveryError> {
         let tls = client::tls(&setup.roots, &setup.targets)?;
         let mut lanes: HashMap<_, _> = lanes
             .into_iter()
@@ -187,7 +203,7 @@ impl Delivery {
                 let lane = lanes
                     .remove(&target.name)
                     .ok_or_else(|| DeliveryError::NoLane(target.name.clone()))?;
-                self.worker(setup, target, lane, tls.clone())
+                self.worker(setup, target, lane, tls.clone(), settlements.clone())
             })
             .collect()
     }
@@ -198,13 +214,14 @@ impl Delivery {
         target: &Arc<Target>,
         lane: Lane,
         tls: rustls::ClientConfig,
+        settlements: Settlements,
     ) -> Result<Worker, DeliveryError> {
         let courier = Courier {
             target: target.clone(),
             client: client::client(target, tls),
             template: Template::new(target)?,
             gate: lane.gate,
-            store: setup.store.clone(),
+            settlements,
             metrics: setup.metrics.clone(),
             target_metrics: setup.metrics.target(&target.name),
             clock: setup.clock.clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::courier::Courier;
+use super::courier::{Courier, Parcel};
 use crate::store::handover::Queued;
 
 /// For each attempt that may be under way, so many deliveries may be on their way from lane to settlement:
@@ -55,10 +55,13 @@ impl Worker {
         while let Some(next) = self.next().await {
             self.courier.gate.wake_if_worthwhile();
             let courier = self.courier.clone();
-            self.tasks.spawn(async move {
-                let _held_until_settled = next.unsettled;
-                courier.carry(next.queued, next.slot).await;
-            });
+            let Queued { claimed, origin } = next.queued;
+            let parcel = Parcel {
+                claimed,
+                unsettled: Some(next.unsettled),
+            };
+            self.tasks
+                .spawn(async move { courier.carry(parcel, origin, next.slot).await });
         }
         self.release_rest().await;
     }
@@ -88,9 +91,10 @@ impl Worker {
     async fn release_rest(&mut self) {
         self.queue.close();
         while let Some(queued) = self.queue.recv().await {
-            let courier = self.courier.clone();
-            self.tasks
-                .spawn(async move { courier.release(queued.claimed).await });
+            self.courier.release(Parcel {
+                claimed: queued.claimed,
+                unsettled: None,
+            });
         }
     }
 }

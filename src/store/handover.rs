@@ -95,6 +95,10 @@ impl Store for Handover {
         self.inner.claim(wants).await
     }
 
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
+        self.inner.settle_all(settlements).await
+    }
+
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
         self.inner.settle(settlement).await
     }

@@ -41,6 +41,18 @@ impl Metered {
         result
     }
 
+    /// Each counts as an operation of its own.
+    fn note_all<T>(
+        &self,
+        operation: &'static str,
+        took: Duration,
+        answers: &[Result<T, StoreError>],
+    ) {
+        for answer in answers {
+            self.note(operation, took, answer);
+        }
+    }
+
     fn note<T>(&self, operation: &'static str, took: Duration, result: &Result<T, StoreError>) {
         let store = &self.metrics.store;
         store.observe(operation, took, result.is_err());
@@ -61,10 +73,7 @@ impl Store for Metered {
     async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
         let began = Instant::now();
         let answers = self.inner.accept_all(events).await;
-        let took = began.elapsed();
-        for answer in &answers {
-            self.note("accept", took, answer);
-        }
+        self.note_all("accept", began.elapsed(), &answers);
         answers
     }
 
@@ -76,8 +85,15 @@ impl Store for Metered {
         self.measure("claim", self.inner.claim(wants)).await
     }
 
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
+        let began = Instant::now();
+        let answers = self.inner.settle_all(settlements).await;
+        self.note_all("settle", began.elapsed(), &answers);
+        answers
+    }
+
     async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.measure("settle", self.inner.settle(settlement)).await
+        only(self.settle_all(vec![settlement]).await)
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {

@@ -50,7 +50,14 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a claim. When the lease was lost (it ended and another claimed the delivery, or the
     /// delivery is already settled), changes nothing and says so.
     /// `Delivered` and `Dead` are final; `Retry` makes it due again after its wait; `Released` at once.
-    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError>;
+    ///
+    /// Many at once, each a step of its own. Answers for each, in order.
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>>;
+
+    /// [`Store::settle_all`] for one claim.
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        only(self.settle_all(vec![settlement]).await)
+    }
 
     /// For each target: how many deliveries are pending and dead, and how long the oldest has been past due.
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError>;
@@ -78,8 +85,8 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// The answer for the one event that was given.
-pub(crate) fn only(answers: Vec<Result<Acceptance, StoreError>>) -> Result<Acceptance, StoreError> {
+/// The answer to the only one that was asked.
+pub(crate) fn only<T>(answers: Vec<Result<T, StoreError>>) -> Result<T, StoreError> {
     let unanswered = || Err(StoreError::Unavailable("no answer".to_owned()));
     answers.into_iter().next().unwrap_or_else(unanswered)
 }

@@ -146,6 +146,13 @@ impl Embedded {
         }
     }
 
+    async fn settle_one(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        match self.call(Ask::Settle(settlement)).await? {
+            Answer::Settled(settled) => Ok(settled),
+            other => Err(mistaken(&other)),
+        }
+    }
+
     /// Runs `read` on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
@@ -201,11 +208,8 @@ impl Store for Embedded {
         })
     }
 
-    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        match self.call(Ask::Settle(settlement)).await? {
-            Answer::Settled(settled) => Ok(settled),
-            other => Err(mistaken(&other)),
-        }
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
+        join_all(settlements.into_iter().map(|one| self.settle_one(one))).await
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {

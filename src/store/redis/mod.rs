@@ -159,8 +159,9 @@ impl Store for RedisStore {
         Ok(reply.claims)
     }
 
-    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.settlements.ask(settlement).await
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
+        let asked = settlements.into_iter().map(|one| self.settlements.ask(one));
+        join_all(asked).await
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {

@@ -231,6 +231,15 @@ impl Model {
         }
         Ok(Acceptance::Accepted { leases })
     }
+
+    fn settle_one(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        told_to_fail(&self.settles_to_fail)?;
+        let settled = self.rows.lock().unwrap().settle(&settlement);
+        if settled == Settled::Done {
+            self.settled.send_modify(|all| all.push(settlement));
+        }
+        Ok(settled)
+    }
 }
 
 #[async_trait]
@@ -255,13 +264,11 @@ impl Store for Model {
         Ok(claims)
     }
 
-    async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        told_to_fail(&self.settles_to_fail)?;
-        let settled = self.rows.lock().unwrap().settle(&settlement);
-        if settled == Settled::Done {
-            self.settled.send_modify(|all| all.push(settlement));
-        }
-        Ok(settled)
+    async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
+        settlements
+            .into_iter()
+            .map(|settlement| self.settle_one(settlement))
+            .collect()
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {

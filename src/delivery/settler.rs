@@ -1,0 +1,146 @@
+//! Settles what the couriers have brought to its end: in one call whatever has come together while the store was
+//! at the ones before.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    event::Outcome,
+    metrics::Metrics,
+    store::{Claimed, Settled, Settlement, Store, StoreError, handover::Gate},
+};
+
+/// Settlements in one call.
+const BATCH_MAX: usize = 512;
+/// The waits between tries to settle while the store is away.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// So much of an event's id is logged.
+const LOGGED_ID_CHARS: usize = 64;
+
+/// A delivery that is over, until the store knows.
+pub(super) struct Ended {
+    pub(super) claimed: Claimed,
+    pub(super) settlement: Settlement,
+    pub(super) gate: Arc<Gate>,
+    /// Bounds how many of a target's deliveries are here.
+    pub(super) _unsettled: Option<OwnedSemaphorePermit>,
+}
+
+/// Where couriers leave what is over. What waits here is bounded by the targets' permits and lanes.
+pub(super) type Settlements = mpsc::UnboundedSender<Ended>;
+
+#[derive(Clone)]
+pub(super) struct Settler {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: TaskTracker,
+    /// Stop trying.
+    pub(super) abort: CancellationToken,
+}
+
+impl Settler {
+    /// Runs until every [`Settlements`] is dropped.
+    pub(super) async fn run(self, mut queue: mpsc::UnboundedReceiver<Ended>) {
+        let mut batch = Vec::new();
+        while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            self.settle(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    async fn settle(&self, batch: Vec<Ended>) {
+        let settlements = batch.iter().map(|ended| ended.settlement.clone());
+        let answers = self.store.settle_all(settlements.collect()).await;
+        for (ended, answer) in batch.into_iter().zip(answers) {
+            match answer {
+                Ok(settled) => self.settled(&ended, Some(settled)),
+                // By itself, so that it holds up no other.
+                Err(error) => {
+                    let settler = self.clone();
+                    self.tasks
+                        .spawn(async move { settler.try_again(ended, error).await });
+                }
+            }
+        }
+    }
+
+    /// Until the lease ends or the gateway stops; then it falls due again by itself.
+    async fn try_again(&self, ended: Ended, mut error: StoreError) {
+        let ends = ended.claimed.lease.ends;
+        let mut wait = RETRY_FIRST;
+        loop {
+            let no_time = Instant::now() + wait >= ends;
+            if no_time || self.abort.is_cancelled() {
+                tracing::warn!(
+                    target_name = %ended.settlement.target,
+                    event = %ended.settlement.uid,
+                    %error,
+                    "could not settle a delivery; it falls due again"
+                );
+                return self.settled(&ended, None);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.abort.cancelled() => {}
+            }
+            wait = (wait * 2).min(RETRY_MAX);
+            match self.store.settle(ended.settlement.clone()).await {
+                Ok(settled) => return self.settled(&ended, Some(settled)),
+                Err(again) => error = again,
+            }
+        }
+    }
+
+    /// `None`: the store never answered.
+    fn settled(&self, ended: &Ended, settled: Option<Settled>) {
+        log(ended, settled);
+        if settled != Some(Settled::Done) {
+            return;
+        }
+        match ended.settlement.outcome {
+            Outcome::Retry(wait) => ended.gate.due_again_in(wait),
+            Outcome::Released => ended.gate.due_again_in(Duration::ZERO),
+            Outcome::Dead(reason) => {
+                let event = &ended.claimed.event;
+                if let Some(pair) = self.metrics.pair(&event.route, &ended.claimed.target) {
+                    pair.dead_letter(reason);
+                }
+            }
+            Outcome::Delivered => {}
+        }
+    }
+}
+
+/// One line an attempt at debug; dead letters at info.
+fn log(ended: &Ended, settled: Option<Settled>) {
+    let (claimed, settlement) = (&ended.claimed, &ended.settlement);
+    let Some(attempt) = &settlement.attempt else {
+        return;
+    };
+    let event = &claimed.event;
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(
+                route = %event.route,
+                target_name = %claimed.target,
+                event = %event.uid,
+                id = %event.id.chars().take(LOGGED_ID_CHARS).collect::<String>().escape_default(),
+                attempt = claimed.attempts.saturating_add(1),
+                status = attempt.status,
+                error = attempt.error,
+                outcome = ?settlement.outcome,
+                ?settled,
+                $message
+            )
+        };
+    }
+    match settlement.outcome {
+        Outcome::Dead(_) => line!(info, "dead letter"),
+        _ => line!(debug, "attempt"),
+    }
+}
