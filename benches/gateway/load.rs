@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::Result;
+use crate::{Result, body::order};
 
 pub(crate) const SECRET: &str = "a-benchmark-secret-of-32-bytes!!";
 /// What stands before an event's id in its body.
@@ -70,10 +70,9 @@ impl Batch {
         let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length will do");
         let one = |number: usize| {
             let route = number % shape.routes;
-            let start =
-                format!(r#"{BEFORE_ID}{turn:08x}_{number:08x}","type":"order.created","data":""#);
-            let filler = "x".repeat(shape.body_bytes - start.len() - 2);
-            let body = format!("{start}{filler}\"}}");
+            let start = format!(r#"{BEFORE_ID}{turn:08x}_{number:08x}","#);
+            let body = order(&start, shape.body_bytes);
+            assert_eq!(body.len(), shape.body_bytes);
             let signature = hex::encode(key.clone().chain_update(&body).finalize().into_bytes());
             Bytes::from(format!(
                 "POST /hooks/{route} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nx-signature: {signature}\r\ncontent-length: {}\r\n\r\n{body}",

@@ -13,6 +13,7 @@
 
 mod arguments;
 mod baseline;
+mod body;
 mod contestant;
 mod figures;
 mod goals;
