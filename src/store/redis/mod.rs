@@ -9,6 +9,7 @@ mod claim;
 mod connection;
 mod encoding;
 mod error;
+mod record;
 mod scripts;
 mod settings;
 mod settle;
@@ -170,10 +171,9 @@ impl Store for RedisStore {
     }
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(scripts::event_key(uid));
-        let reply = self.connection.send(&command).await?;
-        encoding::stored_event(uid, reply)
+        let mut call = self.scripts.get.call();
+        call.arg(uid.as_bytes());
+        encoding::stored_event(uid, self.connection.run(&call).await?)
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
