@@ -10,7 +10,7 @@ local now = now_ms()
 local targets, packed_plans, heads, FIRST_RECORD = strings(ARGV[2], 1), ARGV[3], ARGV[4], 5
 
 -- The commands that store what is accepted, one for all events.
-local records, finished, due, used = { 'MSET' }, { 'ZADD', FINISHED }, {}, { 'SADD', PREFIX .. 'targets' }
+local records, due, used = { 'MSET' }, {}, { 'SADD', PREFIX .. 'targets' }
 local bytes = 0
 
 local function read_plans()
@@ -22,7 +22,7 @@ local function read_plans()
     for i = 1, deliveries do
       local lease_ms
       plan.targets[i], lease_ms, at = struct.unpack('<I2i8', packed_plans, at)
-      plan.scores[i] = lease_ms < 0 and score(now) or score_of_claimed_at_once(now + lease_ms)
+      plan.scores[i] = lease_ms < 0 and score(now) or score_of_claimed_at_once(now + lease_ms, deliveries == 1)
     end
     plan.expiry = string.format('%.0f', math.max(1, window_ms))
     plans[#plans + 1] = plan

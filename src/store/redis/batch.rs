@@ -13,12 +13,14 @@ use super::{super::StoreError, DEADLINE, error::unexpected};
 /// Callers that may wait; more are turned away.
 const WAITING_MAX: usize = 8192;
 /// Requests in one call.
-const BATCH_MAX: usize = 64;
+const BATCH_MAX: usize = 128;
 /// Bytes in one call, so that a batch of large bodies does not hold up everything else.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Calls under way at one time. While one runs in Redis the next travels, and what arrives meanwhile
-/// makes the one after larger.
+/// Calls under way at one time, while few wait.
 const CALLS_MAX: usize = 4;
+/// With so many more waiting, a call takes the place of two: while one runs in Redis the next travels, and what
+/// arrives meanwhile makes the one after larger, which costs Redis less than more calls and more syncs.
+const MANY: usize = 8;
 
 /// An operation that can be done for many requests in one script call.
 pub(super) trait Batch: Send + Sync + 'static {
@@ -95,10 +97,15 @@ struct Worker<B: Batch> {
 impl<B: Batch> Worker<B> {
     async fn run(mut self) {
         // The permit comes first, so that what arrives while every call is under way joins one batch.
-        while let Ok(permit) = self.calls.clone().acquire_owned().await {
+        while let Ok(mut permit) = self.calls.clone().acquire_owned().await {
             let Some(first) = self.next().await else {
                 return;
             };
+            if self.queue.len() >= MANY
+                && let Ok(second) = self.calls.clone().acquire_owned().await
+            {
+                permit.merge(second);
+            }
             let batch = self.fill(first);
             self.tasks.spawn(send(self.batch.clone(), batch, permit));
         }

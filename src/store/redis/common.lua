@@ -18,7 +18,8 @@
 -- A delivery's token is its generation: odd while it is claimed (also when the lease has ended), even while
 -- it waits. Each claim and each settlement raises it, so that neither a late, a repeated nor an invented
 -- settlement ever fits. A delivery without a state has generation 0, or 1 when it was accepted already claimed:
--- then its score is half a millisecond less, which is due at the same whole millisecond and costs no write.
+-- then its score is half a millisecond less (a quarter, when it is its event's only one), which is due at the same
+-- whole millisecond and costs no write.
 --
 -- ARGV[1] is the time in milliseconds, or empty: then the server's time counts, which all gateways share.
 -- What follows it is each script's own; what is packed there is little-endian.
@@ -50,12 +51,14 @@ local function score(due_ms)
   return string.format('%.0f', due_ms)
 end
 
-local function score_of_claimed_at_once(due_ms)
-  return string.format('%.1f', due_ms - 0.5)
+local function score_of_claimed_at_once(due_ms, is_only)
+  return string.format('%.2f', due_ms - (is_only and 0.25 or 0.5))
 end
 
-local function is_claimed_at_once(score)
-  return string.sub(score, -2) == '.5'
+-- Returns whether the delivery was accepted already claimed and has no state, and whether it is its event's only one.
+local function read_score(score)
+  local fraction = string.match(score, '%.(%d+)$')
+  return fraction ~= nil, fraction == '75'
 end
 
 -- How long until a score's whole millisecond, as Redis takes it; zero when it has come.
@@ -94,7 +97,11 @@ local function load(target, uids)
   for i, due in ipairs(redis.call('ZMSCORE', DUE .. target, unpack(uids))) do
     local delivery = { uid = uids[i], score = due, status = PENDING, attempts = 0, generation = 0, history = '' }
     deliveries[i] = delivery
-    if due and is_claimed_at_once(due) then
+    local is_claimed_at_once = false
+    if due then
+      is_claimed_at_once, delivery.is_only = read_score(due)
+    end
+    if is_claimed_at_once then
       delivery.generation = 1
     elseif due then
       with_state[#with_state + 1] = delivery
@@ -113,10 +120,12 @@ local function load(target, uids)
   return deliveries
 end
 
--- Counts deliveries that were settled for good, given by uid.
-local function count_settled(counts, now)
-  local finished = { 'ZADD', FINISHED }
-  for uid, count in pairs(counts) do
+-- What `save` has settled for good: how many deliveries of which uid; and events with a single delivery.
+local settled, finished = {}, { 'ZADD', FINISHED }
+
+-- Counts what was settled for good, once all is saved.
+local function count_settled(now)
+  for uid, count in pairs(settled) do
     local total = read_record_head(redis.call('GETRANGE', EVENT .. uid, 0, RECORD_HEAD_BYTES - 1)) or 1
     if count < total then
       local key = PREFIX .. 'settled:' .. uid
@@ -133,9 +142,8 @@ local function count_settled(counts, now)
   run(finished)
 end
 
--- Writes those deliveries of a target that have changed. What has no score any more is settled for good, and
--- counted in `settled`.
-local function save(target, deliveries, now, settled)
+-- Writes those deliveries of a target that have changed. What has no score any more is settled for good.
+local function save(target, deliveries, now)
   local states, due, ended, dead = { 'MSET' }, { 'ZADD', DUE .. target }, { 'ZREM', DUE .. target }, { 'ZADD', DEAD .. target }
   local now_score = score(now)
   for _, delivery in ipairs(deliveries) do
@@ -149,7 +157,12 @@ local function save(target, deliveries, now, settled)
         due[#due + 1] = uid
       else
         ended[#ended + 1] = uid
-        settled[uid] = (settled[uid] or 0) + 1
+        if delivery.is_only then
+          finished[#finished + 1] = now_score
+          finished[#finished + 1] = uid
+        else
+          settled[uid] = (settled[uid] or 0) + 1
+        end
         if delivery.status ~= DELIVERED then
           dead[#dead + 1] = now_score
           dead[#dead + 1] = uid

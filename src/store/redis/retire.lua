@@ -8,7 +8,7 @@ for i = 3, #ARGV do
   known[ARGV[i]] = true
 end
 
-local retired, orphans, settled = 0, 0, {}
+local retired, orphans = 0, 0
 local function retire(target, uids)
   local deliveries = load(target, uids)
   for _, delivery in ipairs(deliveries) do
@@ -23,7 +23,7 @@ local function retire(target, uids)
       orphans = orphans + 1
     end
   end
-  save(target, deliveries, now, settled)
+  save(target, deliveries, now)
 end
 
 local function retire_unknown()
@@ -44,5 +44,5 @@ local function retire_unknown()
 end
 
 local more = retire_unknown()
-count_settled(settled, now)
+count_settled(now)
 return { retired, orphans, more }

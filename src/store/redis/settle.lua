@@ -70,9 +70,8 @@ for number = 1, #heads / HEAD_BYTES do
     lost[#lost + 1] = number
   end
 end
-local settled = {}
 for number, target in ipairs(targets) do
-  save(target, deliveries[number], now, settled)
+  save(target, deliveries[number], now)
 end
-count_settled(settled, now)
+count_settled(now)
 return lost
