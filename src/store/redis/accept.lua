@@ -24,27 +24,45 @@ local function read_plans()
       plan.targets[i], lease_ms, at = struct.unpack('<I2i8', packed_plans, at)
       plan.scores[i] = lease_ms < 0 and score(now) or score_of_claimed_at_once(now + lease_ms, deliveries == 1)
     end
-    plan.expiry = string.format('%.0f', math.max(1, window_ms))
+    -- The first whole minute after the window.
+    plan.minute = string.format('%.0f', math.floor((now + window_ms) / MINUTE_MS) + 1)
     plans[#plans + 1] = plan
   end
   return plans
 end
 
--- Remembers an id, or returns its value when it is remembered already, from less than the window ago. The only
--- place that knows how ids are laid out.
-local function remember(id, value, plan)
-  local key = PREFIX .. 'id:' .. id
-  local earlier = redis.call('SET', key, value, 'NX', 'GET', 'PX', plan.expiry)
-  if not earlier then
-    return nil
+-- The key of each event's id, the values of those that are remembered, and what is to be forgotten in which minute.
+local id_keys, values, forgettable = {}, {}, {}
+
+local function read_ids()
+  for number = 1, #heads / HEAD_BYTES do
+    local from = (number - 1) * HEAD_BYTES + 17
+    id_keys[number] = ID .. string.sub(heads, from, from + 15)
   end
-  -- Redis may keep it for longer: by a window that was longer then, or by its own clock.
-  local first_ms, received_ms = struct.unpack('<i8', earlier), struct.unpack('<i8', value)
-  -- Equal times would make an equal uid, which must never overwrite its event.
-  if first_ms + plan.window_ms > received_ms or first_ms == received_ms then
-    return earlier
+  for number, value in ipairs(redis.call('MGET', unpack(id_keys))) do
+    values[id_keys[number]] = value
   end
-  redis.call('SET', key, value, 'PX', plan.expiry)
+end
+
+-- Remembers an id, or returns its value when it is remembered already, from less than the window ago.
+local function remember(number, id, value, plan)
+  local key = id_keys[number]
+  local earlier = values[key]
+  if earlier then
+    -- It may be kept for longer: by a window that was longer then, or until the end of its minute.
+    local first_ms, received_ms = struct.unpack('<i8', earlier), struct.unpack('<i8', value)
+    -- Equal times would make an equal uid, which must never overwrite its event.
+    if first_ms + plan.window_ms > received_ms or first_ms == received_ms then
+      return earlier
+    end
+  end
+  values[key] = value
+  records[#records + 1] = key
+  records[#records + 1] = value
+  local minute = forgettable[plan.minute] or {}
+  forgettable[plan.minute] = minute
+  minute[#minute + 1] = id
+  minute[#minute + 1] = string.sub(value, 1, 8)
   return nil
 end
 
@@ -68,10 +86,11 @@ local function store(uid, record, body_bytes, plan)
   end
 end
 
+read_ids()
 local plans, duplicates = read_plans(), {}
 for number = 1, #heads / HEAD_BYTES do
   local uid, id, value, body_bytes, plan = struct.unpack(HEAD, heads, (number - 1) * HEAD_BYTES + 1)
-  local earlier = remember(id, value, plans[plan])
+  local earlier = remember(number, id, value, plans[plan])
   if earlier then
     duplicates[#duplicates + 1] = number
     duplicates[#duplicates + 1] = earlier
@@ -81,6 +100,10 @@ for number = 1, #heads / HEAD_BYTES do
 end
 
 run(records)
+for minute, ids in pairs(forgettable) do
+  redis.call('RPUSH', IDS .. minute, table.concat(ids))
+  redis.call('ZADD', MINUTES, minute, minute)
+end
 for _, command in pairs(due) do
   run(command)
 end

@@ -7,7 +7,9 @@
 --   due:<target>         sorted set of the unsettled uids, by the millisecond when each falls due; a claim is a
 --                        score in the future, so that retry, lease and take-over are one mechanism
 --   dead:<target>        sorted set of dead letters, by the time of death
---   id:<key>             a remembered event id
+--   id:<key>             a remembered event id: its time of acceptance (8) and the head of its body's digest (4)
+--   ids:<minute>         list of what is to be forgotten in that minute: for each id its key (16) and that time (8)
+--   minutes              sorted set of the minutes that have such a list
 --   finished             sorted set of the uids whose deliveries are all settled, by the time of the last
 --   targets              set of the targets that deliveries were stored for
 --   bytes                the bodies' bytes
@@ -27,6 +29,7 @@
 local PREFIX = KEYS[1]
 local EVENT, STATE, DUE, DEAD = PREFIX .. 'event:', PREFIX .. 'state:', PREFIX .. 'due:', PREFIX .. 'dead:'
 local FINISHED = PREFIX .. 'finished'
+local ID, IDS, MINUTES, MINUTE_MS = PREFIX .. 'id:', PREFIX .. 'ids:', PREFIX .. 'minutes', 60000
 local PENDING, DELIVERED, TARGET_REMOVED = 0, 1, 5
 local ATTEMPTS_KEPT = 20
 local RECORD_VERSION, RECORD_HEAD, RECORD_HEAD_BYTES = 1, '<BI4I4I2', 11

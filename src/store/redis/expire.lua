@@ -1,6 +1,8 @@
 -- ARGV: age_ms, bytes of bodies to keep at most, how many events to remove at most.
--- Returns: how many were removed, 1 when more are to be removed now.
+-- Returns: how many were removed, how many ids were forgotten, 1 when more is to be removed now.
 
+-- Ids to forget, about; and how many batches, of what one call accepted, are taken at once.
+local IDS_A_CALL, BATCHES, ID_BYTES = 1000, 8, 24
 -- The head of a record with the names of a few targets.
 local FRONT_BYTES = 512
 
@@ -58,4 +60,46 @@ run(removed)
 if freed > 0 then
   redis.call('DECRBY', PREFIX .. 'bytes', freed)
 end
-return { #removed - 2, more }
+
+-- Forgets ids, unless they have been accepted anew since; returns how many.
+local function forget(ids)
+  local keys, times = {}, {}
+  for at = 1, #ids, ID_BYTES do
+    keys[#keys + 1] = ID .. string.sub(ids, at, at + 15)
+    times[#times + 1] = string.sub(ids, at + 16, at + 23)
+  end
+  local forgotten = { 'UNLINK' }
+  for i, value in ipairs(redis.call('MGET', unpack(keys))) do
+    if value and string.sub(value, 1, 8) == times[i] then
+      forgotten[#forgotten + 1] = keys[i]
+    end
+  end
+  if #forgotten > 1 then
+    redis.call(unpack(forgotten))
+  end
+  return #forgotten - 1
+end
+
+-- Forgets ids of the oldest minute that has come.
+local function forget_oldest()
+  local minute = redis.call('ZRANGE', MINUTES, '-inf', math.floor(now / MINUTE_MS), 'BYSCORE', 'LIMIT', 0, 1)[1]
+  if not minute then
+    return 0
+  end
+  more = 1
+  local seen, forgotten = 0, 0
+  while seen < IDS_A_CALL do
+    local batches = redis.call('LPOP', IDS .. minute, BATCHES)
+    if not batches then
+      redis.call('ZREM', MINUTES, minute)
+      break
+    end
+    local ids = table.concat(batches)
+    seen = seen + #ids / ID_BYTES
+    forgotten = forgotten + forget(ids)
+  end
+  return forgotten
+end
+
+local forgotten = forget_oldest()
+return { #removed - 2, forgotten, more }

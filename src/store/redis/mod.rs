@@ -198,11 +198,10 @@ impl Store for RedisStore {
         call.arg(encoding::millis(retention.age))
             .arg(retention.bytes)
             .arg(EXPIRED_A_CALL);
-        let [events, more] = scripts::integers(self.connection.run(&call).await?)?;
+        let [events, ids, more] = scripts::integers(self.connection.run(&call).await?)?;
         Ok(Expired {
             events: u64::try_from(events).map_err(|_| unexpected())?,
-            // Redis itself forgets the ids, each at its time.
-            ids: 0,
+            ids: u64::try_from(ids).map_err(|_| unexpected())?,
             more: more != 0,
         })
     }

@@ -385,7 +385,7 @@ fn keys_left(connection: &ConnectionInfo) -> Vec<String> {
             }
             other => panic!("{other:?}"),
         })
-        .filter(|kind| kind != "id")
+        .filter(|kind| !["id", "ids", "minutes"].contains(&&**kind))
         .collect();
     kinds.sort();
     kinds
