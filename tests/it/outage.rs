@@ -19,13 +19,18 @@ use hookgate::{
     config::Durability,
     event::{BodyDigest, Event, EventKey, NewDelivery, event_uid},
     metrics::{Labels, Metrics},
-    store::{Acceptance, Claimed, Store as _, Want, redis::RedisStore},
+    store::{Acceptance, Claimed, Retention, Store as _, Want, redis::RedisStore},
 };
 use redis::ConnectionInfo;
 
 /// Generous: only a hang ends here.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TARGET: &str = "crm";
+/// Whatever is finished goes at once, however young.
+const NOTHING_KEPT: Retention = Retention {
+    age: PATIENCE,
+    bytes: 0,
+};
 
 fn metrics() -> Arc<Metrics> {
     let labels = Labels {

@@ -1,6 +1,6 @@
 //! Accepting: many events in one script call.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use redis::Value;
 
@@ -10,7 +10,8 @@ use super::{
     connection::Connection,
     encoding::{self, Remembered},
     error::unexpected,
-    scripts::{self, Call, Scripts},
+    record,
+    scripts::{self, Call, Names, Script, Scripts},
 };
 use crate::{
     event::{Event, event_uid},
@@ -65,69 +66,110 @@ impl Batch for Accept {
     }
 
     async fn call(&self, arrivals: &[Arrival]) -> Result<Vec<Acceptance>, StoreError> {
-        let mut call = self.scripts.accept.call();
-        for arrival in arrivals {
-            add(&mut call, &arrival.event)?;
+        let call = prepare(&self.scripts.accept, arrivals)?;
+        let mut duplicates = scripts::array(self.connection.run(&call).await?)?.into_iter();
+        let mut acceptances: Vec<_> = arrivals.iter().map(accepted).collect();
+        let mut events = arrivals.len();
+        while let Some(number) = duplicates.next() {
+            let index = scripts::index(number)?;
+            let arrival = arrivals.get(index).ok_or_else(unexpected)?;
+            let value = duplicates.next().ok_or_else(unexpected)?;
+            acceptances[index] = duplicate(&arrival.event, value)?;
+            events = events.saturating_sub(1);
         }
-        let replies = scripts::array(self.connection.run(&call).await?)?;
-        let acceptances: Vec<_> = arrivals
-            .iter()
-            .zip(replies)
-            .map(|(arrival, reply)| acceptance(arrival, reply))
-            .collect::<Result<_, _>>()?;
-        let accepted = acceptances
-            .iter()
-            .filter(|acceptance| matches!(acceptance, Acceptance::Accepted { .. }));
         #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-        let accepted = accepted.count() as f64;
-        self.metrics.store.commit_batch_events.observe(accepted);
+        self.metrics
+            .store
+            .commit_batch_events
+            .observe(events as f64);
         Ok(acceptances)
     }
 }
 
-fn add(call: &mut Call<'_>, event: &Event) -> Result<(), StoreError> {
-    let remembered = Remembered {
-        received_at: event.received_at,
-        digest: event.digest.short(),
-    };
-    call.arg(event.uid.as_bytes())
-        .arg(&event.key.0)
-        .arg(&remembered.to_bytes())
-        .arg(event.received_at.as_millis())
-        .arg(encoding::millis(event.dedupe_window))
-        .arg(encoding::description(event)?)
-        .arg(&event.body[..])
-        .arg(event.deliveries.len());
-    for delivery in &event.deliveries {
-        let lease_ms = delivery.lease.map_or(-1, encoding::millis);
-        call.arg(delivery.target.as_bytes()).arg(lease_ms);
+/// The call for these events, as `accept.lua` says.
+fn prepare<'a>(script: &'a Script, arrivals: &[Arrival]) -> Result<Call<'a>, StoreError> {
+    let mut targets = Names::default();
+    let mut plans = Plans::default();
+    let mut heads = Vec::with_capacity(arrivals.len() * 64);
+    let mut records_bytes = 0;
+    let mut fronts = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        let event = &*arrival.event;
+        let plan = plans.number(plan(event, &mut targets)?)?;
+        let front = record::front(event)?;
+        let body_bytes = u32::try_from(event.body.len()).map_err(|_| unexpected())?;
+        let remembered = Remembered {
+            received_at: event.received_at,
+            digest: event.digest.short(),
+        };
+        heads.extend_from_slice(event.uid.as_bytes());
+        heads.extend_from_slice(&event.key.0);
+        heads.extend_from_slice(&remembered.to_bytes());
+        heads.extend_from_slice(&body_bytes.to_le_bytes());
+        heads.extend_from_slice(&plan.to_le_bytes());
+        records_bytes += front.len() + event.body.len();
+        fronts.push(front);
     }
-    Ok(())
+    let others_bytes = targets.packed.len() + plans.packed.len() + heads.len();
+    let mut call = script.call_with(arrivals.len() + 3, records_bytes + others_bytes);
+    call.arg(&targets.packed).arg(&plans.packed).arg(&heads);
+    for (arrival, front) in arrivals.iter().zip(fronts) {
+        call.joined(&front, &arrival.event.body)?;
+    }
+    Ok(call)
 }
 
-fn acceptance(arrival: &Arrival, reply: Value) -> Result<Acceptance, StoreError> {
-    let event = &arrival.event;
-    match reply {
-        Value::Int(1) => Ok(Acceptance::Accepted {
-            leases: event
-                .deliveries
-                .iter()
-                .map(|delivery| {
-                    delivery.lease.map(|lease| Lease {
-                        token: FIRST_TOKEN,
-                        ends: encoding::ends(arrival.since, lease),
-                    })
-                })
-                .collect(),
-        }),
-        Value::BulkString(bytes) => {
-            let first = Remembered::from_bytes(&bytes).ok_or_else(unexpected)?;
-            Ok(Acceptance::Duplicate {
-                uid: event_uid(event.key, first.received_at),
-                first_received_at: first.received_at,
-                same_body: first.digest == event.digest.short(),
-            })
-        }
-        _ => Err(unexpected()),
+/// What an event has in common with most others of its route.
+fn plan(event: &Event, targets: &mut Names) -> Result<Vec<u8>, StoreError> {
+    let mut plan = Vec::with_capacity(10 + 10 * event.deliveries.len());
+    let deliveries = u16::try_from(event.deliveries.len()).map_err(|_| unexpected())?;
+    plan.extend_from_slice(&encoding::millis(event.dedupe_window).to_le_bytes());
+    plan.extend_from_slice(&deliveries.to_le_bytes());
+    for delivery in &event.deliveries {
+        let lease_ms = delivery.lease.map_or(-1, encoding::millis);
+        plan.extend_from_slice(&targets.number(&delivery.target)?.to_le_bytes());
+        plan.extend_from_slice(&lease_ms.to_le_bytes());
     }
+    Ok(plan)
+}
+
+/// The different plans of a call, numbered from 1.
+#[derive(Default)]
+struct Plans {
+    packed: Vec<u8>,
+    numbers: HashMap<Vec<u8>, u16>,
+}
+
+impl Plans {
+    fn number(&mut self, plan: Vec<u8>) -> Result<u16, StoreError> {
+        if let Some(number) = self.numbers.get(&plan) {
+            return Ok(*number);
+        }
+        let number = u16::try_from(self.numbers.len() + 1).map_err(|_| unexpected())?;
+        self.packed.extend_from_slice(&plan);
+        self.numbers.insert(plan, number);
+        Ok(number)
+    }
+}
+
+fn accepted(arrival: &Arrival) -> Acceptance {
+    let deliveries = arrival.event.deliveries.iter();
+    let leases = deliveries.map(|delivery| {
+        delivery.lease.map(|lease| Lease {
+            token: FIRST_TOKEN,
+            ends: encoding::ends(arrival.since, lease),
+        })
+    });
+    Acceptance::Accepted {
+        leases: leases.collect(),
+    }
+}
+
+fn duplicate(event: &Event, value: Value) -> Result<Acceptance, StoreError> {
+    let first = Remembered::from_bytes(&scripts::bytes(value)?).ok_or_else(unexpected)?;
+    Ok(Acceptance::Duplicate {
+        uid: event_uid(event.key, first.received_at),
+        first_received_at: first.received_at,
+        same_body: first.digest == event.digest.short(),
+    })
 }

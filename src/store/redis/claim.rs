@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use redis::Value;
 use uuid::Uuid;
 
@@ -14,12 +13,13 @@ use super::{
     connection::Connection,
     encoding,
     error::unexpected,
+    record,
     scripts::{self, Scripts},
 };
 use crate::event::{DeadReason, Outcome};
 
-/// Bytes of bodies that one call returns, about: it stops claiming after the one that exceeds them.
-const BODIES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of records that one call returns, about: it stops claiming after the one that exceeds them.
+const RECORDS_MAX: usize = 4 * 1024 * 1024;
 /// Deliveries of one target that one call claims.
 const CLAIMED_MAX: usize = 1000;
 
@@ -38,7 +38,7 @@ pub(super) async fn claim(
 ) -> Result<Reply, StoreError> {
     let since = Instant::now();
     let mut call = scripts.claim.call();
-    call.arg(BODIES_MAX);
+    call.arg(RECORDS_MAX);
     for want in wants {
         call.arg(want.target.as_bytes())
             .arg(want.max.min(CLAIMED_MAX))
@@ -73,28 +73,25 @@ fn wait(value: Value) -> Result<Option<Duration>, StoreError> {
 struct Row {
     want: usize,
     uid: Uuid,
-    description: Vec<u8>,
-    body: Vec<u8>,
+    record: Vec<u8>,
     attempts: i64,
     token: i64,
 }
 
 impl Row {
     fn read(value: Value) -> Result<Self, StoreError> {
-        let [want, uid, description, body, attempts, token] = scripts::row(value)?;
+        let [want, uid, record, attempts, token] = scripts::row(value)?;
         Ok(Self {
             want: usize::try_from(scripts::integer(want)?).map_err(|_| unexpected())?,
             uid: Uuid::from_slice(&scripts::bytes(uid)?).map_err(|_| unexpected())?,
-            description: scripts::bytes(description)?,
-            body: scripts::bytes(body)?,
+            record: scripts::bytes(record)?,
             attempts: scripts::integer(attempts)?,
             token: scripts::integer(token)?,
         })
     }
 
     fn add_to(self, reply: &mut Reply, want: &Want, since: Instant) -> Result<(), StoreError> {
-        let body = Bytes::from(self.body);
-        match encoding::event(self.uid, &self.description, body) {
+        match record::event(self.uid, self.record) {
             Some(event) => reply.claims.claimed.push(Claimed {
                 event: Arc::new(event),
                 target: want.target.clone(),

@@ -2,12 +2,13 @@
 
 local now = now_ms()
 local depths = {}
-for i, target in ipairs(ARGV) do
-  local first = redis.call('ZRANGE', due_key(target), 0, 0, 'WITHSCORES')
-  depths[i] = {
-    redis.call('ZCARD', due_key(target)),
-    redis.call('ZCARD', PREFIX .. 'dead:' .. target),
-    first[2] and math.max(0, now - tonumber(first[2])) or 0,
+for i = 2, #ARGV do
+  local target = ARGV[i]
+  local first = redis.call('ZRANGE', DUE .. target, 0, 0, 'WITHSCORES')
+  depths[i - 1] = {
+    redis.call('ZCARD', DUE .. target),
+    redis.call('ZCARD', DEAD .. target),
+    first[2] and math.max(0, now - math.ceil(tonumber(first[2]))) or 0,
   }
 end
 return depths

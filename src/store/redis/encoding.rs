@@ -1,11 +1,10 @@
-//! How events, states and attempts are written as bytes.
+//! How remembered ids, states and attempts are written as bytes; events are in `record.rs`.
 //!
-//! The description of an event and the facts of an attempt are JSON with a version, so that a newer Hookgate reads
-//! what an older one stored. States are packed by the scripts, see `common.lua`.
+//! The facts of an attempt are JSON with a version, so that a newer Hookgate reads what an older one stored.
+//! States are packed by the scripts, see `common.lua`.
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,12 +16,11 @@ use uuid::Uuid;
 
 use super::{
     super::{StoreError, StoredDelivery, StoredEvent},
-    error::unexpected,
-    scripts,
+    record, scripts,
 };
 use crate::{
     clock::Timestamp,
-    event::{AttemptRecord, BodyDigest, DeadReason, DeliveryState, Event, EventKey, NewDelivery},
+    event::{AttemptRecord, DeadReason, DeliveryState},
 };
 
 const VERSION: u8 = 1;
@@ -65,98 +63,6 @@ impl Remembered {
     }
 }
 
-/// An event without its uid (in the key) and its body (a field of its own).
-#[derive(Serialize, Deserialize)]
-struct Description<'a> {
-    v: u8,
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-    #[serde(borrow)]
-    digest: Cow<'a, str>,
-    #[serde(borrow)]
-    route: Cow<'a, str>,
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow, rename = "type")]
-    event_type: Option<Cow<'a, str>>,
-    received_ms: i64,
-    window_ms: i64,
-    #[serde(borrow)]
-    content_type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    #[serde(borrow)]
-    targets: Vec<Cow<'a, str>>,
-}
-
-pub(super) fn description(event: &Event) -> Result<Vec<u8>, StoreError> {
-    let headers = event.headers.iter();
-    let description = Description {
-        v: VERSION,
-        key: hex::encode(event.key.0).into(),
-        digest: hex::encode(event.digest.0).into(),
-        route: (&*event.route).into(),
-        id: (&*event.id).into(),
-        event_type: event.event_type.as_deref().map(Into::into),
-        received_ms: event.received_at.as_millis(),
-        window_ms: millis(event.dedupe_window),
-        content_type: event.content_type.as_deref().map(Into::into),
-        headers: headers
-            .map(|(name, value)| ((&**name).into(), (&**value).into()))
-            .collect(),
-        targets: event
-            .deliveries
-            .iter()
-            .map(|delivery| (&*delivery.target).into())
-            .collect(),
-    };
-    serde_json::to_vec(&description).map_err(unwritable)
-}
-
-/// The event again; its deliveries ask for no lease. `None` when the description cannot be read.
-pub(super) fn event(uid: Uuid, description: &[u8], body: Bytes) -> Option<Event> {
-    let stored: Description<'_> = serde_json::from_slice(description).ok()?;
-    if stored.v != VERSION {
-        return None;
-    }
-    let mut key = [0; 16];
-    hex::decode_to_slice(&*stored.key, &mut key).ok()?;
-    let mut digest = [0; 32];
-    hex::decode_to_slice(&*stored.digest, &mut digest).ok()?;
-    let headers = stored.headers.iter();
-    Some(Event {
-        uid,
-        key: EventKey(key),
-        route: (&*stored.route).into(),
-        id: (&*stored.id).into(),
-        event_type: stored.event_type.as_deref().map(Into::into),
-        received_at: Timestamp::from_millis(stored.received_ms),
-        dedupe_window: duration_ms(stored.window_ms),
-        content_type: stored.content_type.as_deref().map(Into::into),
-        headers: headers
-            .map(|(name, value)| ((&**name).into(), (&**value).into()))
-            .collect(),
-        body,
-        digest: BodyDigest(digest),
-        deliveries: stored
-            .targets
-            .iter()
-            .map(|target| NewDelivery {
-                target: (&**target).into(),
-                lease: None,
-            })
-            .collect(),
-    })
-}
-
-fn duration_ms(ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
-}
-
-fn unwritable(_: serde_json::Error) -> StoreError {
-    StoreError::Unavailable("an event cannot be written as JSON".into())
-}
-
 /// An attempt without the head of its response.
 #[derive(Serialize, Deserialize)]
 struct Facts<'a> {
@@ -168,8 +74,9 @@ struct Facts<'a> {
     error: Option<Cow<'a, str>>,
 }
 
-/// The facts of an attempt and the head of its response.
-pub(super) fn attempt(attempt: &AttemptRecord) -> Result<(Vec<u8>, &[u8]), StoreError> {
+/// An attempt as the scripts keep it in a history: the bytes of its facts (2), those of the head of its response
+/// (2), the facts, the head.
+pub(super) fn attempt(attempt: &AttemptRecord) -> Result<Vec<u8>, StoreError> {
     let facts = Facts {
         v: VERSION,
         started_ms: attempt.started_at.as_millis(),
@@ -180,8 +87,20 @@ pub(super) fn attempt(attempt: &AttemptRecord) -> Result<(Vec<u8>, &[u8]), Store
             .as_deref()
             .map(|error| error[..error.floor_char_boundary(ERROR_MAX)].into()),
     };
+    let facts = serde_json::to_vec(&facts).map_err(|_| unwritable())?;
     let head = &attempt.response_head[..attempt.response_head.len().min(HEAD_MAX)];
-    Ok((serde_json::to_vec(&facts).map_err(unwritable)?, head))
+    let bytes = |part: &[u8]| u16::try_from(part.len()).map_err(|_| unwritable());
+    Ok([
+        &bytes(&facts)?.to_le_bytes()[..],
+        &bytes(head)?.to_le_bytes(),
+        &facts,
+        head,
+    ]
+    .concat())
+}
+
+fn unwritable() -> StoreError {
+    StoreError::Unavailable("an attempt cannot be written".into())
 }
 
 /// The state's number in the scripts.
@@ -204,31 +123,34 @@ fn state(number: u8) -> Option<DeliveryState> {
         .find(|state| status(*state) == number)
 }
 
-/// An event as `HGETALL` gives it; `None` when there is none.
+/// An event as `get.lua` gives it; `None` when there is none.
 pub(super) fn stored_event(uid: Uuid, reply: Value) -> Result<Option<StoredEvent>, StoreError> {
-    let Value::Map(pairs) = reply else {
-        return Err(unexpected());
-    };
-    let mut fields = HashMap::new();
-    for (name, value) in pairs {
-        fields.insert(scripts::bytes(name)?, scripts::bytes(value)?);
-    }
-    let (Some(description), Some(body)) = (fields.remove(&b"m"[..]), fields.remove(&b"b"[..]))
-    else {
+    let mut values = scripts::array(reply)?.into_iter();
+    let Some(record) = values.next().map(optional).transpose()?.flatten() else {
         return Ok(None);
     };
+    let states: Vec<_> = values.map(optional).collect::<Result<_, _>>()?;
     let unreadable = || StoreError::Unavailable("a stored event cannot be read back".into());
-    let event = event(uid, &description, body.into()).ok_or_else(unreadable)?;
-    let deliveries = event.deliveries.iter().map(|delivery| {
-        let field = [b"s:", delivery.target.as_bytes()].concat();
-        let packed = fields.get(&field).map(Vec::as_slice);
-        stored_delivery(&delivery.target, packed).ok_or_else(unreadable)
-    });
-    let deliveries = deliveries.collect::<Result<_, _>>()?;
+    let event = record::event(uid, record).ok_or_else(unreadable)?;
+    if states.len() != event.deliveries.len() {
+        return Err(unreadable());
+    }
+    let deliveries = event.deliveries.iter().zip(&states);
+    let deliveries = deliveries
+        .map(|(delivery, packed)| stored_delivery(&delivery.target, packed.as_deref()))
+        .collect::<Option<_>>()
+        .ok_or_else(unreadable)?;
     Ok(Some(StoredEvent {
         event: Arc::new(event),
         deliveries,
     }))
+}
+
+fn optional(value: Value) -> Result<Option<Vec<u8>>, StoreError> {
+    match value {
+        Value::Nil => Ok(None),
+        value => scripts::bytes(value).map(Some),
+    }
 }
 
 /// One delivery, from its state as the scripts pack it: a byte of status, four of attempts, four of

@@ -9,6 +9,7 @@ mod claim;
 mod connection;
 mod encoding;
 mod error;
+mod record;
 mod scripts;
 mod settings;
 mod settle;
@@ -146,10 +147,9 @@ impl Drop for RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
-        let asked = events
-            .into_iter()
-            .map(|event| self.accepts.ask(Arrival::new(event)));
-        join_all(asked).await
+        self.accepts
+            .ask(events.into_iter().map(Arrival::new).collect())
+            .await
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -160,8 +160,7 @@ impl Store for RedisStore {
     }
 
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
-        let asked = settlements.into_iter().map(|one| self.settlements.ask(one));
-        join_all(asked).await
+        self.settlements.ask(settlements).await
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
@@ -174,10 +173,9 @@ impl Store for RedisStore {
     }
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(scripts::event_key(uid));
-        let reply = self.connection.send(&command).await?;
-        encoding::stored_event(uid, reply)
+        let mut call = self.scripts.get.call();
+        call.arg(uid.as_bytes());
+        encoding::stored_event(uid, self.connection.run(&call).await?)
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
@@ -202,11 +200,10 @@ impl Store for RedisStore {
         call.arg(encoding::millis(retention.age))
             .arg(retention.bytes)
             .arg(EXPIRED_A_CALL);
-        let [events, more] = scripts::integers(self.connection.run(&call).await?)?;
+        let [events, ids, more] = scripts::integers(self.connection.run(&call).await?)?;
         Ok(Expired {
             events: u64::try_from(events).map_err(|_| unexpected())?,
-            // Redis itself forgets the ids, each at its time.
-            ids: 0,
+            ids: u64::try_from(ids).map_err(|_| unexpected())?,
             more: more != 0,
         })
     }

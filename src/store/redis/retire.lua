@@ -2,38 +2,47 @@
 -- Returns: how many were retired, how many had no event, 1 when more are left.
 
 local now = now_ms()
-local left = tonumber(ARGV[1])
+local left = tonumber(ARGV[2])
 local known = {}
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   known[ARGV[i]] = true
 end
 
 local retired, orphans = 0, 0
-local function retire(target, uid)
-  local packed = redis.call('HMGET', event_key(uid), 'n', 's:' .. target)
-  if not packed[1] then
-    redis.call('ZREM', due_key(target), uid)
-    orphans = orphans + 1
-    return
+local function retire(target, uids)
+  local deliveries = load(target, uids)
+  for _, delivery in ipairs(deliveries) do
+    if redis.call('EXISTS', EVENT .. delivery.uid) == 1 then
+      delivery.changed = true
+      delivery.generation = delivery.generation + 2 - delivery.generation % 2
+      delivery.status = TARGET_REMOVED
+      delivery.score = nil
+      retired = retired + 1
+    else
+      redis.call('ZREM', DUE .. target, delivery.uid)
+      orphans = orphans + 1
+    end
   end
-  local _, attempts, generation, history = read_state(packed[2])
-  finish(uid, target, TARGET_REMOVED, attempts, generation + 2 - generation % 2, history, now)
-  retired = retired + 1
+  save(target, deliveries, now)
 end
 
-for _, target in ipairs(redis.call('SMEMBERS', PREFIX .. 'targets')) do
-  if not known[target] then
-    if left > 0 then
-      local uids = redis.call('ZRANGE', due_key(target), 0, left - 1)
-      for _, uid in ipairs(uids) do
-        retire(target, uid)
+local function retire_unknown()
+  for _, target in ipairs(redis.call('SMEMBERS', PREFIX .. 'targets')) do
+    if not known[target] then
+      local uids = left > 0 and redis.call('ZRANGE', DUE .. target, 0, left - 1) or {}
+      if #uids > 0 then
+        retire(target, uids)
+        left = left - #uids
       end
-      left = left - #uids
+      if redis.call('EXISTS', DUE .. target) == 1 then
+        return 1
+      end
+      redis.call('SREM', PREFIX .. 'targets', target)
     end
-    if redis.call('EXISTS', due_key(target)) == 1 then
-      return { retired, orphans, 1 }
-    end
-    redis.call('SREM', PREFIX .. 'targets', target)
   end
+  return 0
 end
-return { retired, orphans, 0 }
+
+local more = retire_unknown()
+count_settled(now)
+return { retired, orphans, more }

@@ -1,10 +1,11 @@
 //! The scripts, how they are called, and how their replies are taken apart.
 
-use redis::{Cmd, ToRedisArgs, Value};
-use uuid::Uuid;
+use std::{collections::HashMap, io::Write as _};
+
+use redis::{Cmd, RedisWrite as _, ToRedisArgs, Value};
 
 use super::{super::StoreError, error::unexpected};
-use crate::clock::Clock;
+use crate::{clock::Clock, event::TargetName};
 
 /// What every key begins with. The braces put all keys of a shard in one slot of a cluster; there is one shard.
 pub(super) const PREFIX: &str = "hookgate:{0}:";
@@ -33,6 +34,7 @@ pub(super) struct Scripts {
     pub(super) claim: Script,
     pub(super) settle: Script,
     pub(super) depth: Script,
+    pub(super) get: Script,
     pub(super) retire: Script,
     pub(super) expire: Script,
 }
@@ -45,6 +47,7 @@ impl Scripts {
             claim: script!(clock, " flags=allow-oom", "claim.lua"),
             settle: script!(clock, " flags=allow-oom", "settle.lua"),
             depth: script!(clock, " flags=no-writes", "depth.lua"),
+            get: script!(clock, " flags=no-writes", "get.lua"),
             retire: script!(clock, " flags=allow-oom", "retire.lua"),
             expire: script!(clock, " flags=allow-oom", "expire.lua"),
         }
@@ -58,7 +61,13 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn call(&self) -> Call<'_> {
-        let mut command = redis::cmd("EVALSHA");
+        self.call_with(8, 128)
+    }
+
+    /// As [`Self::call`], with room for so many arguments and all their bytes.
+    pub(super) fn call_with(&self, arguments: usize, bytes: usize) -> Call<'_> {
+        let mut command = Cmd::with_capacity(arguments + 5, bytes + 128);
+        command.arg("EVALSHA");
         let clock = self.clock.as_ref();
         let now = clock.map_or_else(String::new, |clock| clock.now().as_millis().to_string());
         command
@@ -84,10 +93,38 @@ impl Call<'_> {
         self.command.arg(arg);
         self
     }
+
+    /// One argument from two parts.
+    pub(super) fn joined(&mut self, first: &[u8], second: &[u8]) -> Result<(), StoreError> {
+        let mut argument = self.command.writer_for_next_arg();
+        let written = argument
+            .write_all(first)
+            .and_then(|()| argument.write_all(second));
+        written.map_err(|_| unexpected())
+    }
 }
 
-pub(super) fn event_key(uid: Uuid) -> Vec<u8> {
-    [PREFIX.as_bytes(), b"event:", uid.as_bytes()].concat()
+/// The targets that a call names, each once, for scripts that take their numbers.
+#[derive(Default)]
+pub(super) struct Names {
+    /// Each name after its length in two bytes.
+    pub(super) packed: Vec<u8>,
+    numbers: HashMap<TargetName, u16>,
+}
+
+impl Names {
+    /// From 1.
+    pub(super) fn number(&mut self, name: &TargetName) -> Result<u16, StoreError> {
+        if let Some(number) = self.numbers.get(name) {
+            return Ok(*number);
+        }
+        let number = u16::try_from(self.numbers.len() + 1).map_err(|_| unexpected())?;
+        let bytes = u16::try_from(name.len()).map_err(|_| unexpected())?;
+        self.packed.extend_from_slice(&bytes.to_le_bytes());
+        self.packed.extend_from_slice(name.as_bytes());
+        self.numbers.insert(name.clone(), number);
+        Ok(number)
+    }
 }
 
 pub(super) fn array(value: Value) -> Result<Vec<Value>, StoreError> {
@@ -114,6 +151,14 @@ pub(super) fn integer(value: Value) -> Result<i64, StoreError> {
         Value::Int(integer) => Ok(integer),
         _ => Err(unexpected()),
     }
+}
+
+/// What a script numbers from 1, as an index.
+pub(super) fn index(value: Value) -> Result<usize, StoreError> {
+    let number = usize::try_from(integer(value)?).ok();
+    number
+        .and_then(|number| number.checked_sub(1))
+        .ok_or_else(unexpected)
 }
 
 pub(super) fn bytes(value: Value) -> Result<Vec<u8>, StoreError> {

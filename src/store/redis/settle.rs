@@ -8,7 +8,7 @@ use super::{
     connection::Connection,
     encoding,
     error::unexpected,
-    scripts::{self, Call, Scripts},
+    scripts::{self, Call, Names, Script, Scripts},
 };
 use crate::event::{AttemptRecord, DeliveryState, Outcome};
 
@@ -36,40 +36,41 @@ impl Batch for Settle {
     }
 
     async fn call(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        let mut call = self.scripts.settle.call();
-        for settlement in settlements {
-            add(&mut call, settlement)?;
+        let call = prepare(&self.scripts.settle, settlements)?;
+        let lost = scripts::array(self.connection.run(&call).await?)?;
+        let mut settled = vec![Settled::Done; settlements.len()];
+        for number in lost {
+            let index = scripts::index(number)?;
+            *settled.get_mut(index).ok_or_else(unexpected)? = Settled::Lost;
         }
-        let replies = scripts::array(self.connection.run(&call).await?)?;
-        let settled = replies.into_iter().map(|reply| match reply {
-            redis::Value::Int(1) => Ok(Settled::Done),
-            redis::Value::Int(0) => Ok(Settled::Lost),
-            _ => Err(unexpected()),
-        });
-        settled.collect()
+        Ok(settled)
     }
 }
 
-fn add(call: &mut Call<'_>, settlement: &Settlement) -> Result<(), StoreError> {
-    let (state, wait_ms) = match settlement.outcome {
-        Outcome::Delivered => (DeliveryState::Delivered, 0),
-        Outcome::Dead(reason) => (DeliveryState::Dead(reason), 0),
-        Outcome::Retry(wait) => (DeliveryState::Pending, encoding::millis(wait)),
-        Outcome::Released => (DeliveryState::Pending, 0),
-    };
-    call.arg(settlement.uid.as_bytes())
-        .arg(settlement.target.as_bytes())
-        .arg(settlement.token)
-        .arg(encoding::status(state))
-        .arg(wait_ms);
-    match &settlement.attempt {
-        Some(attempt) => {
-            let (facts, head) = encoding::attempt(attempt)?;
-            call.arg(1).arg(facts).arg(head);
-        }
-        None => {
-            call.arg(0).arg("").arg("");
-        }
+/// The call for these settlements, as `settle.lua` says.
+fn prepare<'a>(script: &'a Script, settlements: &[Settlement]) -> Result<Call<'a>, StoreError> {
+    let mut targets = Names::default();
+    let mut heads = Vec::with_capacity(settlements.len() * 40);
+    for settlement in settlements {
+        let target = targets.number(&settlement.target)?;
+        let (state, wait_ms) = match settlement.outcome {
+            Outcome::Delivered => (DeliveryState::Delivered, 0),
+            Outcome::Dead(reason) => (DeliveryState::Dead(reason), 0),
+            Outcome::Retry(wait) => (DeliveryState::Pending, encoding::millis(wait)),
+            Outcome::Released => (DeliveryState::Pending, 0),
+        };
+        heads.extend_from_slice(settlement.uid.as_bytes());
+        heads.extend_from_slice(&target.to_le_bytes());
+        heads.extend_from_slice(&settlement.token.to_le_bytes());
+        heads.push(encoding::status(state));
+        heads.extend_from_slice(&wait_ms.to_le_bytes());
     }
-    Ok(())
+    let bytes = targets.packed.len() + heads.len() + settlements.len() * 128;
+    let mut call = script.call_with(settlements.len() + 2, bytes);
+    call.arg(&targets.packed).arg(&heads);
+    for settlement in settlements {
+        let attempt = settlement.attempt.as_ref().map(encoding::attempt);
+        call.arg(attempt.transpose()?.unwrap_or_default());
+    }
+    Ok(call)
 }

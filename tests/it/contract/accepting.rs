@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use hookgate::{
     event::{BodyDigest, DeliveryState, EventKey, Outcome, event_uid},
     store::{Acceptance, Retention, Settled},
@@ -135,6 +136,73 @@ pub(super) async fn answers_each_of_many_in_order(subject: &Subject) {
     assert_eq!(subject.depth("u").await.pending, 400);
     assert_eq!(subject.claim("u", 1000).await.len(), 400);
     assert!(subject.store.accept_all(Vec::new()).await.is_empty());
+}
+
+/// Events of every kind, each sent twice with different bodies, in calls that a store may join.
+pub(super) async fn keeps_events_of_one_moment_apart(subject: &Subject) {
+    const TARGETS: [&str; 3] = ["t", "u", "v"];
+    let is_leased = |event: usize, delivery: usize| (event + delivery).is_multiple_of(2);
+    let arrivals: Vec<_> = (0..40)
+        .flat_map(|n| {
+            let mut event = subject.event(&n.to_string(), &TARGETS[..n % 4]);
+            for (i, delivery) in event.deliveries.iter_mut().enumerate() {
+                delivery.lease = is_leased(n, i).then_some(LONG);
+            }
+            let other = with_body(event.clone(), format!("another body of {n}"));
+            [Arc::new(event), Arc::new(other)]
+        })
+        .collect();
+    let answers = join_all(arrivals.iter().map(|e| subject.store.accept(e.clone()))).await;
+
+    let mut waiting = [0; 3];
+    for (n, (sent, answered)) in arrivals.chunks(2).zip(answers.chunks(2)).enumerate() {
+        let uid = sent[0].uid;
+        let accepted = answered
+            .iter()
+            .position(|answer| matches!(answer, Ok(Acceptance::Accepted { .. })))
+            .unwrap_or_else(|| panic!("{n} was not accepted"));
+        assert_eq!(
+            subject.get(uid).await.event.body,
+            sent[accepted].body,
+            "{n}"
+        );
+        let duplicate = Acceptance::Duplicate {
+            uid,
+            first_received_at: subject.clock.now(),
+            same_body: false,
+        };
+        assert_eq!(*answered[1 - accepted].as_ref().unwrap(), duplicate, "{n}");
+
+        let Ok(Acceptance::Accepted { leases }) = &answered[accepted] else {
+            unreachable!("it was found as accepted");
+        };
+        let leased: Vec<_> = leases.iter().map(Option::is_some).collect();
+        let asked: Vec<_> = (0..n % 4).map(|i| is_leased(n, i)).collect();
+        assert_eq!(leased, asked, "{n}");
+        let token = leases
+            .iter()
+            .flatten()
+            .next()
+            .map_or(1, |lease| lease.token);
+        for (i, lease) in leases.iter().enumerate() {
+            // What was not claimed has no token, not even that of its event's other deliveries.
+            let settled = subject
+                .settle_as(uid, TARGETS[i], token, Outcome::Delivered)
+                .await;
+            let expected = lease.map_or(Settled::Lost, |_| Settled::Done);
+            assert_eq!(settled, expected, "{n} for {}", TARGETS[i]);
+            waiting[i] += usize::from(lease.is_none());
+        }
+    }
+    for (target, waiting) in TARGETS.into_iter().zip(waiting) {
+        let claimed = subject.claim(target, 100).await;
+        assert_eq!(claimed.len(), waiting, "{target}");
+        for claimed in claimed {
+            let settled = subject.settle(&claimed, Outcome::Delivered).await;
+            assert_eq!(settled, Settled::Done);
+        }
+    }
+    assert_eq!(subject.expire(Duration::ZERO, 0).await, 40);
 }
 
 pub(super) async fn gives_back_the_same_bytes(subject: &Subject) {

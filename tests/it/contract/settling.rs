@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hookgate::{
     event::{DeadReason, DeliveryState, Outcome},
     store::{Depth, Settled},
@@ -178,6 +179,41 @@ async fn ids_of_pending(subject: &Subject) -> (u64, u64) {
         subject.depth("t").await.pending,
         subject.depth("u").await.pending,
     )
+}
+
+pub(super) async fn settles_each_delivery_once_whatever_comes_at_once(subject: &Subject) {
+    let targets = ["t", "u", "v"];
+    let uid = subject.stored("a", &targets).await;
+    subject.stored("b", &targets).await;
+    let mut claimed = Vec::new();
+    for target in targets {
+        claimed.extend(subject.claim(target, 2).await);
+    }
+    let outcomes = [
+        Outcome::Delivered,
+        Outcome::Dead(DeadReason::Refused),
+        Outcome::Delivered,
+    ];
+    let settlements = claimed
+        .iter()
+        .flat_map(|claimed| outcomes.clone().map(|outcome| (claimed, outcome)))
+        .map(|(claimed, outcome)| subject.settle(claimed, outcome));
+    let settled = join_all(settlements).await;
+    for of_one in settled.chunks(outcomes.len()) {
+        let done = of_one.iter().filter(|settled| **settled == Settled::Done);
+        assert_eq!(done.count(), 1, "{of_one:?}");
+    }
+    let stored = subject.get(uid).await;
+    assert!(
+        stored
+            .deliveries
+            .iter()
+            .all(|delivery| delivery.attempts == 1)
+    );
+    for target in targets {
+        assert_eq!(subject.depth(target).await.pending, 0);
+    }
+    assert_eq!(subject.expire(Duration::ZERO, 0).await, 2);
 }
 
 pub(super) async fn retires_removed_targets(subject: &Subject) {

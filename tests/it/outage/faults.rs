@@ -10,9 +10,10 @@ use std::{
 
 use futures_util::future::join_all;
 use hookgate::{
-    event::{DeadReason, DeliveryState, Outcome},
-    store::{Retention, Settled, Settlement, Store as _, StoreError, redis::RedisStore},
+    event::{DeadReason, DeliveryState, Event, NewDelivery, Outcome},
+    store::{Acceptance, Settled, Settlement, Store as _, StoreError, redis::RedisStore},
 };
+use redis::ConnectionInfo;
 use tokio::task::JoinSet;
 
 use super::{TARGET, claim_one, event, open, until, want};
@@ -189,28 +190,45 @@ async fn a_read_only_redis_is_unavailable_until_it_is_the_primary_again() {
 
 #[tokio::test]
 async fn an_event_that_cannot_be_read_back_becomes_a_dead_letter() {
-    let server = RedisServer::start();
-    let connection = server.connection();
-    let store = open(connection.clone()).await;
-    store.accept(Arc::new(event("bad"))).await.unwrap();
-    damage_every_event(&server);
-    store.accept(Arc::new(event("good"))).await.unwrap();
+    // What the scripts read of a record stays whole, or nothing does.
+    for damage in [
+        "redis.call('SETRANGE', key, 80, 'garbage')",
+        "redis.call('SET', key, 'garbage')",
+    ] {
+        let server = RedisServer::start();
+        let store = open(server.connection()).await;
+        store.accept(Arc::new(event("bad"))).await.unwrap();
+        damage_every_event(&server, damage);
+        store.accept(Arc::new(event("good"))).await.unwrap();
 
-    let claims = store.claim(&want(10, super::PATIENCE)).await.unwrap();
-    let claimed: Vec<_> = claims
-        .claimed
-        .iter()
-        .map(|claim| &*claim.event.id)
-        .collect();
-    assert_eq!(claimed, ["good"]);
-    let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
-    assert_eq!((depth.pending, depth.dead), (1, 1));
+        let claims = store.claim(&want(10, super::PATIENCE)).await.unwrap();
+        let claimed: Vec<_> = claims
+            .claimed
+            .iter()
+            .map(|claim| &*claim.event.id)
+            .collect();
+        assert_eq!(claimed, ["good"], "{damage}");
+        let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
+        assert_eq!((depth.pending, depth.dead), (1, 1), "{damage}");
+        assert!(store.get(event("bad").uid).await.is_err(), "{damage}");
+
+        // It is finished like any other, and goes whole: what is left is of the good one.
+        let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+        assert_eq!((expired.events, expired.more), (1, false), "{damage}");
+        let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
+        assert_eq!((depth.pending, depth.dead), (1, 0), "{damage}");
+        assert_eq!(
+            keys_left(&server.connection()),
+            ["bytes", "due", "event", "state", "targets"],
+            "{damage}"
+        );
+    }
 }
 
-fn damage_every_event(server: &RedisServer) {
-    let script = "for _, key in ipairs(redis.call('KEYS', '*event:*')) do
-        redis.call('HSET', key, 'm', 'garbage') end return 1";
-    server.command(&["EVAL", script, "0"]);
+fn damage_every_event(server: &RedisServer, damage: &str) {
+    let script =
+        format!("for _, key in ipairs(redis.call('KEYS', '*event:*')) do {damage} end return 1");
+    server.command(&["EVAL", &script, "0"]);
 }
 
 #[tokio::test]
@@ -248,7 +266,7 @@ async fn a_history_of_attempts_is_bounded_and_keeps_the_last_whole() {
     let stored = store.get(event("failing").uid).await.unwrap().unwrap();
     assert_eq!(stored.deliveries[0].attempts, 60);
     assert_eq!(stored.deliveries[0].last_attempt, last);
-    let script = "return redis.call('HSTRLEN', redis.call('KEYS', '*event:*')[1], 's:crm')";
+    let script = "return redis.call('STRLEN', redis.call('KEYS', '*state:*crm')[1])";
     let redis::Value::Int(bytes) = server.command(&["EVAL", script, "0"]) else {
         panic!("a length");
     };
@@ -289,6 +307,7 @@ async fn an_expired_event_leaves_nothing_behind() {
     for id in ["a", "b", "c"] {
         store.accept(Arc::new(event(id))).await.unwrap();
     }
+    store.accept(Arc::new(event_for_no_one("d"))).await.unwrap();
     let claims = store.claim(&want(2, super::PATIENCE)).await.unwrap();
     for (claimed, outcome) in claims
         .claimed
@@ -301,23 +320,89 @@ async fn an_expired_event_leaves_nothing_behind() {
         };
         assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
     }
-    // Young enough, but over the bytes: only what is finished goes.
-    let retention = Retention {
-        age: super::PATIENCE,
-        bytes: 0,
-    };
-    let expired = store.expire(retention).await.unwrap();
-    assert_eq!((expired.events, expired.more), (2, false));
+    // Only what is finished goes.
+    let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+    assert_eq!((expired.events, expired.more), (3, false));
     let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
     assert_eq!((depth.pending, depth.dead), (1, 0));
-    let script = "local left = {}
-        for _, key in ipairs(redis.call('KEYS', '*')) do
-            if not string.find(key, ':id:', 1, true) then left[#left + 1] = key end end
-        return #left .. ' ' .. redis.call('GET', 'hookgate:{0}:bytes')";
-    let left = command(&connection, &["EVAL", script, "0"]);
     // The pending event, its place in the queue, the set of targets, and the count of its body's bytes.
-    let bytes = event("a").body.len();
-    assert_eq!(left, redis::Value::BulkString(format!("4 {bytes}").into()));
+    assert_eq!(keys_left(&connection), ["bytes", "due", "event", "targets"]);
+    let bytes = event("a").body.len().to_string();
+    assert_eq!(stored_bytes(&connection), bytes);
+}
+
+#[tokio::test]
+async fn an_event_of_several_targets_leaves_nothing_behind() {
+    let connection = RedisServer::shared().fresh_database();
+    let store = open(connection.clone()).await;
+    // A name so long that they do not stand within what is read of a record at first.
+    let targets = ["crm".to_owned(), "billing".to_owned(), "x".repeat(600)];
+    let mut arrival = event("a");
+    arrival.deliveries = targets
+        .iter()
+        .map(|target| NewDelivery {
+            target: target.as_str().into(),
+            lease: Some(super::PATIENCE),
+        })
+        .collect();
+    let uid = arrival.uid;
+    let Acceptance::Accepted { leases } = store.accept(Arc::new(arrival)).await.unwrap() else {
+        panic!("a new event");
+    };
+    let outcomes = [
+        Outcome::Delivered,
+        Outcome::Dead(DeadReason::Refused),
+        Outcome::Dead(DeadReason::GaveUp),
+    ];
+    for ((target, lease), outcome) in targets.iter().zip(leases).zip(outcomes) {
+        let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+        assert_eq!(expired.events, 0, "before {target} is settled");
+        let settlement = Settlement {
+            uid,
+            target: target.as_str().into(),
+            token: lease.unwrap().token,
+            outcome,
+            attempt: Some(super::sharing::failed_attempt(500)),
+        };
+        assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
+    }
+    assert_eq!(store.expire(super::NOTHING_KEPT).await.unwrap().events, 1);
+    assert_eq!(keys_left(&connection), ["bytes", "targets"]);
+    assert_eq!(stored_bytes(&connection), "0");
+}
+
+/// What kinds of keys there are, remembered ids aside.
+fn keys_left(connection: &ConnectionInfo) -> Vec<String> {
+    let redis::Value::Array(keys) = command(connection, &["KEYS", "*"]) else {
+        panic!("keys");
+    };
+    let mut kinds: Vec<_> = keys
+        .into_iter()
+        .map(|key| match key {
+            redis::Value::BulkString(key) => {
+                let key = String::from_utf8_lossy(&key).into_owned();
+                key.split(':').nth(2).unwrap_or_default().to_owned()
+            }
+            other => panic!("{other:?}"),
+        })
+        .filter(|kind| !["id", "ids", "minutes"].contains(&&**kind))
+        .collect();
+    kinds.sort();
+    kinds
+}
+
+fn stored_bytes(connection: &ConnectionInfo) -> String {
+    match command(connection, &["GET", "hookgate:{0}:bytes"]) {
+        redis::Value::BulkString(bytes) => String::from_utf8(bytes).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn event_for_no_one(id: &str) -> Event {
+    Event {
+        deliveries: Vec::new(),
+        ..event(id)
+    }
 }
 
 #[tokio::test]
