@@ -4,13 +4,9 @@
 //! A bucket is an eighth to a sixteenth of a window wide: a lookup asks about a dozen tables, and an id
 //! stays at most an eighth of its window longer than it must. The window itself is checked exactly.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::BuildHasher as _,
-    time::Duration,
-};
+use std::{collections::BTreeMap, hash::BuildHasher as _, time::Duration};
 
-use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
 
 use crate::{
     clock::Timestamp,

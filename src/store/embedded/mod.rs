@@ -8,13 +8,18 @@
 //! ```
 
 mod accept;
+#[cfg(test)]
+mod batch_tests;
 mod chores;
 mod claiming;
 mod claims;
+mod commits;
+mod deliveries;
 mod expiry;
 mod failure;
 #[cfg(test)]
 mod fault_tests;
+mod head;
 mod ledger;
 mod memory;
 mod reader;
@@ -52,8 +57,9 @@ use crate::{
 };
 
 use self::{
+    deliveries::DELIVERIES_MAX,
     failure::Failure,
-    ledger::{Answer, Ask, DELIVERIES_MAX, Ledger},
+    ledger::{Answer, Ask, Ledger},
     schema::Home,
     writer::{Fate, Request, Writer},
 };
@@ -167,13 +173,13 @@ impl Embedded {
 #[async_trait]
 impl Store for Embedded {
     async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
-        if i64::try_from(event.deliveries.len()).is_ok_and(|n| n > DELIVERIES_MAX) {
+        if event.deliveries.len() > DELIVERIES_MAX {
             return Err(StoreError::Unavailable(format!(
                 "an event can have at most {DELIVERIES_MAX} deliveries"
             )));
         }
-        let headers = headers_json(&event)?;
-        match self.call(Ask::Accept { event, headers }).await? {
+        let head = head::encode(&event);
+        match self.call(Ask::Accept { event, head }).await? {
             Answer::Accepted(acceptance) => Ok(acceptance),
             other => Err(mistaken(&other)),
         }
@@ -272,15 +278,6 @@ impl Store for Embedded {
             tracing::error!("the writer thread of the embedded store panicked");
         }
     }
-}
-
-fn headers_json(event: &Event) -> Result<String, StoreError> {
-    let pairs: Vec<(&str, &str)> = event
-        .headers
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    serde_json::to_string(&pairs).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 fn closed() -> StoreError {

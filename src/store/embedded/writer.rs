@@ -23,17 +23,16 @@ use super::{
     chores::{self, Chore},
     failure::Failure,
     ledger::{Answer, Ask, Committed, Ledger},
-    schema::Home,
+    schema::{Home, PAGE_BYTES},
 };
 
 /// Requests in one transaction.
 const BATCH_MAX: usize = 512;
-const PAGE_BYTES: u64 = 4096;
 /// The write-ahead log is moved into the database beside the commits each time it has grown by this.
-const CHECKPOINT_PAGES: u64 = (16 << 20) / PAGE_BYTES;
+const CHECKPOINT_PAGES: u64 = (16 << 20) / PAGE_BYTES as u64;
 /// Under a load that never pauses the log is never moved whole. From this size on the writer moves
 /// what is left of it between two batches, so that the log begins anew.
-const RESTART_PAGES: u64 = (128 << 20) / PAGE_BYTES;
+const RESTART_PAGES: u64 = (128 << 20) / PAGE_BYTES as u64;
 /// The log's size is asked for after so many commits, or bytes of bodies.
 const MEASURE_COMMITS: u32 = 16;
 const MEASURE_BYTES: usize = 4 << 20;
