@@ -215,8 +215,8 @@ impl Ledger {
     /// Removes events of a commit; its row goes with the last of them.
     fn shrink(&mut self, loser: &Loser) -> Result<(), Failure> {
         self.begin()?;
-        for victim in &loser.victims {
-            self.remove(victim)?;
+        for run in loser.victims.chunk_by(|a, b| a.seq + 1 == b.seq) {
+            self.remove(run)?;
         }
         let (max_ms, first_seq) = loser.commit.place;
         let bytes: u64 = loser.victims.iter().map(|victim| victim.body_bytes).sum();
@@ -235,8 +235,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn remove(&mut self, victim: &Victim) -> Result<(), Failure> {
-        let (first, last) = deliveries::range(victim.seq, victim.seq);
+    /// Removes events that follow each other.
+    fn remove(&mut self, run: &[Victim]) -> Result<(), Failure> {
+        let ([first, ..], [.., last]) = (run, run) else {
+            return Ok(());
+        };
+        let (first_seq, last_seq) = (first.seq, last.seq);
+        let (first, last) = deliveries::range(first_seq, last_seq);
         self.connection
             .prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?
             .execute((first, last))?;
@@ -249,10 +254,11 @@ impl Ledger {
             .prepare_cached("DELETE FROM deliveries WHERE id BETWEEN ?1 AND ?2")?
             .execute((first, last))?;
         self.connection
-            .prepare_cached("DELETE FROM events WHERE seq = ?1")?
-            .execute([victim.seq])?;
+            .prepare_cached("DELETE FROM events WHERE seq BETWEEN ?1 AND ?2")?
+            .execute((first_seq, last_seq))?;
+        let removed: u64 = run.iter().map(|victim| victim.body_bytes).sum();
         let bytes = &mut self.targets.counts.body_bytes;
-        *bytes = bytes.saturating_sub(victim.body_bytes);
+        *bytes = bytes.saturating_sub(removed);
         Ok(())
     }
 

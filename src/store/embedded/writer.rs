@@ -93,6 +93,9 @@ impl Writer {
     fn run(&mut self, requests: &mut mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while requests.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            if batch.len() > 1 {
+                take_more(requests, &mut batch);
+            }
             if batch
                 .iter()
                 .any(|request| matches!(request.ask, Ask::Close))
@@ -101,11 +104,12 @@ impl Writer {
             }
             // Whoever asked and went away needs no answer, and under overload no work either.
             batch.retain(|request| !request.reply.is_closed());
-            self.serve(std::mem::take(&mut batch));
+            self.serve(&mut batch);
         }
     }
 
-    fn serve(&mut self, batch: Vec<Request>) {
+    /// Leaves the batch empty.
+    fn serve(&mut self, batch: &mut Vec<Request>) {
         if let Some(message) = self.fate.borrow().clone() {
             return refuse(batch, &StoreError::Failed(message));
         }
@@ -118,24 +122,24 @@ impl Writer {
 
     /// A full disk must not keep deliveries from being settled and expired: those need less room, and
     /// expiry makes some.
-    fn serve_without_accepts(&mut self, batch: Vec<Request>, message: String) {
+    fn serve_without_accepts(&mut self, batch: &mut Vec<Request>, message: String) {
         self.log.restart(&self.ledger.connection);
         let needs_room = |request: &Request| matches!(request.ask, Ask::Accept { .. } | Ask::Ready);
-        let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(needs_room);
-        refuse(accepts, &StoreError::Full(message));
+        let (mut accepts, mut others): (Vec<_>, Vec<_>) = batch.drain(..).partition(needs_room);
+        refuse(&mut accepts, &StoreError::Full(message));
         match self.ledger.run(others.iter().map(|request| &request.ask)) {
-            Ok(committed) => self.answer(others, committed),
-            Err(failure) => self.refuse(others, failure),
+            Ok(committed) => self.answer(&mut others, committed),
+            Err(failure) => self.refuse(&mut others, failure),
         }
     }
 
-    fn answer(&mut self, batch: Vec<Request>, committed: Committed) {
+    fn answer(&mut self, batch: &mut Vec<Request>, committed: Committed) {
         if committed.events > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a batch has at most 512 events")]
             let events = committed.events as f64;
             self.metrics.store.commit_batch_events.observe(events);
         }
-        for (request, answer) in batch.into_iter().zip(committed.answers) {
+        for (request, answer) in batch.drain(..).zip(committed.answers) {
             if let Err(Ok(unheard)) = request.reply.send(Ok(answer)) {
                 // The caller is gone: nobody need wait for these leases to end.
                 for lease in leases(unheard) {
@@ -149,7 +153,7 @@ impl Writer {
         }
     }
 
-    fn refuse(&self, batch: Vec<Request>, failure: Failure) {
+    fn refuse(&self, batch: &mut Vec<Request>, failure: Failure) {
         if let Failure::Fatal(message) = &failure {
             fail(&self.fate, message.clone());
         }
@@ -182,6 +186,17 @@ fn leases(answer: Answer) -> Vec<Lease> {
     }
 }
 
+/// Lets those who are about to ask have the processor first: at saturation a larger batch is worth more than
+/// the moment. A lone request never waits for others.
+fn take_more(requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Request>) {
+    thread::yield_now();
+    while batch.len() < BATCH_MAX
+        && let Ok(request) = requests.try_recv()
+    {
+        batch.push(request);
+    }
+}
+
 pub(super) fn fail(fate: &Fate, message: String) {
     tracing::error!(error = %message, "the embedded store has failed");
     fate.send_if_modified(|fate| {
@@ -191,8 +206,8 @@ pub(super) fn fail(fate: &Fate, message: String) {
     });
 }
 
-fn refuse(batch: Vec<Request>, error: &StoreError) {
-    for request in batch {
+fn refuse(batch: &mut Vec<Request>, error: &StoreError) {
+    for request in batch.drain(..) {
         // A caller that is gone needs no answer.
         drop(request.reply.send(Err(error.clone())));
     }
