@@ -146,8 +146,8 @@ impl Ledger {
 
     /// False when more of this commit's events are to go than one call removes.
     fn look_at(&self, commit: Commit, walk: &mut Walk) -> Result<bool, Failure> {
-        let finished = self.finished(commit)?;
-        walk.seen += 1 + finished.len();
+        let (finished, seen) = self.finished(commit)?;
+        walk.seen += 1 + seen;
         let mut victims = Vec::new();
         let mut whole = true;
         for event in finished {
@@ -173,9 +173,9 @@ impl Ledger {
         Ok(whole)
     }
 
-    /// The finished events of a commit. Costs one look into the narrow rows when it has none that were
-    /// settled: a backlog is passed by quickly.
-    fn finished(&self, commit: Commit) -> Result<Vec<Finished>, Failure> {
+    /// The finished events of a commit, and how many have a delivery that was settled. Costs one look into
+    /// the narrow rows when there are none: a backlog is passed by quickly.
+    fn finished(&self, commit: Commit) -> Result<(Vec<Finished>, usize), Failure> {
         let (_, first_seq) = commit.place;
         let mut statement = self.connection.prepare_cached(
             "SELECT id, settled_ms FROM deliveries NOT INDEXED
@@ -184,10 +184,11 @@ impl Ledger {
         let mut rows = statement.query(deliveries::range(first_seq, commit.last_seq))?;
         let mut finished = Vec::new();
         let mut event = Finished { seq: 0, at_ms: 0 };
-        let mut settled = 0;
+        let (mut seen, mut settled) = (0, 0);
         while let Some(row) = rows.next()? {
             let (id, settled_ms): (DeliveryId, i64) = (row.get(0)?, row.get(1)?);
             if seq_of(id) != event.seq {
+                seen += 1;
                 settled = 0;
                 event = Finished {
                     seq: seq_of(id),
@@ -200,7 +201,7 @@ impl Ledger {
                 finished.push(event);
             }
         }
-        Ok(finished)
+        Ok((finished, seen))
     }
 
     fn body_bytes(&self, seq: i64) -> Result<u64, Failure> {

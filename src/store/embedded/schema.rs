@@ -18,8 +18,7 @@ const FORMAT_BEFORE_RELEASE: i64 = 1;
 /// `PRAGMA application_id` of a Hookgate store: `Hkgt`.
 const APPLICATION_ID: i64 = 0x486b_6774;
 const DATABASE: &str = "hookgate.db";
-/// Of a new database. Fewer, larger pages than the usual 4 KiB: most rows are some 1 KiB bodies, and an
-/// event costs about as much for each page that it touches as for its bytes.
+/// Of a new database. With the usual 4 KiB, checkpoints of bodies of some 1 KiB cost a third more.
 pub(super) const PAGE_BYTES: u32 = 8192;
 /// How long a connection waits for another one's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
