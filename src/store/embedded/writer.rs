@@ -93,9 +93,6 @@ impl Writer {
     fn run(&mut self, requests: &mut mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while requests.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            if batch.len() > 1 {
-                take_more(requests, &mut batch);
-            }
             if batch
                 .iter()
                 .any(|request| matches!(request.ask, Ask::Close))
@@ -183,17 +180,6 @@ fn leases(answer: Answer) -> Vec<Lease> {
         Answer::Picked(picks) => picks.picked.iter().map(|picked| picked.lease).collect(),
         Answer::Accepted(Acceptance::Accepted { leases }) => leases.into_iter().flatten().collect(),
         _ => Vec::new(),
-    }
-}
-
-/// Lets those who are about to ask have the processor first: at saturation a larger batch is worth more than
-/// the moment. A lone request never waits for others.
-fn take_more(requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Request>) {
-    thread::yield_now();
-    while batch.len() < BATCH_MAX
-        && let Ok(request) = requests.try_recv()
-    {
-        batch.push(request);
     }
 }
 
