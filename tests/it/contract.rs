@@ -50,6 +50,7 @@ macro_rules! suite {
                 settling: settles_each_delivery_once_whatever_comes_at_once,
                 settling: retires_removed_targets,
                 expiring: removes_finished_events_by_age,
+                expiring: removes_an_event_for_nobody_by_its_age,
                 expiring: removes_the_oldest_finished_bodies_by_size,
                 expiring: never_removes_an_unfinished_event,
                 expiring: removes_an_event_once_its_last_delivery_is_settled,

@@ -1,30 +1,40 @@
-//! Accepting an event: one row for it, and one for each delivery.
+//! Accepting an event: one row for it, and one for each delivery that waits.
 
 use std::time::Instant;
 
 use crate::{
-    event::{Event, NewDelivery, event_uid},
+    event::{DeliveryState, Event, NewDelivery, event_uid},
     store::{Acceptance, Lease},
 };
 
 use super::{
+    claims::{Claim, Waiting},
+    commits,
+    deliveries::{self, DeliveryId},
     failure::Failure,
-    ledger::{DELIVERIES_MAX, Ledger},
-    targets::row_of,
+    ledger::{Arrival, Ledger},
+    targets::{NOBODY, state_code},
 };
 
 impl Ledger {
-    pub(super) fn accept(&mut self, event: &Event, headers: &str) -> Result<Acceptance, Failure> {
+    pub(super) fn accept(&mut self, arrival: &Arrival) -> Result<Acceptance, Failure> {
+        let event = &*arrival.event;
         if let Some(duplicate) = self.duplicate(event) {
             return Ok(duplicate);
         }
         self.begin()?;
         let seq = self.next_seq;
         self.next_seq += 1;
-        self.insert_event(seq, event, headers)?;
+        self.connection
+            .prepare_cached("INSERT INTO events (seq, head, body) VALUES (?1, ?2, ?3)")?
+            .execute((seq, &*arrival.head, &*event.body))?;
         let mut leases = Vec::with_capacity(event.deliveries.len());
-        for (id, delivery) in (seq * DELIVERIES_MAX..).zip(&event.deliveries) {
+        let ids = deliveries::ids(seq, event.deliveries.len());
+        for (id, delivery) in ids.zip(&event.deliveries) {
             leases.push(self.insert_delivery(id, event, delivery)?);
+        }
+        if event.deliveries.is_empty() {
+            self.insert_finished(seq, event)?;
         }
         self.ids.remember(
             event.key,
@@ -32,8 +42,9 @@ impl Ledger {
             event.dedupe_window,
             event.digest,
         );
-        self.targets.counts.body_bytes += event.body.len() as u64;
-        self.may_be_finished(event.uid, seq);
+        let body_bytes = event.body.len() as u64;
+        self.targets.counts.body_bytes += body_bytes;
+        commits::add(&mut self.spans, seq, event.received_at, body_bytes);
         Ok(Acceptance::Accepted { leases })
     }
 
@@ -48,49 +59,45 @@ impl Ledger {
         })
     }
 
-    fn insert_event(&self, seq: i64, event: &Event, headers: &str) -> Result<(), Failure> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO events (seq, received_ms, body_bytes, uid, key, window_ms, route, id, type,
-                 content_type, headers, digest, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )?
-            .execute((
-                seq,
-                event.received_at.as_millis(),
-                i64::try_from(event.body.len()).unwrap_or(i64::MAX),
-                event.uid.as_bytes().as_slice(),
-                event.key.0.as_slice(),
-                i64::try_from(event.dedupe_window.as_millis()).unwrap_or(i64::MAX),
-                &*event.route,
-                &*event.id,
-                event.event_type.as_deref(),
-                event.content_type.as_deref(),
-                headers,
-                event.digest.0.as_slice(),
-                &*event.body,
-            ))?;
-        Ok(())
-    }
-
     fn insert_delivery(
         &mut self,
-        id: i64,
+        id: DeliveryId,
         event: &Event,
         delivery: &NewDelivery,
     ) -> Result<Option<Lease>, Failure> {
         let target = self.target(&delivery.target)?;
         // A clock that was set back must not make "due at once" mean later.
         let due = event.received_at.min(self.clock.now());
-        self.connection
-            .prepare_cached(
-                "INSERT INTO deliveries (id, target, state, due_ms, attempts) VALUES (?1, ?2, 0, ?3, 0)",
-            )?
-            .execute((id, row_of(target), due.as_millis()))?;
+        let waiting = Waiting {
+            id,
+            due_ms: due.as_millis(),
+            attempts: 0,
+        };
+        self.wait(target, waiting)?;
         if let Some(pending) = self.targets.counts.pending.get_mut(target) {
             *pending += 1;
         }
-        let claim = |lease| self.claims.claim(id, target, Instant::now(), lease);
-        Ok(delivery.lease.map(claim))
+        Ok(delivery.lease.map(|lease| {
+            self.claims
+                .claim(Claim { target, waiting }, Instant::now(), lease)
+        }))
+    }
+
+    /// What tells expiry that an event has nothing to wait for.
+    fn insert_finished(&self, seq: i64, event: &Event) -> Result<(), Failure> {
+        for id in deliveries::ids(seq, 0) {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO deliveries (id, target, state, settled_ms, attempts)
+                     VALUES (?1, ?2, ?3, ?4, 0)",
+                )?
+                .execute((
+                    id,
+                    NOBODY,
+                    state_code(DeliveryState::Delivered),
+                    event.received_at.as_millis(),
+                ))?;
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use crate::{
     clock::Timestamp,
@@ -11,15 +11,15 @@ use crate::{
 };
 
 use super::{
-    claims::{Claims, DeliveryId, TargetIndex},
+    claims::{Claim, Claims, TargetIndex, Waiting},
     failure::Failure,
-    ledger::{DELIVERIES_MAX, Ledger, Picked, Picks},
-    targets::{PENDING, row_of, state_code},
+    ledger::{Ledger, Picked, Picks},
+    targets::{row_of, state_code},
 };
 
 /// A target's pending deliveries, those longest due first; read only as far as needed.
-const DUE: &str = "SELECT id, due_ms, attempts FROM deliveries INDEXED BY pending
-    WHERE target = ?1 AND state = 0 ORDER BY due_ms, id";
+pub(super) const DUE: &str =
+    "SELECT id, due_ms, attempts FROM waiting WHERE target = ?1 ORDER BY due_ms, id";
 
 impl Ledger {
     pub(super) fn claim(&mut self, wants: &[Want]) -> Result<Picks, Failure> {
@@ -47,116 +47,135 @@ impl Ledger {
         let mut statement = self.connection.prepare_cached(DUE)?;
         let mut rows = statement.query([row_of(target)])?;
         let mut left = want.max;
-        let mut waiting = None;
+        let mut next = None;
         while let Some(row) = rows.next()? {
-            let delivery: DeliveryId = row.get(0)?;
-            if self.claims.is_held(delivery, instant) {
+            let waiting = read_waiting(row)?;
+            if self.claims.is_held(waiting.id, instant) {
                 continue;
             }
-            let due = Timestamp::from_millis(row.get(1)?);
+            let due = Timestamp::from_millis(waiting.due_ms);
             if due > now || left == 0 {
-                waiting = Some(due.since(now));
+                next = Some(due.since(now));
                 break;
             }
             left -= 1;
             picked.push(Picked {
-                delivery,
+                delivery: waiting.id,
                 target: want.target.clone(),
-                attempts: row.get(2)?,
-                lease: self.claims.claim(delivery, target, instant, want.lease),
+                attempts: waiting.attempts,
+                lease: (self.claims).claim(Claim { target, waiting }, instant, want.lease),
             });
         }
         let lapse = self.claims.next_end(target, instant);
-        Ok([waiting, lapse].into_iter().flatten().min())
+        Ok([next, lapse].into_iter().flatten().min())
     }
 
     pub(super) fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Failure> {
         let target = self.targets.find(&settlement.target);
         let claimed = target.and_then(|target| {
-            let delivery = self.claims.end(settlement.token, target)?;
-            Some((target, delivery))
+            let waiting = self.claims.end(settlement.token, target)?;
+            Some((target, waiting))
         });
-        let Some((target, delivery)) = claimed else {
+        let Some((target, waiting)) = claimed else {
             return Ok(Settled::Lost);
         };
-        let attempt = settlement.attempt.as_ref();
-        let now = self.clock.now();
-        let done = match settlement.outcome {
-            // Its due time never changed: it is due at once.
+        let state = match settlement.outcome {
+            // Its row never changed: it is due at once.
             Outcome::Released => return Ok(Settled::Done),
-            Outcome::Retry(wait) => {
-                let due = now.saturating_add(wait);
-                self.update(delivery, PENDING, due, attempt)? && self.keep(delivery)?
-            }
-            Outcome::Delivered => {
-                let state = state_code(DeliveryState::Delivered);
-                let done = self.update(delivery, state, now, attempt)?;
-                self.finished(settlement, target, delivery, false, done)
-            }
-            Outcome::Dead(reason) => {
-                let state = state_code(DeliveryState::Dead(reason));
-                let done = self.update(delivery, state, now, attempt)? && self.keep(delivery)?;
-                self.finished(settlement, target, delivery, true, done)
-            }
+            Outcome::Retry(_) => DeliveryState::Pending,
+            Outcome::Delivered => DeliveryState::Delivered,
+            Outcome::Dead(reason) => DeliveryState::Dead(reason),
         };
-        Ok(if done { Settled::Done } else { Settled::Lost })
-    }
-
-    fn finished(
-        &mut self,
-        settlement: &Settlement,
-        target: TargetIndex,
-        delivery: DeliveryId,
-        dead: bool,
-        done: bool,
-    ) -> bool {
-        if done {
-            self.targets.settled(target, dead);
-            self.may_be_finished(settlement.uid, delivery / DELIVERIES_MAX);
-        }
-        done
-    }
-
-    /// False when the delivery is not pending.
-    fn update(
-        &mut self,
-        delivery: DeliveryId,
-        state: i64,
-        due_or_settled_at: Timestamp,
-        attempt: Option<&AttemptRecord>,
-    ) -> Result<bool, Failure> {
         self.begin()?;
+        if !self.end_wait(target, &waiting)? {
+            return Ok(Settled::Lost);
+        }
+        let waiting = Waiting {
+            attempts: waiting.attempts.saturating_add(1),
+            ..waiting
+        };
+        let now = self.clock.now();
+        self.write(target, &waiting, state, now, settlement.attempt.as_ref())?;
+        if state != DeliveryState::Delivered {
+            self.keep(&waiting, settlement.attempt.as_ref())?;
+        }
+        if let Outcome::Retry(wait) = settlement.outcome {
+            let due_ms = now.saturating_add(wait).as_millis();
+            self.wait(target, Waiting { due_ms, ..waiting })?;
+        } else {
+            let dead = state != DeliveryState::Delivered;
+            self.targets.settled(target, dead);
+            self.may_be_finished(settlement.uid);
+        }
+        Ok(Settled::Done)
+    }
+
+    /// Makes a delivery pending.
+    pub(super) fn wait(&self, target: TargetIndex, waiting: Waiting) -> Result<(), Failure> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO waiting (target, due_ms, id, attempts) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((row_of(target), waiting.due_ms, waiting.id, waiting.attempts))?;
+        Ok(())
+    }
+
+    /// False when the delivery was not pending.
+    pub(super) fn end_wait(&self, target: TargetIndex, waiting: &Waiting) -> Result<bool, Failure> {
         let rows = self
             .connection
+            .prepare_cached("DELETE FROM waiting WHERE target = ?1 AND due_ms = ?2 AND id = ?3")?
+            .execute((row_of(target), waiting.due_ms, waiting.id))?;
+        Ok(rows == 1)
+    }
+
+    /// Writes where a delivery stands, with its newest attempt.
+    fn write(
+        &self,
+        target: TargetIndex,
+        waiting: &Waiting,
+        state: DeliveryState,
+        now: Timestamp,
+        attempt: Option<&AttemptRecord>,
+    ) -> Result<(), Failure> {
+        self.connection
             .prepare_cached(
-                "UPDATE deliveries SET state = ?2, due_ms = ?3, attempts = attempts + 1,
-                 started_ms = ?4, duration_ms = ?5, status = ?6, error = ?7, response_head = ?8
-                 WHERE id = ?1 AND state = 0",
+                "INSERT OR REPLACE INTO deliveries (id, target, state, settled_ms, attempts,
+                 started_ms, duration_ms, status, error, response_head)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
-                delivery,
-                state,
-                due_or_settled_at.as_millis(),
+                waiting.id,
+                row_of(target),
+                state_code(state),
+                now.as_millis(),
+                waiting.attempts,
                 attempt.map(|a| a.started_at.as_millis()),
-                attempt.map(|a| i64::try_from(a.duration.as_millis()).unwrap_or(i64::MAX)),
+                attempt.map(duration_ms),
                 attempt.and_then(|a| a.status),
                 attempt.and_then(|a| a.error.as_deref()),
                 attempt.map(|a| &*a.response_head),
             ])?;
-        Ok(rows == 1)
+        Ok(())
     }
 
-    /// Copies the failed attempt from the delivery to the newest 32.
-    fn keep(&self, delivery: DeliveryId) -> Result<bool, Failure> {
-        let rows = self
-            .connection
+    /// Adds a failed attempt to the newest 32.
+    fn keep(&self, waiting: &Waiting, attempt: Option<&AttemptRecord>) -> Result<(), Failure> {
+        self.connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO attempts
-                 SELECT id, attempts & 31, started_ms, duration_ms, status, error, response_head
-                 FROM deliveries WHERE id = ?1",
+                "INSERT OR REPLACE INTO attempts (delivery, slot, started_ms, duration_ms, status,
+                 error, response_head) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute([delivery])?;
-        Ok(rows == 1)
+            .execute(params![
+                waiting.id,
+                waiting.attempts % 32,
+                attempt.map(|a| a.started_at.as_millis()),
+                attempt.map(duration_ms),
+                attempt.and_then(|a| a.status),
+                attempt.and_then(|a| a.error.as_deref()),
+                attempt.map(|a| &*a.response_head),
+            ])?;
+        Ok(())
     }
 
     pub(super) fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, Failure> {
@@ -181,6 +200,19 @@ impl Ledger {
             oldest_due: oldest.map_or(Duration::ZERO, |due| now.since(due)),
         })
     }
+}
+
+/// Of [`DUE`].
+pub(super) fn read_waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    Ok(Waiting {
+        id: row.get(0)?,
+        due_ms: row.get(1)?,
+        attempts: row.get(2)?,
+    })
+}
+
+fn duration_ms(attempt: &AttemptRecord) -> i64 {
+    i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn first_unclaimed(

@@ -1,5 +1,7 @@
 //! Removing what is finished and old, forgetting ids, and giving up on targets that are gone.
 
+use rusqlite::OptionalExtension as _;
+
 use crate::{
     clock::Timestamp,
     event::{DeadReason, DeliveryState, TargetName},
@@ -7,9 +9,12 @@ use crate::{
 };
 
 use super::{
-    claims::{DeliveryId, TargetIndex},
+    claiming::{DUE, read_waiting},
+    claims::{TargetIndex, Waiting},
+    commits::{self, Place},
+    deliveries::{self, DeliveryId, number_of, seq_of},
     failure::Failure,
-    ledger::{Answer, DELIVERIES_MAX, Kept, Ledger, Place},
+    ledger::{Answer, Kept, Ledger, MILLISECOND, first_ids_row},
     targets::{row_of, state_code},
 };
 
@@ -17,15 +22,32 @@ use super::{
 const EVENTS_REMOVED_MAX: usize = 200;
 const EVENTS_SEEN_MAX: usize = 2_000;
 const ID_ROWS_REMOVED_MAX: i64 = 200;
-const RETIRED_MAX: i64 = 1_000;
+const RETIRED_MAX: usize = 1_000;
 
-/// Events to remove.
-struct Victims {
-    events: Vec<Victim>,
+/// What a walk over the commits has found.
+struct Walk {
+    cutoff_ms: i64,
+    bytes_max: u64,
+    bytes_left: u64,
+    /// The commits that lose events.
+    losers: Vec<Loser>,
+    victims: usize,
+    seen: usize,
     kept: Option<Kept>,
     /// Where the next call begins.
     next: Place,
     more: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Commit {
+    place: Place,
+    last_seq: i64,
+}
+
+struct Loser {
+    commit: Commit,
+    victims: Vec<Victim>,
 }
 
 struct Victim {
@@ -33,7 +55,20 @@ struct Victim {
     body_bytes: u64,
 }
 
-impl Victims {
+/// An event whose deliveries are all settled.
+#[derive(Clone, Copy)]
+struct Finished {
+    seq: i64,
+    /// When the last of them was.
+    at_ms: i64,
+}
+
+impl Walk {
+    /// Whether something that was finished then is to go.
+    fn takes(&self, finished_ms: i64) -> bool {
+        finished_ms < self.cutoff_ms || self.bytes_left > self.bytes_max
+    }
+
     fn keep(&mut self, place: Place, finished_ms: i64) {
         let kept = self.kept.get_or_insert(Kept {
             from: place,
@@ -48,17 +83,17 @@ impl Ledger {
     pub(super) fn expire(&mut self, retention: Retention) -> Result<Expired, Failure> {
         let now = self.clock.now();
         self.look_again(now, retention);
-        let victims = self.victims(now.saturating_sub(retention.age), retention.bytes)?;
-        for victim in &victims.events {
-            self.remove(victim)?;
+        let walk = self.walk(now.saturating_sub(retention.age), retention.bytes)?;
+        for loser in &walk.losers {
+            self.shrink(loser)?;
         }
-        self.unfinished_until = victims.next;
-        self.kept = victims.kept;
+        self.unfinished_until = walk.next;
+        self.kept = walk.kept;
         let rows = self.remove_id_rows(now)?;
         Ok(Expired {
-            events: victims.events.len() as u64,
+            events: walk.victims as u64,
             ids: self.ids.forget(now),
-            more: victims.more || rows == ID_ROWS_REMOVED_MAX.unsigned_abs(),
+            more: walk.more || rows == ID_ROWS_REMOVED_MAX.unsigned_abs(),
         })
     }
 
@@ -74,62 +109,140 @@ impl Ledger {
         }
     }
 
-    /// The oldest events that were finished before `cutoff`, or are finished and too many for `bytes_max`.
-    fn victims(&self, cutoff: Timestamp, bytes_max: u64) -> Result<Victims, Failure> {
+    /// Finds the oldest events that were finished before `cutoff`, or are finished and too many for `bytes_max`.
+    fn walk(&self, cutoff: Timestamp, bytes_max: u64) -> Result<Walk, Failure> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT received_ms, seq, body_bytes FROM events INDEXED BY events_by_time
-             WHERE (received_ms, seq) >= (?1, ?2) ORDER BY received_ms, seq",
+            "SELECT max_ms, first_seq, last_seq FROM commits
+             WHERE (max_ms, first_seq) >= (?1, ?2) ORDER BY max_ms, first_seq",
         )?;
         let mut rows = statement.query(self.unfinished_until)?;
-        let mut bytes_left = self.targets.counts.body_bytes;
-        let mut victims = Victims {
-            events: Vec::new(),
+        let mut walk = Walk {
+            cutoff_ms: cutoff.as_millis(),
+            bytes_max,
+            bytes_left: self.targets.counts.body_bytes,
+            losers: Vec::new(),
+            victims: 0,
+            seen: 0,
             kept: self.kept,
             next: self.unfinished_until,
             more: false,
         };
-        let mut seen = 0;
         while let Some(row) = rows.next()? {
-            let (received_ms, seq): (i64, i64) = (row.get(0)?, row.get(1)?);
-            victims.next = (received_ms, seq);
-            if received_ms >= cutoff.as_millis() && bytes_left <= bytes_max {
-                return Ok(victims);
+            let place @ (max_ms, first_seq) = (row.get(0)?, row.get(1)?);
+            walk.next = place;
+            if !walk.takes(max_ms) {
+                return Ok(walk);
             }
-            if seen == EVENTS_SEEN_MAX || victims.events.len() == EVENTS_REMOVED_MAX {
-                victims.more = true;
-                return Ok(victims);
+            let last_seq = row.get(2)?;
+            walk.more = walk.seen >= EVENTS_SEEN_MAX
+                || !self.look_at(Commit { place, last_seq }, &mut walk)?;
+            if walk.more {
+                return Ok(walk);
             }
-            seen += 1;
-            victims.next = (received_ms, seq + 1);
-            let Some(finished_ms) = self.finished_ms(received_ms, seq)? else {
-                continue;
-            };
-            if finished_ms >= cutoff.as_millis() && bytes_left <= bytes_max {
-                victims.keep((received_ms, seq), finished_ms);
-                continue;
-            }
-            let body_bytes = row.get::<_, i64>(2)?.unsigned_abs();
-            bytes_left = bytes_left.saturating_sub(body_bytes);
-            victims.events.push(Victim { seq, body_bytes });
+            walk.next = (max_ms, first_seq + 1);
         }
-        Ok(victims)
+        Ok(walk)
     }
 
-    /// When the last delivery was settled; `None` while one is pending.
-    fn finished_ms(&self, received_ms: i64, seq: i64) -> Result<Option<i64>, Failure> {
-        let (first, last) = deliveries_of(seq);
+    /// False when more of this commit's events are to go than one call removes.
+    fn look_at(&self, commit: Commit, walk: &mut Walk) -> Result<bool, Failure> {
+        let (finished, seen) = self.finished(commit)?;
+        walk.seen += 1 + seen;
+        let mut victims = Vec::new();
+        let mut whole = true;
+        for event in finished {
+            if !walk.takes(event.at_ms) {
+                walk.keep(commit.place, event.at_ms);
+                continue;
+            }
+            if walk.victims == EVENTS_REMOVED_MAX {
+                whole = false;
+                break;
+            }
+            let body_bytes = self.body_bytes(event.seq)?;
+            walk.bytes_left = walk.bytes_left.saturating_sub(body_bytes);
+            walk.victims += 1;
+            victims.push(Victim {
+                seq: event.seq,
+                body_bytes,
+            });
+        }
+        if !victims.is_empty() {
+            walk.losers.push(Loser { commit, victims });
+        }
+        Ok(whole)
+    }
+
+    /// The finished events of a commit, and how many have a delivery that was settled. Costs one look into
+    /// the narrow rows when there are none: a backlog is passed by quickly.
+    fn finished(&self, commit: Commit) -> Result<(Vec<Finished>, usize), Failure> {
+        let (_, first_seq) = commit.place;
         let mut statement = self.connection.prepare_cached(
-            "SELECT count(*) FILTER (WHERE state = 0), max(due_ms)
-             FROM deliveries NOT INDEXED WHERE id BETWEEN ?1 AND ?2",
+            "SELECT id, settled_ms FROM deliveries NOT INDEXED
+             WHERE id BETWEEN ?1 AND ?2 AND state <> 0 ORDER BY id",
         )?;
-        let (pending, settled_ms): (i64, Option<i64>) =
-            statement.query_row((first, last), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok((pending == 0).then_some(settled_ms.unwrap_or(received_ms)))
+        let mut rows = statement.query(deliveries::range(first_seq, commit.last_seq))?;
+        let mut finished = Vec::new();
+        let mut event = Finished { seq: 0, at_ms: 0 };
+        let (mut seen, mut settled) = (0, 0);
+        while let Some(row) = rows.next()? {
+            let (id, settled_ms): (DeliveryId, i64) = (row.get(0)?, row.get(1)?);
+            if seq_of(id) != event.seq {
+                seen += 1;
+                settled = 0;
+                event = Finished {
+                    seq: seq_of(id),
+                    at_ms: settled_ms,
+                };
+            }
+            settled += 1;
+            event.at_ms = event.at_ms.max(settled_ms);
+            if settled == number_of(id) {
+                finished.push(event);
+            }
+        }
+        Ok((finished, seen))
     }
 
-    fn remove(&mut self, victim: &Victim) -> Result<(), Failure> {
+    fn body_bytes(&self, seq: i64) -> Result<u64, Failure> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT length(body) FROM events WHERE seq = ?1")?;
+        // Damage can take the event and leave its deliveries.
+        let bytes: Option<i64> = statement.query_row([seq], |row| row.get(0)).optional()?;
+        Ok(bytes.unwrap_or(0).unsigned_abs())
+    }
+
+    /// Removes events of a commit; its row goes with the last of them.
+    fn shrink(&mut self, loser: &Loser) -> Result<(), Failure> {
         self.begin()?;
-        let (first, last) = deliveries_of(victim.seq);
+        for run in loser.victims.chunk_by(|a, b| a.seq + 1 == b.seq) {
+            self.remove(run)?;
+        }
+        let (max_ms, first_seq) = loser.commit.place;
+        let bytes: u64 = loser.victims.iter().map(|victim| victim.body_bytes).sum();
+        self.connection
+            .prepare_cached(
+                "UPDATE commits SET body_bytes = max(body_bytes - ?3, 0)
+                 WHERE max_ms = ?1 AND first_seq = ?2",
+            )?
+            .execute((max_ms, first_seq, i64::try_from(bytes).unwrap_or(i64::MAX)))?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM commits WHERE max_ms = ?1 AND first_seq = ?2 AND NOT EXISTS
+                 (SELECT 1 FROM events WHERE seq BETWEEN first_seq AND last_seq)",
+            )?
+            .execute((max_ms, first_seq))?;
+        Ok(())
+    }
+
+    /// Removes events that follow each other.
+    fn remove(&mut self, run: &[Victim]) -> Result<(), Failure> {
+        let ([first, ..], [.., last]) = (run, run) else {
+            return Ok(());
+        };
+        let (first_seq, last_seq) = (first.seq, last.seq);
+        let (first, last) = deliveries::range(first_seq, last_seq);
         self.connection
             .prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?
             .execute((first, last))?;
@@ -142,10 +255,11 @@ impl Ledger {
             .prepare_cached("DELETE FROM deliveries WHERE id BETWEEN ?1 AND ?2")?
             .execute((first, last))?;
         self.connection
-            .prepare_cached("DELETE FROM events WHERE seq = ?1")?
-            .execute([victim.seq])?;
+            .prepare_cached("DELETE FROM events WHERE seq BETWEEN ?1 AND ?2")?
+            .execute((first_seq, last_seq))?;
+        let removed: u64 = run.iter().map(|victim| victim.body_bytes).sum();
         let bytes = &mut self.targets.counts.body_bytes;
-        *bytes = bytes.saturating_sub(victim.body_bytes);
+        *bytes = bytes.saturating_sub(removed);
         Ok(())
     }
 
@@ -162,10 +276,11 @@ impl Ledger {
 
     /// Returns how many rows that were.
     fn remove_id_rows(&mut self, now: Timestamp) -> Result<u64, Failure> {
+        let first_to_stay = first_ids_row(now.saturating_add(MILLISECOND));
         let passed = self
             .connection
-            .prepare_cached("SELECT 1 FROM ids INDEXED BY ids_by_end WHERE ends_ms <= ?1")?
-            .exists([now.as_millis()])?;
+            .prepare_cached("SELECT 1 FROM ids WHERE row < ?1")?
+            .exists([first_to_stay])?;
         if !passed {
             return Ok(0);
         }
@@ -173,10 +288,10 @@ impl Ledger {
         let rows = self
             .connection
             .prepare_cached(
-                "DELETE FROM ids WHERE commit_no IN
-                 (SELECT commit_no FROM ids INDEXED BY ids_by_end WHERE ends_ms <= ?1 LIMIT ?2)",
+                "DELETE FROM ids WHERE row IN
+                 (SELECT row FROM ids WHERE row < ?1 ORDER BY row LIMIT ?2)",
             )?
-            .execute((now.as_millis(), ID_ROWS_REMOVED_MAX))?;
+            .execute((first_to_stay, ID_ROWS_REMOVED_MAX))?;
         Ok(rows as u64)
     }
 
@@ -199,8 +314,8 @@ impl Ledger {
                 *pending = 0;
             }
         }
-        for delivery in &deliveries {
-            self.retire_one(*delivery, target)?;
+        for waiting in &deliveries {
+            self.retire_one(waiting, target)?;
         }
         Ok(Answer::Retired {
             deliveries: deliveries.len() as u64,
@@ -208,32 +323,32 @@ impl Ledger {
         })
     }
 
-    fn retire_one(&mut self, delivery: DeliveryId, target: TargetIndex) -> Result<(), Failure> {
+    fn retire_one(&mut self, waiting: &Waiting, target: TargetIndex) -> Result<(), Failure> {
         self.begin()?;
+        self.end_wait(target, waiting)?;
+        // Its newest attempt stays.
         self.connection
-            .prepare_cached("UPDATE deliveries SET state = ?2, due_ms = ?3 WHERE id = ?1")?
+            .prepare_cached(
+                "INSERT INTO deliveries (id, target, state, settled_ms, attempts)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (id) DO UPDATE SET state = ?3, settled_ms = ?4",
+            )?
             .execute((
-                delivery,
+                waiting.id,
+                row_of(target),
                 state_code(DeliveryState::Dead(DeadReason::TargetRemoved)),
                 self.clock.now().as_millis(),
+                waiting.attempts,
             ))?;
-        self.claims.drop_claim(delivery);
+        self.claims.drop_claim(waiting.id);
         self.targets.settled(target, true);
-        self.unfinished_until = (i64::MIN, 0);
+        self.unfinished_until = commits::START;
         Ok(())
     }
 
-    fn pending(&self, target: TargetIndex) -> Result<Vec<DeliveryId>, Failure> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id FROM deliveries INDEXED BY pending WHERE target = ?1 AND state = 0 LIMIT ?2",
-        )?;
-        let rows = statement.query_map((row_of(target), RETIRED_MAX), |row| row.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    fn pending(&self, target: TargetIndex) -> Result<Vec<Waiting>, Failure> {
+        let mut statement = self.connection.prepare_cached(DUE)?;
+        let rows = statement.query_map([row_of(target)], read_waiting)?;
+        Ok(rows.take(RETIRED_MAX).collect::<rusqlite::Result<_>>()?)
     }
-}
-
-/// The first and the last id that this event's deliveries can have.
-fn deliveries_of(seq: i64) -> (DeliveryId, DeliveryId) {
-    let first = seq * DELIVERIES_MAX;
-    (first, first + DELIVERIES_MAX - 1)
 }

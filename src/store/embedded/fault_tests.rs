@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Embedded,
+    Embedded, deliveries,
     failure::Failure,
-    ledger::{Answer, Ask, DELIVERIES_MAX, Ledger},
+    head,
+    ledger::{Answer, Arrival, Ask, Ledger},
     schema::Home,
     writer::{self, Request, Writer},
 };
@@ -45,6 +46,11 @@ fn event(id: &str, body_bytes: usize, lease: Option<Duration>) -> Arc<Event> {
         body,
         deliveries: vec![NewDelivery { target, lease }],
     })
+}
+
+fn accept(event: Arc<Event>) -> Ask {
+    let head = head::encode(&event);
+    Ask::Accept(vec![Arrival { event, head }])
 }
 
 fn start(directory: &TempDir, prepare: impl FnOnce(&rusqlite::Connection)) -> Embedded {
@@ -125,12 +131,9 @@ async fn an_event_that_finds_no_room_takes_no_settlement_down_with_it() {
         .unwrap();
     let (clock, _hand) = Clock::manual(NOW);
     let mut ledger = Ledger::load(connection, clock).unwrap();
-    let accept = |id: &str| Ask::Accept {
-        event: event(id, 10_000, Some(LONG)),
-        headers: "[]".to_owned(),
-    };
+    let accept = |id: &str| accept(event(id, 10_000, Some(LONG)));
     let mut first = ledger.run([accept("first")].iter()).unwrap();
-    let Some(Answer::Accepted(acceptance)) = first.answers.pop() else {
+    let Some(Answer::Accepted(acceptances)) = first.answers.pop() else {
         panic!("nothing accepted");
     };
     while ledger
@@ -138,7 +141,10 @@ async fn an_event_that_finds_no_room_takes_no_settlement_down_with_it() {
         .is_ok()
     {}
 
-    let settle = Ask::Settle(delivered(&event("first", 10_000, None), &acceptance));
+    let settle = Ask::Settle(vec![delivered(
+        &event("first", 10_000, None),
+        &acceptances[0],
+    )]);
     let (requests, queue) = mpsc::channel(2);
     let send = |ask| {
         let (reply, answer) = oneshot::channel();
@@ -153,7 +159,7 @@ async fn an_event_that_finds_no_room_takes_no_settlement_down_with_it() {
     assert!(matches!(accepted.await.unwrap(), Err(StoreError::Full(_))));
     let settled = settled.await.unwrap();
     assert!(
-        matches!(settled, Ok(Answer::Settled(Settled::Done))),
+        matches!(&settled, Ok(Answer::Settled(settled)) if *settled == [Settled::Done]),
         "{settled:?}"
     );
     drop(requests);
@@ -167,14 +173,15 @@ fn a_failed_batch_leaves_nothing_in_memory_either() {
     let (clock, _hand) = Clock::manual(NOW);
     let connection = home.writer(Durability::Memory).unwrap();
     let mut ledger = Ledger::load(connection, clock).unwrap();
-    let in_the_way =
-        "INSERT INTO deliveries VALUES (2048, 1, 1, 0, 0, NULL, NULL, NULL, NULL, NULL)";
-    ledger.connection.execute(in_the_way, []).unwrap();
+    // Where the second event's delivery will want to wait.
+    let second = deliveries::ids(2, 1).next().unwrap();
+    let in_the_way = "INSERT INTO waiting VALUES (1, ?1, ?2, 0)";
+    ledger
+        .connection
+        .execute(in_the_way, (NOW.as_millis(), second))
+        .unwrap();
 
-    let accept = |id, lease| Ask::Accept {
-        event: event(id, 10, lease),
-        headers: "[]".to_owned(),
-    };
+    let accept = |id, lease| accept(event(id, 10, lease));
     let want = Want {
         target: "t".into(),
         max: 10,
@@ -190,18 +197,22 @@ fn a_failed_batch_leaves_nothing_in_memory_either() {
     let failure = ledger.run(batch.iter()).err().unwrap();
     assert!(matches!(failure, Failure::Other(_)), "{failure:?}");
     assert!(ledger.targets.names().is_empty());
-    let first_delivery = DELIVERIES_MAX;
-    assert!(!ledger.claims.is_held(first_delivery, Instant::now()));
+    let first = deliveries::ids(1, 1).next().unwrap();
+    assert!(!ledger.claims.is_held(first, Instant::now()));
     assert_eq!(ledger.targets.counts.body_bytes, 0);
-    let events: i64 = ledger
+    let rows: i64 = ledger
         .connection
-        .query_row("SELECT count(*) FROM events", [], |row| row.get(0))
+        .query_row(
+            "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM commits)",
+            [],
+            |row| row.get(0),
+        )
         .unwrap();
-    assert_eq!(events, 0);
+    assert_eq!(rows, 0);
 
     ledger
         .connection
-        .execute("DELETE FROM deliveries", [])
+        .execute("DELETE FROM waiting", [])
         .unwrap();
     let committed = ledger.run(batch.iter()).unwrap();
     assert_eq!((committed.events, committed.body_bytes), (2, 20));
@@ -211,7 +222,7 @@ fn a_failed_batch_leaves_nothing_in_memory_either() {
     let repeat = &committed.answers[2];
     assert!(matches!(
         repeat,
-        Answer::Accepted(Acceptance::Duplicate { .. })
+        Answer::Accepted(of) if matches!(of[..], [Acceptance::Duplicate { .. }])
     ));
 }
 

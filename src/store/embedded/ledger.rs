@@ -3,7 +3,7 @@
 //! A batch of operations is one transaction. What they change in memory is taken back when the
 //! transaction fails, and is seen by the later operations of the same batch.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -15,25 +15,25 @@ use crate::{
 };
 
 use super::{
-    claims::{Claims, DeliveryId, TargetIndex},
+    claims::{Claims, TargetIndex},
+    commits::{self, Place, Span},
+    deliveries::DeliveryId,
     failure::Failure,
     memory::Ids,
     schema::FORMAT_VERSION,
     targets::{Counts, Targets},
 };
 
-/// Deliveries of one event: the factor between an event's `seq` and its deliveries' ids.
-pub(super) const DELIVERIES_MAX: i64 = 1024;
+/// The factor between the end of a row of ids, in milliseconds, and the row's number.
+const IDS_SHIFT: u32 = 20;
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+const ENDS_MAX_MS: i64 = i64::MAX >> IDS_SHIFT;
 
-/// One operation.
+/// What a caller asks for.
 pub(super) enum Ask {
-    Accept {
-        event: Arc<Event>,
-        /// The kept headers as the table holds them.
-        headers: String,
-    },
+    Accept(Vec<Arrival>),
     Claim(Vec<Want>),
-    Settle(Settlement),
+    Settle(Vec<Settlement>),
     Depth(Vec<TargetName>),
     Retire(Vec<TargetName>),
     Expire(Retention),
@@ -42,11 +42,30 @@ pub(super) enum Ask {
     Close,
 }
 
+impl Ask {
+    /// Operations that it takes.
+    pub(super) fn operations(&self) -> usize {
+        match self {
+            Self::Accept(arrivals) => arrivals.len(),
+            Self::Settle(settlements) => settlements.len(),
+            _ => 1,
+        }
+    }
+}
+
+/// An event on its way in.
+pub(super) struct Arrival {
+    pub(super) event: Arc<Event>,
+    /// See [`super::head`].
+    pub(super) head: Vec<u8>,
+}
+
+/// For each that was asked, in order.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Accepted(Acceptance),
+    Accepted(Vec<Acceptance>),
     Picked(Picks),
-    Settled(Settled),
+    Settled(Vec<Settled>),
     Depth(Vec<Depth>),
     Retired { deliveries: u64, more: bool },
     Expired(Expired),
@@ -57,7 +76,7 @@ pub(super) enum Answer {
 #[derive(Debug, Default)]
 pub(super) struct Picks {
     pub(super) picked: Vec<Picked>,
-    pub(super) next_due: Vec<Option<std::time::Duration>>,
+    pub(super) next_due: Vec<Option<Duration>>,
 }
 
 #[derive(Debug)]
@@ -68,9 +87,6 @@ pub(super) struct Picked {
     pub(super) lease: Lease,
 }
 
-/// An event's place in the order of expiry.
-pub(super) type Place = (i64, i64);
-
 pub(super) struct Ledger {
     pub(super) connection: Connection,
     pub(super) clock: Clock,
@@ -78,7 +94,8 @@ pub(super) struct Ledger {
     pub(super) claims: Claims,
     pub(super) targets: Targets,
     pub(super) next_seq: i64,
-    next_commit: i64,
+    /// The events of the batch under way.
+    pub(super) spans: Vec<Span>,
     /// No event before this place is finished, so that expiry need not look there again.
     pub(super) unfinished_until: Place,
     /// Finished events before that place, which expiry has to look at again.
@@ -110,7 +127,8 @@ impl Ledger {
         let now = clock.now();
         let last = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let next_seq = last("SELECT ifnull(max(seq), 0) + 1 FROM events")?;
-        let next_commit = last("SELECT ifnull(max(commit_no), 0) + 1 FROM ids")?;
+        // Of events that are gone by damage too: something may be left of their deliveries.
+        let next_commit = last("SELECT ifnull(max(last_seq), 0) + 1 FROM commits")?;
         Ok(Self {
             ids: load_ids(&connection, now)?,
             // Beyond every token that an earlier process can have given out.
@@ -118,9 +136,9 @@ impl Ledger {
             targets: Targets::load(&connection)?,
             connection,
             clock,
-            next_seq,
-            next_commit,
-            unfinished_until: (i64::MIN, 0),
+            next_seq: next_seq.max(next_commit),
+            spans: Vec::new(),
+            unfinished_until: commits::START,
             kept: None,
             in_transaction: false,
         })
@@ -157,8 +175,9 @@ impl Ledger {
     }
 
     /// Makes expiry look at this event again.
-    pub(super) fn may_be_finished(&mut self, uid: Uuid, seq: i64) {
-        self.unfinished_until = self.unfinished_until.min((received_ms(uid), seq));
+    pub(super) fn may_be_finished(&mut self, uid: Uuid) {
+        // Its commit is never earlier than itself.
+        self.unfinished_until = self.unfinished_until.min((received_ms(uid), 0));
     }
 
     pub(super) fn target(&mut self, name: &TargetName) -> Result<TargetIndex, Failure> {
@@ -182,9 +201,15 @@ impl Ledger {
 
     fn answer(&mut self, ask: &Ask) -> Result<Answer, Failure> {
         Ok(match ask {
-            Ask::Accept { event, headers } => Answer::Accepted(self.accept(event, headers)?),
+            Ask::Accept(arrivals) => {
+                let accepted = arrivals.iter().map(|arrival| self.accept(arrival));
+                Answer::Accepted(accepted.collect::<Result<_, _>>()?)
+            }
             Ask::Claim(wants) => Answer::Picked(self.claim(wants)?),
-            Ask::Settle(settlement) => Answer::Settled(self.settle(settlement)?),
+            Ask::Settle(settlements) => {
+                let settled = settlements.iter().map(|settlement| self.settle(settlement));
+                Answer::Settled(settled.collect::<Result<_, _>>()?)
+            }
             Ask::Depth(targets) => Answer::Depth(self.depth(targets)?),
             Ask::Retire(known) => self.retire(known)?,
             Ask::Expire(retention) => Answer::Expired(self.expire(*retention)?),
@@ -203,19 +228,31 @@ impl Ledger {
 
     fn commit(&mut self) -> Result<bool, Failure> {
         if self.in_transaction {
+            for span in &self.spans {
+                span.insert(&self.connection)?;
+                self.unfinished_until = self.unfinished_until.min(span.place());
+            }
             if let Some((ends, entries)) = self.ids.fresh_row() {
-                self.connection
-                    .prepare_cached(
-                        "INSERT INTO ids (commit_no, ends_ms, entries) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute((self.next_commit, ends.as_millis(), entries))?;
-                self.next_commit += 1;
+                self.insert_ids(ends, &entries)?;
             }
             self.connection.prepare_cached("COMMIT")?.execute([])?;
         }
+        self.spans.clear();
         self.ids.commit();
         self.claims.commit();
         Ok(std::mem::take(&mut self.in_transaction))
+    }
+
+    fn insert_ids(&self, ends: Timestamp, entries: &[u8]) -> rusqlite::Result<()> {
+        let first = first_ids_row(ends);
+        let last = first | ((1 << IDS_SHIFT) - 1);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO ids (row, entries) VALUES (
+                 (SELECT ifnull(max(row) + 1, ?1) FROM ids WHERE row BETWEEN ?1 AND ?2), ?3)",
+            )?
+            .execute((first, last, entries))?;
+        Ok(())
     }
 
     fn rollback(&mut self, counts: Counts) {
@@ -228,22 +265,26 @@ impl Ledger {
             tracing::error!(%error, "the embedded store cannot roll back");
         }
         self.in_transaction = false;
+        self.spans.clear();
         self.ids.rollback();
         self.claims.rollback();
         self.targets.restore(counts);
-        self.unfinished_until = (i64::MIN, 0);
+        self.unfinished_until = commits::START;
     }
 
     fn committed(&self, answers: Vec<Answer>, wrote: bool, before: &Counts) -> Committed {
-        let accepted =
-            |answer: &&Answer| matches!(answer, Answer::Accepted(Acceptance::Accepted { .. }));
+        let is_new = |acceptance: &&Acceptance| matches!(acceptance, Acceptance::Accepted { .. });
+        let accepted = |answer: &Answer| match answer {
+            Answer::Accepted(acceptances) => acceptances.iter().filter(is_new).count(),
+            _ => 0,
+        };
         let bytes = self
             .targets
             .counts
             .body_bytes
             .saturating_sub(before.body_bytes);
         Committed {
-            events: answers.iter().filter(accepted).count(),
+            events: answers.iter().map(accepted).sum(),
             body_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             answers,
             wrote,
@@ -257,11 +298,16 @@ pub(super) fn received_ms(uid: Uuid) -> i64 {
     i64::try_from(uid.as_u128() >> 80).unwrap_or(0)
 }
 
+/// The number of the first row of ids that may be forgotten at this time, and not before.
+pub(super) fn first_ids_row(ends: Timestamp) -> i64 {
+    ends.as_millis().clamp(0, ENDS_MAX_MS) << IDS_SHIFT
+}
+
 fn load_ids(connection: &Connection, now: Timestamp) -> rusqlite::Result<Ids> {
     let mut ids = Ids::default();
     let mut statement =
-        connection.prepare("SELECT entries FROM ids WHERE ends_ms > ?1 ORDER BY commit_no")?;
-    let mut rows = statement.query([now.as_millis()])?;
+        connection.prepare("SELECT entries FROM ids WHERE row >= ?1 ORDER BY row")?;
+    let mut rows = statement.query([first_ids_row(now.saturating_add(MILLISECOND))])?;
     while let Some(row) = rows.next()? {
         ids.restore(row.get_ref(0)?.as_blob()?, now);
     }

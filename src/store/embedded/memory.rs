@@ -4,11 +4,7 @@
 //! A bucket is an eighth to a sixteenth of a window wide: a lookup asks about a dozen tables, and an id
 //! stays at most an eighth of its window longer than it must. The window itself is checked exactly.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::BuildHasher as _,
-    time::Duration,
-};
+use std::{collections::BTreeMap, hash::BuildHasher as _, time::Duration};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
@@ -45,16 +41,28 @@ type BucketKey = (u32, i64);
 pub(super) struct Ids {
     hasher: DefaultHashBuilder,
     buckets: BTreeMap<BucketKey, HashTable<Remembered>>,
-    /// Of the transaction under way: seen by lookups, and gone with a rollback.
-    fresh: HashMap<EventKey, (First, Duration)>,
+    /// Of the transaction under way, oldest first: in the buckets already, and out again with a rollback.
+    fresh: Vec<Fresh>,
+}
+
+struct Fresh {
+    key: EventKey,
+    first: First,
+    window: Duration,
+    before: Before,
+}
+
+/// What the bucket had under a key that was put in.
+enum Before {
+    Nothing,
+    Older(Remembered),
+    /// It stayed.
+    Newer,
 }
 
 impl Ids {
     /// The newest acceptance that is remembered of this key.
     pub(super) fn find(&self, key: EventKey) -> Option<First> {
-        if let Some((first, _)) = self.fresh.get(&key) {
-            return Some(*first);
-        }
         let hash = self.hasher.hash_one(key.0);
         self.buckets
             .values()
@@ -75,18 +83,27 @@ impl Ids {
             received_at,
             digest,
         };
-        self.fresh.insert(key, (first, window));
+        let before = self.insert(key, first, window);
+        self.fresh.push(Fresh {
+            key,
+            first,
+            window,
+            before,
+        });
     }
 
     /// The fresh ids as a row of the table: when the last of them may be forgotten, and all of them.
     pub(super) fn fresh_row(&self) -> Option<(Timestamp, Vec<u8>)> {
         let ends = self
             .fresh
-            .values()
-            .map(|(first, window)| first.received_at.saturating_add(*window))
+            .iter()
+            .map(|fresh| fresh.first.received_at.saturating_add(fresh.window))
             .max()?;
         let mut entries = Vec::with_capacity(self.fresh.len() * ENTRY_BYTES);
-        for (key, (first, window)) in &self.fresh {
+        for Fresh {
+            key, first, window, ..
+        } in &self.fresh
+        {
             entries.extend_from_slice(&key.0);
             entries.extend_from_slice(&first.received_at.as_millis().to_le_bytes());
             let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
@@ -97,15 +114,13 @@ impl Ids {
     }
 
     pub(super) fn commit(&mut self) {
-        let mut fresh = std::mem::take(&mut self.fresh);
-        for (key, (first, window)) in fresh.drain() {
-            self.insert(key, first, window);
-        }
-        self.fresh = fresh;
+        self.fresh.clear();
     }
 
     pub(super) fn rollback(&mut self) {
-        self.fresh.clear();
+        while let Some(fresh) = self.fresh.pop() {
+            self.take_back(&fresh);
+        }
     }
 
     /// Takes in a row of the table, but for the ids whose windows have passed.
@@ -138,11 +153,9 @@ impl Ids {
         forgotten
     }
 
-    fn insert(&mut self, key: EventKey, first: First, window: Duration) {
-        let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        let shift = (window_ms / 8).max(1).ilog2().clamp(SHIFT_MIN, SHIFT_MAX);
-        let ends_ms = first.received_at.saturating_add(window).as_millis();
-        let bucket = self.buckets.entry((shift, ends_ms >> shift)).or_default();
+    fn insert(&mut self, key: EventKey, first: First, window: Duration) -> Before {
+        let bucket = bucket_of(first, window);
+        let bucket = self.buckets.entry(bucket).or_default();
         let entry = Remembered {
             key: key.0,
             received_ms: first.received_at.as_millis().to_le_bytes(),
@@ -155,14 +168,41 @@ impl Ids {
             |other| hasher.hash_one(other.key),
         ) {
             Entry::Occupied(mut there) if there.get().first().received_at < first.received_at => {
-                *there.get_mut() = entry;
+                Before::Older(std::mem::replace(there.get_mut(), entry))
             }
-            Entry::Occupied(_) => {}
+            Entry::Occupied(_) => Before::Newer,
             Entry::Vacant(place) => {
                 place.insert(entry);
+                Before::Nothing
             }
         }
     }
+
+    fn take_back(&mut self, fresh: &Fresh) {
+        let bucket = bucket_of(fresh.first, fresh.window);
+        // It is gone when its time passed within the transaction.
+        let Some(bucket) = self.buckets.get_mut(&bucket) else {
+            return;
+        };
+        let hash = self.hasher.hash_one(fresh.key.0);
+        let Ok(mut there) = bucket.find_entry(hash, |entry| entry.key == fresh.key.0) else {
+            return;
+        };
+        match fresh.before {
+            Before::Nothing => {
+                there.remove();
+            }
+            Before::Older(older) => *there.get_mut() = older,
+            Before::Newer => {}
+        }
+    }
+}
+
+fn bucket_of(first: First, window: Duration) -> BucketKey {
+    let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+    let shift = (window_ms / 8).max(1).ilog2().clamp(SHIFT_MIN, SHIFT_MAX);
+    let ends_ms = first.received_at.saturating_add(window).as_millis();
+    (shift, ends_ms >> shift)
 }
 
 impl Remembered {
@@ -209,6 +249,14 @@ mod tests {
         ids.rollback();
         assert_eq!(ids.find(dropped), None);
         assert_eq!(ids.find(kept).map(|f| f.received_at), Some(at(0)));
+
+        // Twice in one transaction, in the bucket of the one that is kept.
+        remember(&mut ids, "kept", at(2), HOUR);
+        remember(&mut ids, "kept", at(3), HOUR);
+        assert_eq!(ids.find(kept).map(|f| f.received_at), Some(at(3)));
+        ids.rollback();
+        assert_eq!(ids.find(kept).map(|f| f.received_at), Some(at(0)));
+        assert!(ids.fresh_row().is_none());
     }
 
     #[test]

@@ -8,13 +8,18 @@
 //! ```
 
 mod accept;
+#[cfg(test)]
+mod batch_tests;
 mod chores;
 mod claiming;
 mod claims;
+mod commits;
+mod deliveries;
 mod expiry;
 mod failure;
 #[cfg(test)]
 mod fault_tests;
+mod head;
 mod ledger;
 mod memory;
 mod reader;
@@ -30,7 +35,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use rusqlite::Connection;
 use tokio::{
     sync::{
@@ -53,14 +57,17 @@ use crate::{
 };
 
 use self::{
+    deliveries::DELIVERIES_MAX,
     failure::Failure,
-    ledger::{Answer, Ask, DELIVERIES_MAX, Ledger},
+    ledger::{Answer, Arrival, Ask, Ledger},
     schema::Home,
     writer::{Fate, Request, Writer},
 };
 
-/// Operations that wait for the writer. More are turned away at once.
+/// Requests that wait for the writer. More are turned away at once.
 const QUEUE_MAX: usize = 8192;
+/// Operations of one request: the writer takes whole requests into a transaction.
+const GROUP_MAX: usize = 512;
 /// Of every call.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -122,7 +129,7 @@ impl Embedded {
             .try_send(Request { ask, reply })
             .map_err(|error| match error {
                 TrySendError::Full(_) => {
-                    StoreError::Unavailable(format!("{QUEUE_MAX} operations are waiting"))
+                    StoreError::Unavailable(format!("{QUEUE_MAX} requests are waiting"))
                 }
                 TrySendError::Closed(_) => self.stopped(),
             })?;
@@ -130,26 +137,6 @@ impl Embedded {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.stopped()),
             Err(_) => Err(StoreError::Deadline(DEADLINE)),
-        }
-    }
-
-    async fn accept_one(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
-        if i64::try_from(event.deliveries.len()).is_ok_and(|n| n > DELIVERIES_MAX) {
-            return Err(StoreError::Unavailable(format!(
-                "an event can have at most {DELIVERIES_MAX} deliveries"
-            )));
-        }
-        let headers = headers_json(&event)?;
-        match self.call(Ask::Accept { event, headers }).await? {
-            Answer::Accepted(acceptance) => Ok(acceptance),
-            other => Err(mistaken(&other)),
-        }
-    }
-
-    async fn settle_one(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        match self.call(Ask::Settle(settlement)).await? {
-            Answer::Settled(settled) => Ok(settled),
-            other => Err(mistaken(&other)),
         }
     }
 
@@ -188,7 +175,32 @@ impl Embedded {
 #[async_trait]
 impl Store for Embedded {
     async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
-        join_all(events.into_iter().map(|event| self.accept_one(event))).await
+        let (fit, too_wide): (Vec<_>, Vec<_>) = events
+            .into_iter()
+            .enumerate()
+            .partition(|(_, event)| event.deliveries.len() <= DELIVERIES_MAX);
+        let mut answers = Vec::with_capacity(fit.len() + too_wide.len());
+        for group in fit.chunks(GROUP_MAX) {
+            let arrival = |(_, event): &(usize, Arc<Event>)| Arrival {
+                head: head::encode(event),
+                event: event.clone(),
+            };
+            let asked = Ask::Accept(group.iter().map(arrival).collect());
+            let answered = self.call(asked).await.and_then(|answer| match answer {
+                Answer::Accepted(acceptances) => Ok(acceptances),
+                other => Err(mistaken(&other)),
+            });
+            answers.extend(each(answered, group.len()));
+        }
+        for (place, _) in too_wide {
+            answers.insert(
+                place,
+                Err(StoreError::Unavailable(format!(
+                    "an event can have at most {DELIVERIES_MAX} deliveries"
+                ))),
+            );
+        }
+        answers
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -209,7 +221,21 @@ impl Store for Embedded {
     }
 
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
-        join_all(settlements.into_iter().map(|one| self.settle_one(one))).await
+        let mut answers = Vec::with_capacity(settlements.len());
+        let mut settlements = settlements.into_iter();
+        loop {
+            let group: Vec<_> = settlements.by_ref().take(GROUP_MAX).collect();
+            let asked = group.len();
+            if asked == 0 {
+                return answers;
+            }
+            let answered = self.call(Ask::Settle(group)).await;
+            let settled = answered.and_then(|answer| match answer {
+                Answer::Settled(settled) => Ok(settled),
+                other => Err(mistaken(&other)),
+            });
+            answers.extend(each(settled, asked));
+        }
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
@@ -283,13 +309,12 @@ impl Store for Embedded {
     }
 }
 
-fn headers_json(event: &Event) -> Result<String, StoreError> {
-    let pairs: Vec<(&str, &str)> = event
-        .headers
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    serde_json::to_string(&pairs).map_err(|error| StoreError::Unavailable(error.to_string()))
+/// The answers to so many operations that one call asked for.
+fn each<T>(answered: Result<Vec<T>, StoreError>, asked: usize) -> Vec<Result<T, StoreError>> {
+    match answered {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) => (0..asked).map(|_| Err(error.clone())).collect(),
+    }
 }
 
 fn closed() -> StoreError {

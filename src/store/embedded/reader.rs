@@ -3,24 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    event::{AttemptRecord, BodyDigest, Event, EventKey},
+    event::{AttemptRecord, BodyDigest, DeliveryState, Event, EventKey, TargetName},
     store::{Claimed, StoredDelivery, StoredEvent},
 };
 
 use super::{
+    commits::SPREAD_MAX_MS,
+    deliveries::{place_of, seq_of},
     failure::Failure,
-    ledger::{DELIVERIES_MAX, Picked, received_ms},
+    head,
+    ledger::{Picked, received_ms},
     targets::state_of,
 };
-
-const EVENT: &str =
-    "SELECT uid, key, route, id, type, received_ms, window_ms, content_type, headers,
-    digest, body FROM events WHERE seq = ?1";
 
 /// The events of what was picked. What cannot be read back comes with an empty body, and so does not
 /// match its digest: whoever delivers it makes it a dead letter.
@@ -31,16 +30,14 @@ pub(super) fn claimed(
     picked
         .into_iter()
         .map(|picked| {
-            let event = match event(connection, picked.delivery / DELIVERIES_MAX) {
-                Ok(Some(event)) => event,
+            let event = match event(connection, seq_of(picked.delivery)) {
+                Ok(Some((event, _targets))) => event,
                 Ok(None) => unreadable(),
-                Err(error) => match Failure::from(error) {
-                    Failure::Other(message) => {
-                        tracing::error!(error = %message, "a stored event cannot be read back");
-                        unreadable()
-                    }
-                    failure => return Err(failure),
-                },
+                Err(Failure::Other(message)) => {
+                    tracing::error!(error = %message, "a stored event cannot be read back");
+                    unreadable()
+                }
+                Err(failure) => return Err(failure),
             };
             Ok(Claimed {
                 event: Arc::new(event),
@@ -55,52 +52,52 @@ pub(super) fn claimed(
 pub(super) fn find(connection: &mut Connection, uid: Uuid) -> Result<Option<StoredEvent>, Failure> {
     // One snapshot, so that the event and its deliveries belong together.
     let snapshot = connection.transaction()?;
-    let seq: Option<i64> = snapshot
-        .prepare_cached(
-            "SELECT seq FROM events INDEXED BY events_by_time WHERE received_ms = ?1 AND uid = ?2",
-        )?
-        .query_row((received_ms(uid), uid.as_bytes().as_slice()), |row| {
-            row.get(0)
-        })
-        .optional()?;
-    let Some(seq) = seq else { return Ok(None) };
-    let Some(event) = event(&snapshot, seq)? else {
+    let Some(seq) = seq(&snapshot, uid)? else {
+        return Ok(None);
+    };
+    let Some((event, targets)) = event(&snapshot, seq)? else {
         return Ok(None);
     };
     Ok(Some(StoredEvent {
         event: Arc::new(event),
-        deliveries: deliveries(&snapshot, seq)?,
+        deliveries: deliveries(&snapshot, seq, targets)?,
     }))
 }
 
-fn event(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Event>> {
-    connection
-        .prepare_cached(EVENT)?
-        .query_row([seq], read_event)
-        .optional()
+/// Looks through the events of the commits that can hold one of this uid's time.
+fn seq(connection: &Connection, uid: Uuid) -> rusqlite::Result<Option<i64>> {
+    let received_ms = received_ms(uid);
+    let mut statement = connection.prepare_cached(
+        "SELECT e.seq, e.head FROM commits AS c
+         CROSS JOIN events AS e ON e.seq BETWEEN c.first_seq AND c.last_seq
+         WHERE c.max_ms BETWEEN ?1 AND ?2 AND c.min_ms <= ?1",
+    )?;
+    let mut rows = statement.query((received_ms, received_ms + SPREAD_MAX_MS))?;
+    while let Some(row) = rows.next()? {
+        let head = row.get_ref(1)?.as_blob()?;
+        if head::uid(head) == Some(uid) {
+            return row.get(0).map(Some);
+        }
+    }
+    Ok(None)
 }
 
-/// `deliveries` is left empty: what becomes of them stands in their own rows.
-fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let text = |column| row.get::<_, Option<String>>(column);
-    let headers = serde_json::from_str::<Vec<(String, String)>>(row.get_ref(8)?.as_str()?);
-    let headers = headers.unwrap_or_default().into_iter();
-    Ok(Event {
-        uid: Uuid::from_bytes(row.get(0)?),
-        key: EventKey(row.get(1)?),
-        route: row.get::<_, String>(2)?.into(),
-        id: row.get::<_, String>(3)?.into(),
-        event_type: text(4)?.map(Into::into),
-        received_at: Timestamp::from_millis(row.get(5)?),
-        dedupe_window: Duration::from_millis(row.get::<_, i64>(6)?.unsigned_abs()),
-        content_type: text(7)?.map(Into::into),
-        headers: headers
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
-        digest: BodyDigest(row.get(9)?),
-        body: Bytes::from(row.get::<_, Vec<u8>>(10)?),
-        deliveries: Vec::new(),
-    })
+/// An event and its targets. Its `deliveries` are left empty: what becomes of them stands in rows of
+/// their own.
+fn event(connection: &Connection, seq: i64) -> Result<Option<(Event, Vec<TargetName>)>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT head, body FROM events WHERE seq = ?1")?;
+    let mut rows = statement.query([seq])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let Some((event, targets)) = row.get_ref(0)?.as_blob().ok().and_then(head::decode) else {
+        return Err(Failure::Other(format!(
+            "the head of event {seq} is damaged"
+        )));
+    };
+    let body = Bytes::from(row.get::<_, Vec<u8>>(1)?);
+    Ok(Some((Event { body, ..event }, targets)))
 }
 
 /// No body has a digest of zeros, least of all an empty one.
@@ -116,28 +113,40 @@ fn unreadable() -> Event {
         content_type: None,
         headers: Vec::new(),
         body: Bytes::new(),
-        digest: BodyDigest([0; 32]),
+        digest: BodyDigest([0; _]),
         deliveries: Vec::new(),
     }
 }
 
-fn deliveries(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<StoredDelivery>> {
-    let first = seq * DELIVERIES_MAX;
-    connection
-        .prepare_cached(
-            "SELECT t.name, d.state, d.attempts, d.started_ms, d.duration_ms, d.status, d.error, d.response_head
-             FROM deliveries AS d NOT INDEXED JOIN targets AS t ON t.id = d.target
-             WHERE d.id BETWEEN ?1 AND ?2 ORDER BY d.id",
-        )?
-        .query_map((first, first + DELIVERIES_MAX - 1), |row| {
-            Ok(StoredDelivery {
-                target: row.get::<_, String>(0)?.into(),
-                state: state_of(row.get(1)?),
-                attempts: row.get(2)?,
-                last_attempt: read_attempt(row)?,
-            })
-        })?
-        .collect()
+/// A delivery that has no row was not attempted yet.
+fn deliveries(
+    connection: &Connection,
+    seq: i64,
+    targets: Vec<TargetName>,
+) -> rusqlite::Result<Vec<StoredDelivery>> {
+    let mut stored: Vec<_> = targets
+        .into_iter()
+        .map(|target| StoredDelivery {
+            target,
+            state: DeliveryState::Pending,
+            attempts: 0,
+            last_attempt: None,
+        })
+        .collect();
+    let mut statement = connection.prepare_cached(
+        "SELECT id, state, attempts, started_ms, duration_ms, status, error, response_head
+         FROM deliveries NOT INDEXED WHERE id BETWEEN ?1 AND ?2",
+    )?;
+    let mut rows = statement.query(super::deliveries::range(seq, seq))?;
+    while let Some(row) = rows.next()? {
+        let place = usize::try_from(place_of(row.get(0)?)).ok();
+        if let Some(delivery) = place.and_then(|place| stored.get_mut(place)) {
+            delivery.state = state_of(row.get(1)?);
+            delivery.attempts = row.get(2)?;
+            delivery.last_attempt = read_attempt(row)?;
+        }
+    }
+    Ok(stored)
 }
 
 fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Option<AttemptRecord>> {

@@ -12,52 +12,60 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use crate::{config::Durability, store::OpenError};
 
 /// The format this program writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT_VERSION: i64 = 1;
+pub(super) const FORMAT_VERSION: i64 = 2;
+/// Of development versions; nothing was released with it.
+const FORMAT_BEFORE_RELEASE: i64 = 1;
 /// `PRAGMA application_id` of a Hookgate store: `Hkgt`.
 const APPLICATION_ID: i64 = 0x486b_6774;
 const DATABASE: &str = "hookgate.db";
+/// Of a new database. With the usual 4 KiB, checkpoints of bodies of some 1 KiB cost a third more.
+pub(super) const PAGE_BYTES: u32 = 8192;
 /// How long a connection waits for another one's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;
 
 /// Every table is appended to in the order of its key, because a row at a random place costs a page
-/// write of its own. The only indexes grow (nearly) at their ends too:
+/// write of its own. A tree costs one page a commit at least, so there are few; an index by a time grows
+/// (nearly) at its end.
 ///
-/// - `events_by_time` finds an event by its uid, whose first 48 bits are `received_ms`, and, holding all
-///   that expiry asks for, spares it the wide rows. Its order differs from that of `seq` only by the
-///   moment that two events spend on their way here, or by a step of the clock.
-/// - `pending` holds nothing but what is still to be delivered, in the order in which it falls due.
-/// - `dead` is there to count dead letters at start.
-///
-/// A delivery's id is its event's `seq` × 1,024 plus its place in the event, so neither table needs an
-/// index to find the other. `state`: 0 pending, 1 delivered, from 2 on the reasons of a dead letter.
-/// `due_ms`: while pending, when it falls due; afterwards, when it was settled.
-/// `attempts` keeps the newest 32 failed attempts of a delivery; the last attempt of any kind stands
-/// in the delivery. `ids` has one row a commit: the remembered ids of its events, 36 bytes each.
+/// - `events`: `head` is all but the body, see [`super::head`].
+/// - `commits`: a row a commit, by time, see [`super::commits`]. It finds an event by its uid, whose first
+///   48 bits are when it was received; expiry walks it. `body_bytes`: of those of its events that are
+///   still there. It goes with the last of them.
+/// - `waiting` holds what is still to be delivered, in the order in which it falls due; nothing else tells
+///   that a delivery is pending.
+/// - `deliveries` has a row from a delivery's first settlement on, with its newest attempt. `state`:
+///   0 pending (a retry waits), 1 delivered, from 2 on the reasons of a dead letter; `dead` is there to
+///   count those at start. `settled_ms`: when that was settled. A delivery's id tells its event, see
+///   [`super::deliveries`]. An event without deliveries has one row here, delivered to target 0, so that
+///   the rows alone tell which events are finished.
+/// - `attempts` keeps the newest 32 failed attempts of a delivery.
+/// - `ids`: a row a commit, the remembered ids of its events, 36 bytes each. `row`: the time at which the
+///   last of them may be forgotten, in milliseconds, × 2²⁰, and a number.
 const TABLES: &str = "
 CREATE TABLE targets (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE events (
-  seq INTEGER PRIMARY KEY,
-  received_ms INTEGER NOT NULL,
+CREATE TABLE events (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE commits (
+  max_ms INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  min_ms INTEGER NOT NULL,
   body_bytes INTEGER NOT NULL,
-  uid BLOB NOT NULL,
-  key BLOB NOT NULL,
-  window_ms INTEGER NOT NULL,
-  route TEXT NOT NULL,
-  id TEXT NOT NULL,
-  type TEXT,
-  content_type TEXT,
-  headers TEXT NOT NULL,
-  digest BLOB NOT NULL,
-  body BLOB NOT NULL
-) STRICT;
-CREATE INDEX events_by_time ON events (received_ms, seq, body_bytes);
+  PRIMARY KEY (max_ms, first_seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE waiting (
+  target INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL,
+  id INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  PRIMARY KEY (target, due_ms, id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY,
   target INTEGER NOT NULL,
   state INTEGER NOT NULL,
-  due_ms INTEGER NOT NULL,
+  settled_ms INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
   started_ms INTEGER,
   duration_ms INTEGER,
@@ -65,7 +73,6 @@ CREATE TABLE deliveries (
   error TEXT,
   response_head BLOB
 ) STRICT;
-CREATE INDEX pending ON deliveries (target, due_ms) WHERE state = 0;
 CREATE INDEX dead ON deliveries (target) WHERE state >= 2;
 CREATE TABLE attempts (
   delivery INTEGER NOT NULL,
@@ -77,8 +84,7 @@ CREATE TABLE attempts (
   response_head BLOB,
   PRIMARY KEY (delivery, slot)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE ids (commit_no INTEGER PRIMARY KEY, ends_ms INTEGER NOT NULL, entries BLOB NOT NULL) STRICT;
-CREATE INDEX ids_by_end ON ids (ends_ms);
+CREATE TABLE ids (row INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 ";
 
 /// A directory that this process alone uses, as long as this value lives.
@@ -163,6 +169,8 @@ impl Home {
         Connection::open_with_flags(self.database(), flags)
             .and_then(|connection| {
                 connection.busy_timeout(BUSY_TIMEOUT)?;
+                // Before the journal mode, which makes the first page.
+                connection.pragma_update(None, "page_size", PAGE_BYTES)?;
                 connection.pragma_update(None, "journal_mode", "WAL")?;
                 connection.pragma_update(None, "wal_autocheckpoint", 0)?;
                 connection.pragma_update(None, "cache_size", -cache_kib)?;
@@ -219,6 +227,11 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
         return Ok(Err(
             "is a database of another program; name another directory in `store.url`".to_owned(),
         ));
+    }
+    if version == FORMAT_BEFORE_RELEASE {
+        return Ok(Err(format!(
+            "has format {version}, which development versions of hookgate wrote before 0.1.0; let the program that wrote it deliver what waits there, then move it away"
+        )));
     }
     if version != FORMAT_VERSION {
         return Ok(Err(format!(

@@ -1,21 +1,20 @@
 //! The targets that rows name by number, and how many deliveries each has.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use rusqlite::Connection;
 
 use crate::event::{DeadReason, DeliveryState, TargetName};
 
 use super::claims::TargetIndex;
 
-pub(super) const PENDING: i64 = 0;
-pub(super) const DELIVERED: i64 = 1;
+/// The target of a row that is no delivery, see [`super::schema`].
+pub(super) const NOBODY: i64 = 0;
 
 /// A state as its column holds it.
 pub(super) fn state_code(state: DeliveryState) -> i64 {
     match state {
-        DeliveryState::Pending => PENDING,
-        DeliveryState::Delivered => DELIVERED,
+        DeliveryState::Pending => 0,
+        DeliveryState::Delivered => 1,
         DeliveryState::Dead(DeadReason::Refused) => 2,
         DeliveryState::Dead(DeadReason::GaveUp) => 3,
         DeliveryState::Dead(DeadReason::Corrupt) => 4,
@@ -57,18 +56,11 @@ impl Targets {
             targets.push(name?.into());
         }
         let counts = &mut targets.counts;
-        count(
-            connection,
-            "INDEXED BY pending WHERE state = 0",
-            &mut counts.pending,
-        )?;
-        count(
-            connection,
-            "INDEXED BY dead WHERE state >= 2",
-            &mut counts.dead,
-        )?;
+        count(connection, "waiting", &mut counts.pending)?;
+        let dead = "deliveries INDEXED BY dead WHERE state >= 2";
+        count(connection, dead, &mut counts.dead)?;
         let bytes: i64 = connection.query_row(
-            "SELECT ifnull(sum(body_bytes), 0) FROM events INDEXED BY events_by_time",
+            "SELECT ifnull(sum(body_bytes), 0) FROM commits",
             [],
             |row| row.get(0),
         )?;
@@ -116,11 +108,11 @@ pub(super) fn row_of(index: TargetIndex) -> i64 {
     i64::try_from(index).map_or(i64::MAX, |index| index + 1)
 }
 
-fn count(connection: &Connection, which: &str, into: &mut [u64]) -> rusqlite::Result<()> {
-    let sql = format!("SELECT target, count(*) FROM deliveries {which} GROUP BY target");
+fn count(connection: &Connection, rows: &str, into: &mut [u64]) -> rusqlite::Result<()> {
+    let sql = format!("SELECT target, count(*) FROM {rows} GROUP BY target");
     let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
+    let mut counted = statement.query([])?;
+    while let Some(row) = counted.next()? {
         let (target, number): (i64, i64) = (row.get(0)?, row.get(1)?);
         let place = usize::try_from(target - 1).ok();
         if let Some(place) = place.and_then(|place| into.get_mut(place)) {

@@ -23,17 +23,16 @@ use super::{
     chores::{self, Chore},
     failure::Failure,
     ledger::{Answer, Ask, Committed, Ledger},
-    schema::Home,
+    schema::{Home, PAGE_BYTES},
 };
 
-/// Requests in one transaction.
+/// Operations in one transaction: no more requests are taken once there are so many.
 const BATCH_MAX: usize = 512;
-const PAGE_BYTES: u64 = 4096;
 /// The write-ahead log is moved into the database beside the commits each time it has grown by this.
-const CHECKPOINT_PAGES: u64 = (16 << 20) / PAGE_BYTES;
+const CHECKPOINT_PAGES: u64 = (16 << 20) / PAGE_BYTES as u64;
 /// Under a load that never pauses the log is never moved whole. From this size on the writer moves
 /// what is left of it between two batches, so that the log begins anew.
-const RESTART_PAGES: u64 = (128 << 20) / PAGE_BYTES;
+const RESTART_PAGES: u64 = (128 << 20) / PAGE_BYTES as u64;
 /// The log's size is asked for after so many commits, or bytes of bodies.
 const MEASURE_COMMITS: u32 = 16;
 const MEASURE_BYTES: usize = 4 << 20;
@@ -93,7 +92,15 @@ impl Writer {
 
     fn run(&mut self, requests: &mut mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        while requests.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+        while let Some(first) = requests.blocking_recv() {
+            let mut operations = first.ask.operations();
+            batch.push(first);
+            while operations < BATCH_MAX
+                && let Ok(request) = requests.try_recv()
+            {
+                operations += request.ask.operations();
+                batch.push(request);
+            }
             if batch
                 .iter()
                 .any(|request| matches!(request.ask, Ask::Close))
@@ -102,11 +109,12 @@ impl Writer {
             }
             // Whoever asked and went away needs no answer, and under overload no work either.
             batch.retain(|request| !request.reply.is_closed());
-            self.serve(std::mem::take(&mut batch));
+            self.serve(&mut batch);
         }
     }
 
-    fn serve(&mut self, batch: Vec<Request>) {
+    /// Leaves the batch empty.
+    fn serve(&mut self, batch: &mut Vec<Request>) {
         if let Some(message) = self.fate.borrow().clone() {
             return refuse(batch, &StoreError::Failed(message));
         }
@@ -119,24 +127,27 @@ impl Writer {
 
     /// A full disk must not keep deliveries from being settled and expired: those need less room, and
     /// expiry makes some.
-    fn serve_without_accepts(&mut self, batch: Vec<Request>, message: String) {
+    fn serve_without_accepts(&mut self, batch: &mut Vec<Request>, message: String) {
         self.log.restart(&self.ledger.connection);
-        let needs_room = |request: &Request| matches!(request.ask, Ask::Accept { .. } | Ask::Ready);
-        let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(needs_room);
-        refuse(accepts, &StoreError::Full(message));
+        let needs_room = |request: &Request| matches!(request.ask, Ask::Accept(_) | Ask::Ready);
+        let (mut accepts, mut others): (Vec<_>, Vec<_>) = batch.drain(..).partition(needs_room);
+        refuse(&mut accepts, &StoreError::Full(message));
         match self.ledger.run(others.iter().map(|request| &request.ask)) {
-            Ok(committed) => self.answer(others, committed),
-            Err(failure) => self.refuse(others, failure),
+            Ok(committed) => self.answer(&mut others, committed),
+            Err(failure) => self.refuse(&mut others, failure),
         }
     }
 
-    fn answer(&mut self, batch: Vec<Request>, committed: Committed) {
+    fn answer(&mut self, batch: &mut Vec<Request>, committed: Committed) {
         if committed.events > 0 {
-            #[expect(clippy::cast_precision_loss, reason = "a batch has at most 512 events")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a batch has at most some thousand events"
+            )]
             let events = committed.events as f64;
             self.metrics.store.commit_batch_events.observe(events);
         }
-        for (request, answer) in batch.into_iter().zip(committed.answers) {
+        for (request, answer) in batch.drain(..).zip(committed.answers) {
             if let Err(Ok(unheard)) = request.reply.send(Ok(answer)) {
                 // The caller is gone: nobody need wait for these leases to end.
                 for lease in leases(unheard) {
@@ -150,7 +161,7 @@ impl Writer {
         }
     }
 
-    fn refuse(&self, batch: Vec<Request>, failure: Failure) {
+    fn refuse(&self, batch: &mut Vec<Request>, failure: Failure) {
         if let Failure::Fatal(message) = &failure {
             fail(&self.fate, message.clone());
         }
@@ -178,8 +189,15 @@ impl Writer {
 fn leases(answer: Answer) -> Vec<Lease> {
     match answer {
         Answer::Picked(picks) => picks.picked.iter().map(|picked| picked.lease).collect(),
-        Answer::Accepted(Acceptance::Accepted { leases }) => leases.into_iter().flatten().collect(),
+        Answer::Accepted(acceptances) => acceptances.into_iter().flat_map(leases_of).collect(),
         _ => Vec::new(),
+    }
+}
+
+fn leases_of(acceptance: Acceptance) -> Vec<Lease> {
+    match acceptance {
+        Acceptance::Accepted { leases } => leases.into_iter().flatten().collect(),
+        Acceptance::Duplicate { .. } => Vec::new(),
     }
 }
 
@@ -192,8 +210,8 @@ pub(super) fn fail(fate: &Fate, message: String) {
     });
 }
 
-fn refuse(batch: Vec<Request>, error: &StoreError) {
-    for request in batch {
+fn refuse(batch: &mut Vec<Request>, error: &StoreError) {
+    for request in batch.drain(..) {
         // A caller that is gone needs no answer.
         drop(request.reply.send(Err(error.clone())));
     }

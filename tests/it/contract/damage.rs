@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     embedded::{DATABASE, START, open, subject_in},
-    subject::with_body,
+    subject::{LONG, with_body},
 };
 
 #[test]
@@ -33,9 +33,17 @@ fn refuses_what_is_not_its_own_with_one_clear_line() {
         &|directory| {
             drop(open(directory, &clock, Durability::Always).unwrap());
             let database = wait_for_lock_and_open(directory);
-            database.pragma_update(None, "user_version", 2).unwrap();
+            database.pragma_update(None, "user_version", 3).unwrap();
         },
-        "format 2",
+        "run the version that wrote it",
+    );
+    refused(
+        &|directory| {
+            drop(open(directory, &clock, Durability::Always).unwrap());
+            let database = wait_for_lock_and_open(directory);
+            database.pragma_update(None, "user_version", 1).unwrap();
+        },
+        "format 1, which development versions",
     );
     refused(
         &|directory| std::fs::write(directory.join(DATABASE), [b'x'; 8192]).unwrap(),
@@ -119,4 +127,30 @@ async fn an_event_that_is_gone_is_claimed_with_a_wrong_digest() {
     let corrupt = Outcome::Dead(DeadReason::Corrupt);
     assert_eq!(subject.settle(&claimed, corrupt).await, Settled::Done);
     assert_eq!(subject.depth("t").await.dead, 1);
+    // What is left of it is in nobody's way.
+    subject.stored("b", &["t"]).await;
+    assert_eq!(&*subject.claim_one("t").await.event.id, "b");
+}
+
+#[tokio::test]
+async fn an_event_whose_head_is_not_whole_is_claimed_with_a_wrong_digest() {
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    let uid = subject.stored("a", &["t"]).await;
+    subject.stored("whole", &["u"]).await;
+    subject.store.close().await;
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    let cut = "UPDATE events SET head = substr(head, 1, length(head) - 1) WHERE seq = 1";
+    assert_eq!(database.execute(cut, []).unwrap(), 1);
+    drop(database);
+
+    let subject = subject_in(directory.path(), START);
+    assert!(subject.store.get(uid).await.is_err());
+    let claimed = subject.claim_one("t").await;
+    assert_ne!(claimed.event.digest, BodyDigest::of(&claimed.event.body));
+    let corrupt = Outcome::Dead(DeadReason::Corrupt);
+    assert_eq!(subject.settle(&claimed, corrupt).await, Settled::Done);
+    assert_eq!(&*subject.claim_one("u").await.event.id, "whole");
+    subject.advance(2 * LONG);
+    assert_eq!(subject.expire(LONG, u64::MAX).await, 1);
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use hookgate::{
     clock::{Clock, ClockHand, Timestamp},
     config::Durability,
-    event::{DeadReason, Outcome},
+    event::{DeadReason, DeliveryState, Outcome},
     metrics::{Labels, Metrics},
     store::{
         Acceptance, Retention, Settled, Store,
@@ -16,7 +16,7 @@ use hookgate::{
 };
 use tempfile::TempDir;
 
-use super::subject::{LONG, Subject, WINDOW, event, only_lease, want};
+use super::subject::{LONG, Subject, WINDOW, attempt, event, only_lease, want};
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 pub(super) const DATABASE: &str = "hookgate.db";
@@ -71,6 +71,14 @@ pub(super) fn subject_in(directory: &Path, at: Timestamp) -> Subject {
     let (clock, hand): (Clock, ClockHand) = Clock::manual(at);
     let store = Arc::new(open(directory, &clock, Durability::Always).unwrap());
     Subject::new(store, clock, hand, ())
+}
+
+/// The directory's next store; waits for the last one to let go of it.
+async fn reopened(directory: &Path, at: Timestamp) -> Subject {
+    let lock = std::fs::File::open(directory.join("lock")).unwrap();
+    let free = tokio::task::spawn_blocking(move || lock.lock());
+    free.await.unwrap().unwrap();
+    subject_in(directory, at)
 }
 
 /// Events in every state a delivery can be in; checked by `check`.
@@ -320,6 +328,42 @@ async fn keeps_the_newest_failed_attempts_as_long_as_the_event() {
     subject.settle(&claimed, Outcome::Delivered).await;
     assert_eq!(subject.expire(LONG, 0).await, 1);
     assert_eq!(kept(), 0);
+}
+
+/// Claims are gone with the process, so that only the rows can tell how often and when to try again.
+#[tokio::test]
+async fn moves_a_retried_delivery_and_counts_its_attempts_over_restarts() {
+    let directory = TempDir::new().unwrap();
+    let mut now = START;
+    let uid = subject_in(directory.path(), now).stored("a", &["t"]).await;
+    for attempts in 0..3 {
+        let subject = reopened(directory.path(), now).await;
+        let claimed = subject.claim_one("t").await;
+        assert_eq!(claimed.attempts, attempts);
+        let retry = Outcome::Retry(LONG);
+        assert_eq!(subject.settle(&claimed, retry).await, Settled::Done);
+        assert_eq!(subject.depth("t").await.pending, 1);
+        subject.store.close().await;
+
+        let subject = reopened(directory.path(), now).await;
+        let waiting = subject.claims("t", 10, LONG).await;
+        assert!(waiting.claimed.is_empty());
+        assert_eq!(waiting.next_due, [Some(LONG)]);
+        let delivery = &subject.get(uid).await.deliveries[0];
+        assert_eq!(delivery.state, DeliveryState::Pending);
+        assert_eq!(delivery.attempts, attempts + 1);
+        assert_eq!(delivery.last_attempt, Some(attempt(now, Some(503))));
+        assert_eq!(subject.depth("t").await.pending, 1);
+        subject.store.close().await;
+        now = now.saturating_add(LONG);
+    }
+    let subject = reopened(directory.path(), now).await;
+    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 1);
+    let delivery = &subject.get(uid).await.deliveries[0];
+    let removed = DeliveryState::Dead(DeadReason::TargetRemoved);
+    assert_eq!((delivery.state, delivery.attempts), (removed, 3));
+    assert!(delivery.last_attempt.is_some());
+    assert_eq!(subject.claims("t", 10, LONG).await.next_due, [None]);
 }
 
 #[tokio::test]

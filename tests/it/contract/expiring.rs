@@ -28,6 +28,17 @@ pub(super) async fn removes_finished_events_by_age(subject: &Subject) {
     assert_eq!(subject.expire(DAY, NO_LIMIT).await, 0);
 }
 
+pub(super) async fn removes_an_event_for_nobody_by_its_age(subject: &Subject) {
+    let uid = subject.stored("a", &[]).await;
+    assert!(subject.get(uid).await.deliveries.is_empty());
+    subject.advance(DAY);
+    assert_eq!(subject.expire(DAY, NO_LIMIT).await, 0);
+    assert!(subject.is_stored(uid).await);
+    subject.advance(Duration::from_millis(1));
+    assert_eq!(subject.expire(DAY, NO_LIMIT).await, 1);
+    assert!(!subject.is_stored(uid).await);
+}
+
 pub(super) async fn removes_the_oldest_finished_bodies_by_size(subject: &Subject) {
     let mut uids = Vec::new();
     for n in 0..5 {
