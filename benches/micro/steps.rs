@@ -18,6 +18,8 @@ use hookgate::{
     signature::{Headers, Repeated, Signing},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{SIZES, null::Null};
 
 /// 32 bytes, and also what base64 takes.
@@ -120,7 +122,7 @@ pub(crate) fn receive(criterion: &mut Criterion) {
             "api-key",
             format!(
                 r#"verify = {{ api_key = {{ header = "X-Api-Key" }}, keys = [{{ name = "bench", sha256 = "{}" }}] }}"#,
-                hex::encode(BodyDigest::of(SECRET.as_bytes()).0)
+                hex::encode(Sha256::digest(SECRET.as_bytes()))
             ),
         ),
         (

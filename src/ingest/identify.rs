@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use actix_http::header::{self, HeaderName};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     clock::Timestamp,
@@ -22,7 +23,7 @@ impl Valid<'_> {
     pub(super) fn identify(self, received_at: Timestamp) -> Result<Event, Rejection> {
         let route = &self.endpoint.route;
         let digest = BodyDigest::of(self.body);
-        let id = self.event_id(digest)?;
+        let id = self.event_id()?;
         let key = EventKey::new(&route.name, &id);
         let deliveries = route
             .deliver
@@ -49,10 +50,12 @@ impl Valid<'_> {
         })
     }
 
-    fn event_id(&self, digest: BodyDigest) -> Result<Cow<'_, str>, Reason> {
+    fn event_id(&self) -> Result<Cow<'_, str>, Reason> {
         for source in &self.endpoint.event_id {
             let id = match source {
-                IdSource::BodySha256 => Some(format!("sha256:{}", hex::encode(digest.0)).into()),
+                IdSource::BodySha256 => {
+                    Some(format!("sha256:{}", hex::encode(Sha256::digest(self.body))).into())
+                }
                 IdSource::Spots(spots) => self.joined(spots)?,
             };
             if let Some(id) = id {
