@@ -101,6 +101,8 @@ pub(super) struct Ledger {
     /// Finished events before that place, which expiry has to look at again.
     pub(super) kept: Option<Kept>,
     in_transaction: bool,
+    /// The counts when the batch under way began.
+    before: Option<Counts>,
 }
 
 /// Finished events that expiry went past, because they have not been finished for long enough.
@@ -141,6 +143,7 @@ impl Ledger {
             unfinished_until: commits::START,
             kept: None,
             in_transaction: false,
+            before: None,
         })
     }
 
@@ -149,18 +152,25 @@ impl Ledger {
         &mut self,
         asks: impl Iterator<Item = &'a Ask>,
     ) -> Result<Committed, Failure> {
-        let counts = self.targets.counts.clone();
-        let result = self.answer_all(asks).and_then(|answers| {
-            let wrote = self.commit()?;
-            Ok((answers, wrote))
-        });
-        match result {
-            Ok((answers, wrote)) => Ok(self.committed(answers, wrote, &counts)),
-            Err(failure) => {
-                self.rollback(counts);
-                Err(failure)
-            }
+        let answers = asks
+            .map(|ask| self.execute(ask))
+            .collect::<Result<_, _>>()?;
+        self.commit(answers)
+    }
+
+    /// The next operation of the batch. On an error, nothing of the whole batch has happened.
+    pub(super) fn execute(&mut self, ask: &Ask) -> Result<Answer, Failure> {
+        if self.before.is_none() {
+            self.before = Some(self.targets.counts.clone());
         }
+        self.answer(ask).inspect_err(|_| self.rollback())
+    }
+
+    /// Ends the batch; `answers` are those of [`Ledger::execute`]. On an error, nothing of it has happened.
+    pub(super) fn commit(&mut self, answers: Vec<Answer>) -> Result<Committed, Failure> {
+        let wrote = self.write_out().inspect_err(|_| self.rollback())?;
+        let before = self.before.take().unwrap_or_default();
+        Ok(self.committed(answers, wrote, &before))
     }
 
     /// Opens the batch's transaction, if it is not open.
@@ -192,13 +202,6 @@ impl Ledger {
         Ok(index)
     }
 
-    fn answer_all<'a>(
-        &mut self,
-        asks: impl Iterator<Item = &'a Ask>,
-    ) -> Result<Vec<Answer>, Failure> {
-        asks.map(|ask| self.answer(ask)).collect()
-    }
-
     fn answer(&mut self, ask: &Ask) -> Result<Answer, Failure> {
         Ok(match ask {
             Ask::Accept(arrivals) => {
@@ -226,7 +229,8 @@ impl Ledger {
         Ok(Answer::Done)
     }
 
-    fn commit(&mut self) -> Result<bool, Failure> {
+    /// False when there was nothing to write.
+    fn write_out(&mut self) -> Result<bool, Failure> {
         if self.in_transaction {
             for span in &self.spans {
                 span.insert(&self.connection)?;
@@ -255,7 +259,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn rollback(&mut self, counts: Counts) {
+    pub(super) fn rollback(&mut self) {
         // SQLite has rolled back by itself after some errors; then there is nothing left to do, and
         // when a rollback fails, the connection is unusable and the next batch says so.
         if self.in_transaction
@@ -268,7 +272,9 @@ impl Ledger {
         self.spans.clear();
         self.ids.rollback();
         self.claims.rollback();
-        self.targets.restore(counts);
+        if let Some(counts) = self.before.take() {
+            self.targets.restore(counts);
+        }
         self.unfinished_until = commits::START;
     }
 

@@ -1,7 +1,7 @@
 //! The embedded store: SQLite with group commit.
 //!
 //! ```text
-//!  accept, claim, settle, … ──▶ queue ──▶ writer thread ──▶ one transaction, one sync ──▶ all answers
+//!  accept, claim, settle, … ──▶ queue ──▶ writer thread ──▶ one transaction ──▶ syncer thread ──▶ all answers
 //!                                         (owns the ids, the claims, the counts)
 //!  the events of what was claimed, get ─▶ a connection that reads
 //!  checkpoints                         ─▶ a thread and a connection of their own
@@ -24,6 +24,7 @@ mod ledger;
 mod memory;
 mod reader;
 mod schema;
+mod syncer;
 mod targets;
 mod writer;
 
@@ -61,7 +62,8 @@ use self::{
     failure::Failure,
     ledger::{Answer, Arrival, Ask, Ledger},
     schema::Home,
-    writer::{Fate, Request, Writer},
+    syncer::Syncing,
+    writer::{Fate, Message, Request, Writer},
 };
 
 /// Requests that wait for the writer. More are turned away at once.
@@ -82,7 +84,7 @@ pub struct Options {
 /// See the module.
 #[derive(Debug)]
 pub struct Embedded {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Message>,
     /// `None` when closed.
     reader: Arc<Mutex<Option<Connection>>>,
     fate: Fate,
@@ -112,7 +114,18 @@ impl Embedded {
         let (reader, side) = (home.side()?, home.side()?);
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let fate = Arc::new(watch::Sender::new(None));
-        let writer = Writer::new(ledger, home, side, durability, metrics, fate.clone())
+        let writer = Syncing::of(durability, &home.wal())
+            .and_then(|syncing| {
+                Writer::new(
+                    ledger,
+                    home,
+                    side,
+                    syncing,
+                    metrics,
+                    fate.clone(),
+                    &requests,
+                )
+            })
             .and_then(|writer| writer.spawn(queue))
             .map_err(|error| OpenError(format!("cannot start the embedded store: {error}")))?;
         Ok(Self {
@@ -126,7 +139,7 @@ impl Embedded {
     async fn call(&self, ask: Ask) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.requests
-            .try_send(Request { ask, reply })
+            .try_send(Message::Request(Request { ask, reply }))
             .map_err(|error| match error {
                 TrySendError::Full(_) => {
                     StoreError::Unavailable(format!("{QUEUE_MAX} requests are waiting"))

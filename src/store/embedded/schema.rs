@@ -132,8 +132,8 @@ impl Home {
         let flags = OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = self.connect(flags, WRITER_CACHE_KIB)?;
         let synchronous = match durability {
-            Durability::Always => "FULL",
-            Durability::Everysec => "NORMAL",
+            // The commits are synced beside the writer, see [`super::syncer`].
+            Durability::Always | Durability::Everysec => "NORMAL",
             Durability::Memory => "OFF",
         };
         connection

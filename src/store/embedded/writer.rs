@@ -1,10 +1,8 @@
-//! The one thread that writes: it takes whatever waits, runs it as one transaction, syncs once, and
-//! only then answers. A lone request is thus never kept waiting, and many share one sync.
+//! The one thread that writes: it takes whatever waits into one transaction and commits it; one sync later all
+//! of it is answered. A lone request is thus never kept waiting, and many share one sync.
 
 use std::{
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -13,17 +11,14 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{
-    config::Durability,
-    metrics::Metrics,
-    store::{Acceptance, Lease, StoreError},
-};
+use crate::{metrics::Metrics, store::StoreError};
 
 use super::{
     chores::{self, Chore},
     failure::Failure,
     ledger::{Answer, Ask, Committed, Ledger},
     schema::{Home, PAGE_BYTES},
+    syncer::{self, Sync, Syncer, Syncing},
 };
 
 /// Operations in one transaction: no more requests are taken once there are so many.
@@ -36,6 +31,13 @@ const RESTART_PAGES: u64 = (128 << 20) / PAGE_BYTES as u64;
 /// The log's size is asked for after so many commits, or bytes of bodies.
 const MEASURE_COMMITS: u32 = 16;
 const MEASURE_BYTES: usize = 4 << 20;
+
+/// What comes to the writer.
+pub(super) enum Message {
+    Request(Request),
+    /// A sync has ended.
+    Synced,
+}
 
 pub(super) struct Request {
     pub(super) ask: Ask,
@@ -52,32 +54,53 @@ pub(super) struct Writer {
     metrics: Arc<Metrics>,
     fate: Fate,
     log: Log,
+    /// `None`: commits are answered at once.
+    syncer: Option<Syncer>,
+}
+
+/// What was taken into the transaction under way.
+#[derive(Default)]
+struct Batch {
+    requests: Vec<Request>,
+    /// For each request, in order.
+    answers: Vec<Answer>,
+    operations: usize,
 }
 
 impl Writer {
-    /// `side`: a connection for the checkpoints.
+    /// `side`: a connection for the checkpoints. `requests`: told when a sync has ended.
     pub(super) fn new(
         ledger: Ledger,
         home: Home,
         side: Connection,
-        durability: Durability,
+        syncing: Syncing,
         metrics: Arc<Metrics>,
         fate: Fate,
+        requests: &mpsc::Sender<Message>,
     ) -> std::io::Result<Self> {
-        let log = Log::start(home.wal(), side, durability, &fate)?;
+        let (syncer, every_second) = match syncing {
+            Syncing::EachCommit(sync) => {
+                let syncer = Syncer::start(sync, fate.clone(), requests.downgrade())?;
+                (Some(syncer), None)
+            }
+            Syncing::EverySecond(sync) => (None, Some(sync)),
+            Syncing::Never => (None, None),
+        };
+        let log = Log::start(side, every_second, &fate)?;
         Ok(Self {
             ledger,
             home,
             metrics,
             fate,
             log,
+            syncer,
         })
     }
 
     /// Ends when `Close` was asked for, or when all senders are gone.
     pub(super) fn spawn(
         mut self,
-        mut requests: mpsc::Receiver<Request>,
+        mut requests: mpsc::Receiver<Message>,
     ) -> std::io::Result<JoinHandle<()>> {
         thread::Builder::new()
             .name("hookgate-writer".to_owned())
@@ -90,55 +113,117 @@ impl Writer {
             })
     }
 
-    fn run(&mut self, requests: &mut mpsc::Receiver<Request>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
+    fn run(&mut self, requests: &mut mpsc::Receiver<Message>) {
         while let Some(first) = requests.blocking_recv() {
-            let mut operations = first.ask.operations();
-            batch.push(first);
-            while operations < BATCH_MAX
-                && let Ok(request) = requests.try_recv()
-            {
-                operations += request.ask.operations();
-                batch.push(request);
+            let mut batch = Batch::default();
+            self.take(&mut batch, first, requests);
+            while batch.operations < BATCH_MAX {
+                if let Ok(message) = requests.try_recv() {
+                    self.take(&mut batch, message, requests);
+                    continue;
+                }
+                // While the commit before is synced, what comes joins this one.
+                let is_worth_waiting = !batch.requests.is_empty() && self.is_syncing();
+                match is_worth_waiting.then(|| requests.blocking_recv()).flatten() {
+                    Some(message) => self.take(&mut batch, message, requests),
+                    None => break,
+                }
             }
-            if batch
-                .iter()
-                .any(|request| matches!(request.ask, Ask::Close))
-            {
-                requests.close();
-            }
-            // Whoever asked and went away needs no answer, and under overload no work either.
-            batch.retain(|request| !request.reply.is_closed());
-            self.serve(&mut batch);
+            self.commit(batch);
         }
     }
 
-    /// Leaves the batch empty.
-    fn serve(&mut self, batch: &mut Vec<Request>) {
-        if let Some(message) = self.fate.borrow().clone() {
-            return refuse(batch, &StoreError::Failed(message));
+    fn is_syncing(&self) -> bool {
+        self.syncer.as_ref().is_some_and(Syncer::is_busy)
+    }
+
+    fn take(
+        &mut self,
+        batch: &mut Batch,
+        message: Message,
+        requests: &mut mpsc::Receiver<Message>,
+    ) {
+        let Message::Request(request) = message else {
+            return;
+        };
+        if matches!(request.ask, Ask::Close) {
+            requests.close();
         }
-        match self.ledger.run(batch.iter().map(|request| &request.ask)) {
-            Ok(committed) => self.answer(batch, committed),
-            Err(Failure::Full(message)) => self.serve_without_accepts(batch, message),
-            Err(failure) => self.refuse(batch, failure),
+        // Whoever asked and went away needs no answer, and under overload no work either.
+        if request.reply.is_closed() {
+            return;
+        }
+        if let Some(message) = self.fate.borrow().clone() {
+            return refuse([request], &StoreError::Failed(message));
+        }
+        if batch.requests.is_empty() {
+            self.give_back();
+        }
+        let answer = self.ledger.execute(&request.ask);
+        batch.operations += request.ask.operations();
+        batch.requests.push(request);
+        match answer {
+            Ok(answer) => batch.answers.push(answer),
+            Err(failure) => self.fail_batch(std::mem::take(batch), failure),
+        }
+    }
+
+    /// Between two batches.
+    fn give_back(&mut self) {
+        for lease in self.syncer.iter().flat_map(Syncer::unheard) {
+            self.ledger.claims.give_back(lease);
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) {
+        if batch.requests.is_empty() {
+            return;
+        }
+        let Batch {
+            requests, answers, ..
+        } = batch;
+        let failed = self.fate.borrow().clone();
+        if let Some(message) = failed {
+            self.ledger.rollback();
+            return refuse(requests, &StoreError::Failed(message));
+        }
+        match self.ledger.commit(answers) {
+            Ok(committed) => self.answer(requests, committed),
+            Err(failure) => {
+                let operations = 0;
+                let answers = Vec::new();
+                let batch = Batch {
+                    requests,
+                    answers,
+                    operations,
+                };
+                self.fail_batch(batch, failure);
+            }
+        }
+    }
+
+    /// Nothing of the batch has happened.
+    fn fail_batch(&mut self, batch: Batch, failure: Failure) {
+        match failure {
+            Failure::Full(message) => self.serve_without_accepts(batch.requests, message),
+            failure => self.refuse(batch.requests, failure),
         }
     }
 
     /// A full disk must not keep deliveries from being settled and expired: those need less room, and
     /// expiry makes some.
-    fn serve_without_accepts(&mut self, batch: &mut Vec<Request>, message: String) {
+    fn serve_without_accepts(&mut self, batch: Vec<Request>, message: String) {
         self.log.restart(&self.ledger.connection);
         let needs_room = |request: &Request| matches!(request.ask, Ask::Accept(_) | Ask::Ready);
-        let (mut accepts, mut others): (Vec<_>, Vec<_>) = batch.drain(..).partition(needs_room);
-        refuse(&mut accepts, &StoreError::Full(message));
+        let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(needs_room);
+        refuse(accepts, &StoreError::Full(message));
         match self.ledger.run(others.iter().map(|request| &request.ask)) {
-            Ok(committed) => self.answer(&mut others, committed),
-            Err(failure) => self.refuse(&mut others, failure),
+            Ok(committed) => self.answer(others, committed),
+            Err(failure) => self.refuse(others, failure),
         }
     }
 
-    fn answer(&mut self, batch: &mut Vec<Request>, committed: Committed) {
+    fn answer(&mut self, requests: Vec<Request>, committed: Committed) {
         if committed.events > 0 {
             #[expect(
                 clippy::cast_precision_loss,
@@ -147,10 +232,13 @@ impl Writer {
             let events = committed.events as f64;
             self.metrics.store.commit_batch_events.observe(events);
         }
-        for (request, answer) in batch.drain(..).zip(committed.answers) {
-            if let Err(Ok(unheard)) = request.reply.send(Ok(answer)) {
-                // The caller is gone: nobody need wait for these leases to end.
-                for lease in leases(unheard) {
+        let replies = requests.into_iter().map(|request| request.reply);
+        let answers = replies.zip(committed.answers);
+        match &self.syncer {
+            // Also what wrote nothing: it may have seen what is not yet durable.
+            Some(syncer) => syncer.answer(answers.collect()),
+            None => {
+                for lease in syncer::tell(answers) {
                     self.ledger.claims.give_back(lease);
                 }
             }
@@ -161,7 +249,7 @@ impl Writer {
         }
     }
 
-    fn refuse(&self, batch: &mut Vec<Request>, failure: Failure) {
+    fn refuse(&self, batch: Vec<Request>, failure: Failure) {
         if let Failure::Fatal(message) = &failure {
             fail(&self.fate, message.clone());
         }
@@ -169,6 +257,9 @@ impl Writer {
     }
 
     fn finish(self) {
+        if let Some(syncer) = self.syncer {
+            syncer.stop();
+        }
         self.log.stop();
         // After a failed sync nobody knows what the log holds: its checksums tell the next start.
         if self.fate.borrow().is_none()
@@ -185,22 +276,6 @@ impl Writer {
     }
 }
 
-/// What an answer that nobody heard has claimed.
-fn leases(answer: Answer) -> Vec<Lease> {
-    match answer {
-        Answer::Picked(picks) => picks.picked.iter().map(|picked| picked.lease).collect(),
-        Answer::Accepted(acceptances) => acceptances.into_iter().flat_map(leases_of).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn leases_of(acceptance: Acceptance) -> Vec<Lease> {
-    match acceptance {
-        Acceptance::Accepted { leases } => leases.into_iter().flatten().collect(),
-        Acceptance::Duplicate { .. } => Vec::new(),
-    }
-}
-
 pub(super) fn fail(fate: &Fate, message: String) {
     tracing::error!(error = %message, "the embedded store has failed");
     fate.send_if_modified(|fate| {
@@ -210,8 +285,8 @@ pub(super) fn fail(fate: &Fate, message: String) {
     });
 }
 
-fn refuse(batch: &mut Vec<Request>, error: &StoreError) {
-    for request in batch.drain(..) {
+fn refuse(requests: impl IntoIterator<Item = Request>, error: &StoreError) {
+    for request in requests {
         // A caller that is gone needs no answer.
         drop(request.reply.send(Err(error.clone())));
     }
@@ -220,7 +295,7 @@ fn refuse(batch: &mut Vec<Request>, error: &StoreError) {
 /// The care of the write-ahead log.
 struct Log {
     checkpoints: Chore,
-    /// Only with `everysec`; `always` syncs within the commit.
+    /// Only with `everysec`.
     syncs: Option<Chore>,
     commits: u32,
     bytes: usize,
@@ -230,27 +305,17 @@ struct Log {
 }
 
 impl Log {
-    fn start(
-        wal: PathBuf,
-        side: Connection,
-        durability: Durability,
-        fate: &Fate,
-    ) -> std::io::Result<Self> {
+    fn start(side: Connection, every_second: Option<Sync>, fate: &Fate) -> std::io::Result<Self> {
         let failed = || {
             let fate = fate.clone();
             move |message| fail(&fate, message)
         };
         let passive = move || chores::checkpoint(&side, "PASSIVE").map(|_| ());
         let checkpoints = Chore::start("hookgate-checkpoint", Duration::ZERO, passive, failed())?;
-        let syncs = if durability == Durability::Everysec {
-            // The file stays the same one as long as a connection is open.
-            let wal = File::options().write(true).open(wal)?;
-            let sync = move || chores::sync(&wal);
-            let pause = Duration::from_secs(1);
-            Some(Chore::start("hookgate-sync", pause, sync, failed())?)
-        } else {
-            None
-        };
+        let pause = Duration::from_secs(1);
+        let syncs = every_second
+            .map(|sync| Chore::start("hookgate-sync", pause, sync, failed()))
+            .transpose()?;
         Ok(Self {
             checkpoints,
             syncs,
