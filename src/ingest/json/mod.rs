@@ -10,6 +10,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::DeserializeSeed;
 
+mod fast;
 mod plan;
 mod position;
 mod walk;
@@ -72,6 +73,14 @@ impl Plan {
     /// What stands at each pointer, in the order of [`Plan::new`]. The first fault ends the scan.
     pub fn scan<'a>(&self, body: &'a [u8]) -> Result<Vec<Found<'a>>, JsonFault> {
         let text = checked_text(body)?;
+        match fast::scan(self, text) {
+            Some(found) => Ok(found),
+            None => self.walk(text, body),
+        }
+    }
+
+    /// Reads every form there is, and says what is wrong.
+    fn walk<'a>(&self, text: &'a str, body: &[u8]) -> Result<Vec<Found<'a>>, JsonFault> {
         let mut state = State::new(self);
         let mut deserializer = serde_json::Deserializer::from_str(text);
         Walk::root(self, &mut state)

@@ -274,6 +274,9 @@ struct ByHand {
     _directory: TempDir,
 }
 
+/// How long any wait may take before the test has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 type Answered = oneshot::Receiver<Result<Answer, StoreError>>;
 
 impl ByHand {
@@ -303,6 +306,10 @@ impl ByHand {
         }
     }
 
+    fn begins(&self) {
+        self.begun.recv_timeout(PATIENCE).unwrap();
+    }
+
     fn accept(&self, id: &str) -> Answered {
         let (reply, answer) = oneshot::channel();
         let ask = accept(event(id, 10, None));
@@ -330,20 +337,20 @@ fn acceptance(answered: Answered) -> Acceptance {
 fn nothing_is_answered_before_its_sync_not_even_a_duplicate() {
     let by_hand = ByHand::start();
     let mut first = by_hand.accept("a");
-    by_hand.begun.recv().unwrap();
+    by_hand.begins();
     assert!(is_unanswered(&mut first));
     // It sees the first, which is committed and not yet durable.
     let (mut repeat, mut second) = (by_hand.accept("a"), by_hand.accept("b"));
     by_hand.end.send(Ok(())).unwrap();
     assert!(matches!(acceptance(first), Acceptance::Accepted { .. }));
-    by_hand.begun.recv().unwrap();
+    by_hand.begins();
     assert!(is_unanswered(&mut repeat) && is_unanswered(&mut second));
     // What only repeats what is being synced writes nothing, and waits for a sync all the same.
     let mut again = by_hand.accept("b");
     by_hand.end.send(Ok(())).unwrap();
     assert!(matches!(acceptance(repeat), Acceptance::Duplicate { .. }));
     assert!(matches!(acceptance(second), Acceptance::Accepted { .. }));
-    by_hand.begun.recv().unwrap();
+    by_hand.begins();
     assert!(is_unanswered(&mut again));
     by_hand.end.send(Ok(())).unwrap();
     assert!(matches!(acceptance(again), Acceptance::Duplicate { .. }));
@@ -355,7 +362,7 @@ fn nothing_is_answered_before_its_sync_not_even_a_duplicate() {
 fn a_sync_that_fails_answers_nobody_then_or_later() {
     let by_hand = ByHand::start();
     let first = by_hand.accept("a");
-    by_hand.begun.recv().unwrap();
+    by_hand.begins();
     let second = by_hand.accept("b");
     let unlucky = Failure::Other("no such luck".to_owned());
     by_hand.end.send(Err(unlucky)).unwrap();
