@@ -226,6 +226,34 @@ async fn an_event_that_cannot_be_read_back_becomes_a_dead_letter() {
     }
 }
 
+#[tokio::test]
+async fn an_event_that_cannot_be_read_back_stays_until_its_last_delivery_is_settled() {
+    let server = RedisServer::start();
+    let store = open(server.connection()).await;
+    let mut bad = event("bad");
+    let slow = NewDelivery {
+        target: "slow".into(),
+        lease: None,
+    };
+    bad.deliveries.push(slow);
+    store.accept(Arc::new(bad)).await.unwrap();
+    damage_every_event(&server, "redis.call('SET', key, 'garbage')");
+    let claim = async |target: &str| {
+        let mut wants = want(10, super::PATIENCE);
+        wants[0].target = target.into();
+        assert!(store.claim(&wants).await.unwrap().claimed.is_empty());
+        let depth = store.depth(&[target.into()]).await.unwrap()[0];
+        assert_eq!((depth.pending, depth.dead), (0, 1), "{target}");
+    };
+    claim(TARGET).await;
+    let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+    assert_eq!(expired.events, 0, "a delivery waits");
+    claim("slow").await;
+    let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+    assert_eq!(expired.events, 1);
+    assert_eq!(keys_left(&server.connection()), ["bytes", "targets"]);
+}
+
 fn damage_every_event(server: &RedisServer, damage: &str) {
     let script =
         format!("for _, key in ipairs(redis.call('KEYS', '*event:*')) do {damage} end return 1");
