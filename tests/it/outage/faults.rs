@@ -254,6 +254,26 @@ async fn an_event_that_cannot_be_read_back_stays_until_its_last_delivery_is_sett
     assert_eq!(keys_left(&server.connection()), ["bytes", "targets"]);
 }
 
+#[tokio::test]
+async fn an_accept_that_fails_half_way_remembers_no_id() {
+    let server = RedisServer::start();
+    let store = open(server.connection()).await;
+    for (key, damage) in [("due:crm", "SET"), ("targets", "SET"), ("bytes", "SADD")] {
+        let key = format!("hookgate:{{0}}:{key}");
+        server.command(&["DEL", &key]);
+        server.command(&[damage, &key, "garbage"]);
+        assert!(store.accept(Arc::new(event(&key))).await.is_err(), "{key}");
+        server.command(&["DEL", &key]);
+        let again = store.accept(Arc::new(event(&key))).await.unwrap();
+        assert!(
+            matches!(again, Acceptance::Accepted { .. }),
+            "{key}: {again:?}"
+        );
+    }
+    let claims = store.claim(&want(10, super::PATIENCE)).await.unwrap();
+    assert_eq!(claims.claimed.len(), 3);
+}
+
 fn damage_every_event(server: &RedisServer, damage: &str) {
     let script =
         format!("for _, key in ipairs(redis.call('KEYS', '*event:*')) do {damage} end return 1");
