@@ -8,15 +8,23 @@ use super::{
     scalar::{HOUR, MINUTE},
 };
 
+/// Targets of one route: the embedded store numbers an event's deliveries in ten bits.
+const DELIVER_MAX: usize = 1024;
 const RESPOND_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Required, so that nobody leaves it out by mistake; an empty list only stores.
 pub(super) fn read_deliver(table: &mut Table<'_>, targets: &[String], typed: bool) -> Vec<Deliver> {
     const SHAPE: &str =
         "a list of targets such as [\"crm\"]; [] stores events and sends them nowhere";
-    let items = table
-        .require("deliver", SHAPE)
-        .and_then(|node| node.list(SHAPE));
+    let items = table.require("deliver", SHAPE).and_then(|node| {
+        let place = node.place.clone();
+        let items = node.list(SHAPE)?;
+        if items.len() > DELIVER_MAX {
+            let found = format!("{} targets", items.len());
+            place.fault(found, format!("at most {DELIVER_MAX}"));
+        }
+        Some(items)
+    });
     let mut delivers: Vec<Deliver> = Vec::new();
     for item in items.unwrap_or_default() {
         let Some((to, deliver)) = read_line(item, typed) else {

@@ -2,10 +2,12 @@
 //! at the ones before.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -49,7 +51,11 @@ impl Settler {
     pub(super) async fn run(self, mut queue: mpsc::UnboundedReceiver<Ended>) {
         let mut batch = Vec::new();
         while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            self.settle(std::mem::take(&mut batch)).await;
+            // Everybody's settlements come here: a panic must end this batch's alone.
+            let settled = AssertUnwindSafe(self.settle(std::mem::take(&mut batch)));
+            if settled.catch_unwind().await.is_err() {
+                tracing::error!("settling deliveries panicked; they fall due again");
+            }
         }
     }
 

@@ -1,17 +1,18 @@
 //! Faults that need a hand inside: a full disk, a failed statement, a failed sync, a growing log.
 
 use std::{
-    sync::{Arc, mpsc as std_mpsc},
+    sync::{Arc, Mutex, mpsc as std_mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Embedded, deliveries,
+    Embedded, GROUP_MAX, deliveries,
     failure::Failure,
     head,
     ledger::{Answer, Arrival, Ask, Ledger},
@@ -379,4 +380,33 @@ fn a_sync_that_fails_answers_nobody_then_or_later() {
     assert!(by_hand.fate.borrow().is_some());
     drop(by_hand.requests);
     by_hand.thread.join().unwrap();
+}
+
+/// One after the other, each could take the whole deadline of a call.
+#[tokio::test]
+async fn the_groups_of_one_call_wait_together() {
+    let (requests, mut queue) = mpsc::channel(8);
+    let store = Embedded {
+        requests,
+        reader: Arc::default(),
+        fate: Arc::new(watch::Sender::new(None)),
+        writer: Mutex::default(),
+    };
+    let mut queued = || std::iter::from_fn(|| queue.try_recv().ok()).count();
+    let events = (0..=GROUP_MAX).map(|n| event(&n.to_string(), 0, None));
+    let accepted = store.accept_all(events.collect()).now_or_never();
+    assert!(accepted.is_none(), "nobody answers");
+    assert_eq!(queued(), 2);
+    let settlement = Settlement {
+        uid: event("a", 0, None).uid,
+        target: "t".into(),
+        token: 1,
+        outcome: Outcome::Released,
+        attempt: None,
+    };
+    let settled = store
+        .settle_all(vec![settlement; GROUP_MAX + 1])
+        .now_or_never();
+    assert!(settled.is_none(), "nobody answers");
+    assert_eq!(queued(), 2);
 }

@@ -36,6 +36,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use rusqlite::Connection;
 use tokio::{
     sync::{
@@ -192,8 +193,7 @@ impl Store for Embedded {
             .into_iter()
             .enumerate()
             .partition(|(_, event)| event.deliveries.len() <= DELIVERIES_MAX);
-        let mut answers = Vec::with_capacity(fit.len() + too_wide.len());
-        for group in fit.chunks(GROUP_MAX) {
+        let groups = fit.chunks(GROUP_MAX).map(async |group| {
             let arrival = |(_, event): &(usize, Arc<Event>)| Arrival {
                 head: head::encode(event),
                 event: event.clone(),
@@ -203,8 +203,9 @@ impl Store for Embedded {
                 Answer::Accepted(acceptances) => Ok(acceptances),
                 other => Err(mistaken(&other)),
             });
-            answers.extend(each(answered, group.len()));
-        }
+            each(answered, group.len())
+        });
+        let mut answers = together(groups).await;
         for (place, _) in too_wide {
             answers.insert(
                 place,
@@ -234,21 +235,15 @@ impl Store for Embedded {
     }
 
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
-        let mut answers = Vec::with_capacity(settlements.len());
-        let mut settlements = settlements.into_iter();
-        loop {
-            let group: Vec<_> = settlements.by_ref().take(GROUP_MAX).collect();
-            let asked = group.len();
-            if asked == 0 {
-                return answers;
-            }
-            let answered = self.call(Ask::Settle(group)).await;
+        let groups = settlements.chunks(GROUP_MAX).map(async |group| {
+            let answered = self.call(Ask::Settle(group.to_vec())).await;
             let settled = answered.and_then(|answer| match answer {
                 Answer::Settled(settled) => Ok(settled),
                 other => Err(mistaken(&other)),
             });
-            answers.extend(each(settled, asked));
-        }
+            each(settled, group.len())
+        });
+        together(groups).await
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
@@ -320,6 +315,11 @@ impl Store for Embedded {
             tracing::error!("the writer thread of the embedded store panicked");
         }
     }
+}
+
+/// Puts all groups into the queue before it waits, so that one deadline holds for all.
+async fn together<T>(groups: impl Iterator<Item = impl Future<Output = Vec<T>>>) -> Vec<T> {
+    join_all(groups).await.into_iter().flatten().collect()
 }
 
 /// The answers to so many operations that one call asked for.

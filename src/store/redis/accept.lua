@@ -99,7 +99,6 @@ for number = 1, #heads / HEAD_BYTES do
   end
 end
 
-run(records)
 for minute, ids in pairs(forgettable) do
   redis.call('RPUSH', IDS .. minute, table.concat(ids))
   redis.call('ZADD', MINUTES, minute, minute)
@@ -112,4 +111,7 @@ run(used)
 if bytes > 0 then
   redis.call('INCRBY', PREFIX .. 'bytes', bytes)
 end
+-- Last, because Redis takes nothing back when a command fails: then no id is remembered, and what is due without
+-- its event is removed by who claims it.
+run(records)
 return duplicates

@@ -43,6 +43,9 @@ pub(super) trait Batch: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Self::Reply>, StoreError>> + Send;
 }
 
+/// To each request of a group, in order.
+type Replies<B> = Result<Vec<<B as Batch>::Reply>, StoreError>;
+
 /// Where requests wait for the next call.
 pub(super) struct Queue<B: Batch> {
     groups: mpsc::UnboundedSender<Group<B>>,
@@ -54,7 +57,7 @@ pub(super) struct Queue<B: Batch> {
 struct Group<B: Batch> {
     requests: Vec<B::Request>,
     bytes: usize,
-    answer: oneshot::Sender<Result<Vec<B::Reply>, StoreError>>,
+    answer: oneshot::Sender<Replies<B>>,
 }
 
 impl<B: Batch> Queue<B> {
@@ -107,7 +110,7 @@ impl<B: Batch> Queue<B> {
         &self,
         requests: Vec<B::Request>,
         bytes: usize,
-    ) -> Result<oneshot::Receiver<Result<Vec<B::Reply>, StoreError>>, StoreError> {
+    ) -> Result<oneshot::Receiver<Replies<B>>, StoreError> {
         if self.stop.is_cancelled() {
             return Err(closed());
         }

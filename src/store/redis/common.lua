@@ -12,6 +12,7 @@
 --   minutes              sorted set of the minutes that have such a list
 --   finished             sorted set of the uids whose deliveries are all settled, by the time of the last
 --   targets              set of the targets that deliveries were stored for
+--   format         which of these layouts it is, see format.rs
 --   bytes                the bodies' bytes
 --
 -- A record begins with a byte of version, the bytes before the body and those of the body (four each), the number
@@ -126,10 +127,23 @@ end
 -- What `save` has settled for good: how many deliveries of which uid; and events with a single delivery.
 local settled, finished = {}, { 'ZADD', FINISHED }
 
+local function is_unsettled(uid)
+  for _, target in ipairs(redis.call('SMEMBERS', PREFIX .. 'targets')) do
+    if redis.call('ZSCORE', DUE .. target, uid) then
+      return true
+    end
+  end
+  return false
+end
+
 -- Counts what was settled for good, once all is saved.
 local function count_settled(now)
   for uid, count in pairs(settled) do
-    local total = read_record_head(redis.call('GETRANGE', EVENT .. uid, 0, RECORD_HEAD_BYTES - 1)) or 1
+    local total = read_record_head(redis.call('GETRANGE', EVENT .. uid, 0, RECORD_HEAD_BYTES - 1))
+    if not total then
+      -- No version of ours: it does not tell how many there are.
+      total = is_unsettled(uid) and math.huge or count
+    end
     if count < total then
       local key = PREFIX .. 'settled:' .. uid
       count = redis.call('INCRBY', key, count)

@@ -13,17 +13,17 @@ local freed, removed, dead = 0, { 'ZREM', FINISHED }, {}
 
 -- The names of an event's targets and its body's bytes.
 local function read_event(uid)
-  local record = redis.call('GETRANGE', EVENT .. uid, 0, FRONT_BYTES - 1)
-  local deliveries, body_bytes = read_record_head(record)
-  if not deliveries then
-    -- No version of ours: whatever it may have been delivered to.
-    return redis.call('SMEMBERS', PREFIX .. 'targets'), 0
-  end
-  local read, targets = pcall(strings, record, RECORD_HEAD_BYTES + 1, deliveries)
+  local front = redis.call('GETRANGE', EVENT .. uid, 0, FRONT_BYTES - 1)
+  local deliveries, body_bytes = read_record_head(front)
+  local read, targets = pcall(strings, front, RECORD_HEAD_BYTES + 1, deliveries or 0)
   if not read then
-    targets = strings(redis.call('GET', EVENT .. uid), RECORD_HEAD_BYTES + 1, deliveries)
+    read, targets = pcall(strings, redis.call('GET', EVENT .. uid), RECORD_HEAD_BYTES + 1, deliveries)
   end
-  return targets, body_bytes
+  if not deliveries or not read then
+    -- No version of ours, or not whole: whatever it may have been delivered to.
+    targets = redis.call('SMEMBERS', PREFIX .. 'targets')
+  end
+  return targets, body_bytes or 0
 end
 
 local function remove(uid)

@@ -9,6 +9,7 @@ mod claim;
 mod connection;
 mod encoding;
 mod error;
+mod format;
 mod record;
 mod scripts;
 mod settings;
@@ -96,6 +97,7 @@ impl RedisStore {
         let (stop_queues, stop_connection) = (CancellationToken::new(), CancellationToken::new());
         let connection =
             Connection::open(connection, durability, &keeper, stop_connection.clone()).await?;
+        format::check(&connection).await?;
         let connection = Arc::new(connection);
         let scripts = Arc::new(Scripts::new(clock));
         let accept = Accept::new(connection.clone(), scripts.clone(), metrics);

@@ -1,6 +1,6 @@
 //! Faults of routes, what they take and where they deliver: the exact lines that are told.
 
-use super::{check, file, route};
+use super::{check, file, parse, route, told};
 
 #[test]
 fn routes() {
@@ -386,5 +386,21 @@ deliver = [{ to = "crm", events = [] }]"#,
                 ],
             ),
         ],
+    );
+}
+
+#[test]
+fn a_route_delivers_to_as_many_targets_as_every_store_takes() {
+    let with = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("\"t{n}\"")).collect();
+        let deliver = route(&format!("deliver = [{}]", names.join(", ")));
+        let targets =
+            (0..count).map(|n| format!("[targets.t{n}]\nurl = \"https://t.example.com\"\n"));
+        deliver + &targets.collect::<String>()
+    };
+    assert!(parse(&with(1024)).is_ok());
+    assert_eq!(
+        told(&with(1025)),
+        ["routes.toml:2:11: routes.a.deliver: found 1025 targets, expected at most 1024"]
     );
 }

@@ -10,7 +10,10 @@ use hookgate::{
 };
 
 use super::rig::{ROUTE, Rig, error, event, is_delivered, target};
-use crate::support::receiver::{Receiver, Reply, Request};
+use crate::support::{
+    model::PATIENCE,
+    receiver::{Receiver, Reply, Request},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delivers_the_exact_bytes_and_the_promised_headers_once() {
@@ -279,6 +282,23 @@ async fn a_body_that_does_not_match_its_digest_is_never_sent() {
     let attempts =
         r#"hookgate_delivery_attempts_total{outcome="dead",route="orders",target="crm"}"#;
     rig.wait_for_metric(attempts, "0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_settlement_ends_no_other() {
+    let receiver = Receiver::start().await;
+    let rig = Rig::start([target("crm", &receiver.url())]);
+    rig.model.panic_at_settles(1);
+    rig.send(event("evt_1", &["crm"])).await;
+    let panicked = async {
+        while rig.model.settles_to_panic() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, panicked).await.unwrap();
+    rig.send(event("evt_2", &["crm"])).await;
+    let settled = rig.model.wait_for_settled(1).await;
+    assert!(is_delivered(&settled[0]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

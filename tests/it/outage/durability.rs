@@ -41,6 +41,25 @@ async fn settings_that_cannot_keep_the_durability_are_named() {
 }
 
 #[tokio::test]
+async fn what_another_format_wrote_is_refused_and_its_own_opened_again() {
+    let server = RedisServer::start();
+    open(server.connection()).await.close().await;
+    open(server.connection()).await.close().await;
+    let newer = ["SET", "hookgate:{0}:format", "3"];
+    server.command(&newer);
+    let fault = refusal(&server.url(0), Durability::Always).await;
+    assert!(
+        fault.contains("format 3") && fault.contains("reads format 2"),
+        "{fault}"
+    );
+
+    let older = RedisServer::start();
+    older.command(&["SADD", "hookgate:{0}:targets", "crm"]);
+    let fault = refusal(&older.url(0), Durability::Always).await;
+    assert!(fault.contains("format 1"), "{fault}");
+}
+
+#[tokio::test]
 async fn memory_needs_no_persistence() {
     let server = RedisServer::with(&[("appendonly", "no")]);
     let opened = RedisStore::open(server.connection(), Durability::Memory, metrics()).await;

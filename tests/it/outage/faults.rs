@@ -190,10 +190,11 @@ async fn a_read_only_redis_is_unavailable_until_it_is_the_primary_again() {
 
 #[tokio::test]
 async fn an_event_that_cannot_be_read_back_becomes_a_dead_letter() {
-    // What the scripts read of a record stays whole, or nothing does.
+    // What the scripts read of a record stays whole, or nothing does, or its beginning.
     for damage in [
         "redis.call('SETRANGE', key, 80, 'garbage')",
         "redis.call('SET', key, 'garbage')",
+        "redis.call('SET', key, redis.call('GETRANGE', key, 0, 12))",
     ] {
         let server = RedisServer::start();
         let store = open(server.connection()).await;
@@ -219,10 +220,61 @@ async fn an_event_that_cannot_be_read_back_becomes_a_dead_letter() {
         assert_eq!((depth.pending, depth.dead), (1, 0), "{damage}");
         assert_eq!(
             keys_left(&server.connection()),
-            ["bytes", "due", "event", "state", "targets"],
+            ["bytes", "due", "event", "format", "state", "targets"],
             "{damage}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_back_stays_until_its_last_delivery_is_settled() {
+    let server = RedisServer::start();
+    let store = open(server.connection()).await;
+    let mut bad = event("bad");
+    let slow = NewDelivery {
+        target: "slow".into(),
+        lease: None,
+    };
+    bad.deliveries.push(slow);
+    store.accept(Arc::new(bad)).await.unwrap();
+    damage_every_event(&server, "redis.call('SET', key, 'garbage')");
+    let claim = async |target: &str| {
+        let mut wants = want(10, super::PATIENCE);
+        wants[0].target = target.into();
+        assert!(store.claim(&wants).await.unwrap().claimed.is_empty());
+        let depth = store.depth(&[target.into()]).await.unwrap()[0];
+        assert_eq!((depth.pending, depth.dead), (0, 1), "{target}");
+    };
+    claim(TARGET).await;
+    let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+    assert_eq!(expired.events, 0, "a delivery waits");
+    claim("slow").await;
+    let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+    assert_eq!(expired.events, 1);
+    assert_eq!(
+        keys_left(&server.connection()),
+        ["bytes", "format", "targets"]
+    );
+}
+
+#[tokio::test]
+async fn an_accept_that_fails_half_way_remembers_no_id() {
+    let server = RedisServer::start();
+    let store = open(server.connection()).await;
+    for (key, damage) in [("due:crm", "SET"), ("targets", "SET"), ("bytes", "SADD")] {
+        let key = format!("hookgate:{{0}}:{key}");
+        server.command(&["DEL", &key]);
+        server.command(&[damage, &key, "garbage"]);
+        assert!(store.accept(Arc::new(event(&key))).await.is_err(), "{key}");
+        server.command(&["DEL", &key]);
+        let again = store.accept(Arc::new(event(&key))).await.unwrap();
+        assert!(
+            matches!(again, Acceptance::Accepted { .. }),
+            "{key}: {again:?}"
+        );
+    }
+    let claims = store.claim(&want(10, super::PATIENCE)).await.unwrap();
+    assert_eq!(claims.claimed.len(), 3);
 }
 
 fn damage_every_event(server: &RedisServer, damage: &str) {
@@ -326,7 +378,10 @@ async fn an_expired_event_leaves_nothing_behind() {
     let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
     assert_eq!((depth.pending, depth.dead), (1, 0));
     // The pending event, its place in the queue, the set of targets, and the count of its body's bytes.
-    assert_eq!(keys_left(&connection), ["bytes", "due", "event", "targets"]);
+    assert_eq!(
+        keys_left(&connection),
+        ["bytes", "due", "event", "format", "targets"]
+    );
     let bytes = event("a").body.len().to_string();
     assert_eq!(stored_bytes(&connection), bytes);
 }
@@ -367,7 +422,7 @@ async fn an_event_of_several_targets_leaves_nothing_behind() {
         assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
     }
     assert_eq!(store.expire(super::NOTHING_KEPT).await.unwrap().events, 1);
-    assert_eq!(keys_left(&connection), ["bytes", "targets"]);
+    assert_eq!(keys_left(&connection), ["bytes", "format", "targets"]);
     assert_eq!(stored_bytes(&connection), "0");
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Model {
     /// Acceptances wait here when they are held.
     accepting: Semaphore,
     settles_to_fail: AtomicUsize,
+    settles_to_panic: AtomicUsize,
     claims_to_fail: AtomicUsize,
     claimed: AtomicUsize,
 }
@@ -61,6 +62,7 @@ impl Model {
             settled: watch::Sender::new(Vec::new()),
             accepting: Semaphore::new(Semaphore::MAX_PERMITS),
             settles_to_fail: AtomicUsize::new(0),
+            settles_to_panic: AtomicUsize::new(0),
             claims_to_fail: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
         })
@@ -85,6 +87,16 @@ impl Model {
     /// How many settlements are yet to fail.
     pub(crate) fn settles_to_fail(&self) -> usize {
         self.settles_to_fail.load(Ordering::SeqCst)
+    }
+
+    /// The next `count` settlements panic.
+    pub(crate) fn panic_at_settles(&self, count: usize) {
+        self.settles_to_panic.store(count, Ordering::SeqCst);
+    }
+
+    /// How many settlements are yet to panic.
+    pub(crate) fn settles_to_panic(&self) -> usize {
+        self.settles_to_panic.load(Ordering::SeqCst)
     }
 
     /// The next `count` claims fail.
@@ -233,6 +245,7 @@ impl Model {
     }
 
     fn settle_one(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        told_to_fail(&self.settles_to_panic).unwrap();
         told_to_fail(&self.settles_to_fail)?;
         let settled = self.rows.lock().unwrap().settle(&settlement);
         if settled == Settled::Done {
