@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     events: Option<u32>,
     /// Connections of the client.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=2048))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=2048))]
     pub(crate) connections: u16,
     /// Multiplies the sizes that the growth goes up to, to try it out.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
