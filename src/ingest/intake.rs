@@ -6,7 +6,9 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tokio::sync::oneshot;
 
 use crate::{
+    clock::Timestamp,
     event::Event,
+    metrics::RouteMetrics,
     store::{Acceptance, Store, StoreError},
 };
 
@@ -18,6 +20,7 @@ pub(super) struct Intake {
 
 struct Waiting {
     event: Arc<Event>,
+    metrics: Arc<RouteMetrics>,
     answer: oneshot::Sender<Result<Acceptance, StoreError>>,
 }
 
@@ -30,11 +33,18 @@ impl Intake {
     }
 
     /// Must be called within a `LocalSet`. When the caller goes away before this turn ends nothing happens;
-    /// afterwards the acceptance runs to its end.
-    pub(super) async fn accept(self: &Rc<Self>, event: Event) -> Result<Acceptance, StoreError> {
+    /// afterwards the acceptance runs to its end, and is counted in the route's `metrics`.
+    pub(super) async fn accept(
+        self: &Rc<Self>,
+        event: Event,
+        metrics: Arc<RouteMetrics>,
+    ) -> Result<Acceptance, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let event = Arc::new(event);
-        self.waiting.borrow_mut().push(Waiting { event, answer });
+        self.waiting.borrow_mut().push(Waiting {
+            event: Arc::new(event),
+            metrics,
+            answer,
+        });
         if self.waiting.borrow().len() == 1 {
             // It runs after the tasks that are ready now, whose events it takes too.
             actix_rt::spawn(self.clone().hand_in());
@@ -46,17 +56,41 @@ impl Intake {
     async fn hand_in(self: Rc<Self>) {
         let mut waiting = self.waiting.take();
         waiting.retain(|waiting| !waiting.answer.is_closed());
-        let (events, callers): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .map(|waiting| (waiting.event, waiting.answer))
-            .unzip();
+        let mut events = Vec::with_capacity(waiting.len());
+        let mut callers = Vec::with_capacity(waiting.len());
+        for one in waiting {
+            callers.push((one.event.received_at, one.metrics, one.answer));
+            events.push(one.event);
+        }
         if events.is_empty() {
             return;
         }
         let answers = self.store.accept_all(events).await;
-        for (caller, answer) in callers.into_iter().zip(answers) {
+        for ((received_at, metrics, caller), answer) in callers.into_iter().zip(answers) {
+            if let Ok(acceptance) = &answer {
+                count(&metrics, received_at, acceptance);
+            }
             // A caller that has gone meanwhile needs no answer.
             drop(caller.send(answer));
+        }
+    }
+}
+
+/// Here, where it is known, and not where it is answered: the caller may have gone.
+fn count(metrics: &RouteMetrics, received_at: Timestamp, acceptance: &Acceptance) {
+    match acceptance {
+        Acceptance::Accepted { .. } => metrics.accepted.inc(),
+        Acceptance::Duplicate {
+            first_received_at,
+            same_body,
+            ..
+        } => {
+            metrics.duplicate.inc();
+            let age = received_at.since(*first_received_at);
+            metrics.duplicate_age.observe(age.as_secs_f64());
+            if !same_body {
+                metrics.conflicting_duplicates.inc();
+            }
         }
     }
 }
@@ -72,8 +106,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::Timestamp,
         event::{BodyDigest, EventKey, TargetName, event_uid},
+        metrics::{Labels, Metrics},
         store::{Claims, Depth, Expired, Retention, Settled, Settlement, StoredEvent, Want},
     };
 
@@ -157,12 +191,19 @@ mod tests {
         let runtime = actix_rt::Runtime::new().unwrap();
         runtime.block_on(async {
             let intake = Intake::new(store.clone());
+            let labels = Labels {
+                routes: &[],
+                targets: &[],
+                reasons: &[],
+            };
+            let series = Metrics::new(&labels).unwrap().unrouted;
+            let accept = |id: &str| {
+                let (intake, event, series) = (intake.clone(), event(id), series.clone());
+                async move { intake.accept(event, series).await }
+            };
             // Polled once and dropped: nothing happens.
-            assert!(intake.accept(event("gone")).now_or_never().is_none());
-            let turn = ["a", "b", "c"].map(|id| {
-                let intake = intake.clone();
-                actix_rt::spawn(async move { intake.accept(event(id)).await })
-            });
+            assert!(accept("gone").now_or_never().is_none());
+            let turn = ["a", "b", "c"].map(|id| actix_rt::spawn(accept(id)));
             for (id, answer) in ["a", "b", "c"].iter().zip(turn) {
                 let answer = answer.await.unwrap().unwrap();
                 let own = event(id).uid;
@@ -171,10 +212,21 @@ mod tests {
                     "{id}"
                 );
             }
-            intake.accept(event("later")).await.unwrap();
+            assert_eq!(series.duplicate.get(), 3);
+            // Gone after its turn: counted all the same.
+            let mut late = Box::pin(accept("late"));
+            assert!((&mut late).now_or_never().is_none());
+            let mut turns = 0;
+            while store.0.lock().unwrap().len() < 2 {
+                tokio::task::yield_now().await;
+                turns += 1;
+                assert!(turns < 1000, "never handed in");
+            }
+            drop(late);
+            assert_eq!(series.duplicate.get(), 4);
         });
         let uids = |ids: &[&str]| ids.iter().map(|id| event(id).uid).collect::<Vec<_>>();
         let calls = store.0.lock().unwrap();
-        assert_eq!(*calls, [uids(&["a", "b", "c"]), uids(&["later"])]);
+        assert_eq!(*calls, [uids(&["a", "b", "c"]), uids(&["late"])]);
     }
 }

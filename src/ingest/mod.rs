@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     config::{Config, Route},
     event::Event,
     metrics::{Metrics, RouteMetrics},
@@ -63,7 +63,6 @@ pub struct Gate {
 struct Accepted {
     uid: Uuid,
     id: Arc<str>,
-    received_at: Timestamp,
     acceptance: Acceptance,
 }
 
@@ -130,13 +129,12 @@ impl Desk {
     }
 
     /// 503.
-    async fn store(&self, event: Event) -> Result<Accepted, Rejection> {
-        let (uid, id, received_at) = (event.uid, event.id.clone(), event.received_at);
-        match self.intake.accept(event).await {
+    async fn store(&self, event: Event, metrics: Arc<RouteMetrics>) -> Result<Accepted, Rejection> {
+        let (uid, id) = (event.uid, event.id.clone());
+        match self.intake.accept(event, metrics).await {
             Ok(acceptance) => Ok(Accepted {
                 uid,
                 id,
-                received_at,
                 acceptance,
             }),
             Err(error) => Err(Rejection::with(
@@ -155,10 +153,7 @@ pub async fn receive(desk: &Desk, head: &RequestHead, mut payload: Payload) -> R
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
             let accepted = accept(desk, &endpoint, head, &mut payload).await;
-            let result = accepted.map(|accepted| {
-                count(&endpoint.metrics, &accepted);
-                answer(&endpoint.route, &accepted, &request_id)
-            });
+            let result = accepted.map(|accepted| answer(&endpoint.route, &accepted, &request_id));
             (Some(endpoint), result)
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
@@ -209,25 +204,7 @@ async fn accept(
     let authentic = received.authenticate(now)?;
     let valid = authentic.validate()?;
     let event = valid.identify(now)?;
-    desk.store(event).await
-}
-
-fn count(metrics: &RouteMetrics, accepted: &Accepted) {
-    match &accepted.acceptance {
-        Acceptance::Accepted { .. } => metrics.accepted.inc(),
-        Acceptance::Duplicate {
-            first_received_at,
-            same_body,
-            ..
-        } => {
-            metrics.duplicate.inc();
-            let age = accepted.received_at.since(*first_received_at);
-            metrics.duplicate_age.observe(age.as_secs_f64());
-            if !same_body {
-                metrics.conflicting_duplicates.inc();
-            }
-        }
-    }
+    desk.store(event, endpoint.metrics.clone()).await
 }
 
 /// The route's own answer, or Hookgate's.
