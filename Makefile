@@ -12,7 +12,7 @@ help:
 	@echo 'make setup          install what the tests need beside Rust (redis-server)'
 	@echo 'make test           every test'
 	@echo 'make lint           format and lints, as the checks of a change run them'
-	@echo 'make bench          the speed on this machine, beside baselines (half an hour): BENCH=--quick for less'
+	@echo 'make bench          the speed on this machine, beside baselines (twenty minutes): BENCH=--quick for less'
 	@echo 'make bench-micro    the time of each step of a request and each operation of each store'
 	@echo 'make instructions   instructions per request, counted by valgrind'
 	@echo 'make demo           the gateway with example receivers and signed webhooks'

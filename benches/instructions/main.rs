@@ -10,7 +10,8 @@
     reason = "a benchmark may fail loudly and speaks to people"
 )]
 
-mod null;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -35,7 +36,7 @@ use hookgate::{
 };
 use sha2::Sha256;
 
-use null::Null;
+use common::{Null, config};
 
 const SECRET: &str = "a-benchmark-secret-of-32-bytes!!";
 const BODY_BYTES: usize = 1024;
@@ -61,7 +62,7 @@ fn main() {
     let runtime = actix_rt::Runtime::new().unwrap();
     let requests = prepare_requests(requests, value("--body").unwrap_or("string"));
     runtime.block_on(async {
-        let config = config(directory.path());
+        let config = config(directory.path(), &proof());
         let metrics = Arc::new(metrics(&config));
         let inner = open(store, directory.path(), &metrics);
         let metered = Arc::new(Metered::new(inner.clone(), metrics.clone()));
@@ -123,24 +124,10 @@ fn open(name: &str, directory: &Path, metrics: &Arc<Metrics>) -> Arc<dyn Store> 
     }
 }
 
-fn config(directory: &Path) -> Config {
-    let text = format!(
-        r#"
-        [admin]
-        listen = "127.0.0.1:0"
-        [targets.sink]
-        url = "http://127.0.0.1:9/"
-        allow_private = true
-        [routes.bench]
-        path = "/hooks/bench"
-        verify = {{ hmac = {{ header = "X-Signature", algorithm = "sha256", encoding = "hex" }}, secrets = [{{ value = "{SECRET}" }}] }}
-        event_id = {{ json = "/id" }}
-        event_type = {{ json = "/type" }}
-        deliver = ["sink"]
-        "#
-    );
-    Config::parse(&text, "bench.toml", directory, &|_| None)
-        .unwrap_or_else(|faults| panic!("{faults}"))
+fn proof() -> String {
+    format!(
+        r#"verify = {{ hmac = {{ header = "X-Signature", algorithm = "sha256", encoding = "hex" }}, secrets = [{{ value = "{SECRET}" }}] }}"#
+    )
 }
 
 fn metrics(config: &Config) -> Metrics {

@@ -7,8 +7,8 @@
     reason = "a benchmark may fail loudly"
 )]
 
-#[path = "../instructions/null.rs"]
-mod null;
+#[path = "../common/mod.rs"]
+mod common;
 mod redis;
 mod steps;
 mod stores;

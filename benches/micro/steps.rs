@@ -20,7 +20,10 @@ use hookgate::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{SIZES, null::Null};
+use crate::{
+    SIZES,
+    common::{Null, config},
+};
 
 /// 32 bytes, and also what base64 takes.
 const SECRET: &str = "YS1iZW5jaG1hcmstc2VjcmV0LW9mLTMyLWJ5dGVzISE=";
@@ -131,7 +134,7 @@ pub(crate) fn receive(criterion: &mut Criterion) {
         ),
     ];
     for (name, proof) in proofs {
-        let config = config(&proof);
+        let config = config(Path::new(""), &proof);
         let desk = Arc::new(gate(&config)).desk();
         for size in SIZES {
             let body = Bytes::from(order(size));
@@ -150,26 +153,6 @@ pub(crate) fn receive(criterion: &mut Criterion) {
         }
     }
     group.finish();
-}
-
-fn config(proof: &str) -> Config {
-    let text = format!(
-        r#"
-        [admin]
-        listen = "127.0.0.1:0"
-        [targets.sink]
-        url = "http://127.0.0.1:9/"
-        allow_private = true
-        [routes.bench]
-        path = "/hooks/bench"
-        {proof}
-        event_id = {{ json = "/id" }}
-        event_type = {{ json = "/type" }}
-        deliver = ["sink"]
-        "#
-    );
-    Config::parse(&text, "bench.toml", Path::new(""), &|_| None)
-        .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 fn gate(config: &Config) -> Gate {

@@ -10,8 +10,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -23,11 +22,10 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::ingest::{Gate, rejection::Reason};
+use crate::ingest::rejection::Reason;
 
-use super::{bare::bare_refusal, slots::Slot};
+use super::{bare::bare_refusal, draining::Draining, slots::Slot};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
@@ -86,37 +84,6 @@ pin_project! {
     pub(super) enum Stream {
         Plain { #[pin] io: TcpStream },
         Tls { #[pin] io: TlsStream<TcpStream> },
-    }
-}
-
-/// Whether the gateway stops.
-pub(super) struct Draining {
-    gate: Arc<Gate>,
-    signal: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Who the signal wakes. To ask it again would take a lock that all connections share.
-    waker: Option<Waker>,
-}
-
-impl Draining {
-    /// `signal` comes after the gate drains.
-    pub(super) fn new(gate: Arc<Gate>, signal: CancellationToken) -> Self {
-        Self {
-            gate,
-            signal: Box::pin(signal.cancelled_owned()),
-            waker: None,
-        }
-    }
-
-    /// When it is false, the signal will wake the task.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.gate.is_draining() {
-            return true;
-        }
-        if matches!(&self.waker, Some(waker) if waker.will_wake(cx.waker())) {
-            return false;
-        }
-        self.waker = Some(cx.waker().clone());
-        self.signal.as_mut().poll(cx).is_ready()
     }
 }
 

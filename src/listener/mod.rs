@@ -24,10 +24,12 @@ use crate::{
 
 mod bare;
 mod connection;
+mod draining;
 mod slots;
 pub mod tls;
 
-use connection::{Connection, Draining, Stream, Timeouts};
+use connection::{Connection, Stream, Timeouts};
+use draining::Draining;
 use slots::Slots;
 
 /// The longest that a closing connection may take.

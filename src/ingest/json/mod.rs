@@ -11,6 +11,8 @@ use std::{borrow::Cow, fmt};
 use serde::de::DeserializeSeed;
 
 mod fast;
+#[cfg(test)]
+mod fast_tests;
 mod plan;
 mod position;
 mod walk;

@@ -25,6 +25,8 @@ mod memory;
 mod reader;
 mod schema;
 mod syncer;
+#[cfg(test)]
+mod syncer_tests;
 mod targets;
 mod writer;
 

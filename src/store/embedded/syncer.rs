@@ -155,9 +155,8 @@ impl Worker {
         let failed = self.fate.borrow().clone();
         let failed = failed.or_else(|| match (self.sync)() {
             Ok(()) => None,
-            Err(failure) => {
-                // After a failed sync the next may say that all is well: nobody knows what is on the disk.
-                let message = StoreError::from(failure).to_string();
+            // After a failed sync the next may say that all is well: nobody knows what is on the disk.
+            Err(Failure::Full(message) | Failure::Fatal(message) | Failure::Other(message)) => {
                 fail(&self.fate, message.clone());
                 Some(message)
             }

@@ -164,7 +164,7 @@ impl Writer {
         batch.requests.push(request);
         match answer {
             Ok(answer) => batch.answers.push(answer),
-            Err(failure) => self.fail_batch(std::mem::take(batch), failure),
+            Err(failure) => self.fail_batch(std::mem::take(batch).requests, failure),
         }
     }
 
@@ -189,24 +189,15 @@ impl Writer {
         }
         match self.ledger.commit(answers) {
             Ok(committed) => self.answer(requests, committed),
-            Err(failure) => {
-                let operations = 0;
-                let answers = Vec::new();
-                let batch = Batch {
-                    requests,
-                    answers,
-                    operations,
-                };
-                self.fail_batch(batch, failure);
-            }
+            Err(failure) => self.fail_batch(requests, failure),
         }
     }
 
     /// Nothing of the batch has happened.
-    fn fail_batch(&mut self, batch: Batch, failure: Failure) {
+    fn fail_batch(&mut self, requests: Vec<Request>, failure: Failure) {
         match failure {
-            Failure::Full(message) => self.serve_without_accepts(batch.requests, message),
-            failure => self.refuse(batch.requests, failure),
+            Failure::Full(message) => self.serve_without_accepts(requests, message),
+            failure => self.refuse(requests, failure),
         }
     }
 

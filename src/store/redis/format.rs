@@ -14,7 +14,7 @@ const FORMAT: &str = "2";
 
 /// Notes the format in a Redis that holds nothing of Hookgate's yet.
 pub(super) async fn check(connection: &Connection) -> Result<(), OpenError> {
-    let failed = |error: StoreError| OpenError(format!("cannot read Redis: {error}"));
+    let failed = |error: StoreError| OpenError(format!("cannot use Redis: {error}"));
     let ask = async |name: &str, key: &str| {
         let mut command = Cmd::new();
         command.arg(name).arg(format!("{PREFIX}{key}"));
