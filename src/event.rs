@@ -21,15 +21,20 @@ pub struct EventKey(pub [u8; 16]);
 
 impl EventKey {
     pub fn new(route: &str, id: &str) -> Self {
-        let mut hash = Sha256::new();
-        for part in [route, id] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
-        }
-        let mut key = [0; 16];
-        key.copy_from_slice(&hash.finalize()[..16]);
-        Self(key)
+        Self(digest_of([route, id]))
     }
+}
+
+/// 16 bytes of SHA-256 over the parts, each after its length.
+fn digest_of<const N: usize>(parts: [&str; N]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash.finalize()[..16]);
+    digest
 }
 
 /// XXH3-128 of a body, big-endian: it finds what a disk or a memory has changed. Against somebody who can write to
@@ -86,14 +91,54 @@ pub struct Event {
     pub digest: BodyDigest,
     /// One for every matching target; no target twice.
     pub deliveries: Vec<NewDelivery>,
+    /// Whether deliveries of its route are ordered: then a store that spreads events keeps the whole route in one
+    /// place.
+    pub together: bool,
 }
 
 /// A delivery that comes into being with its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDelivery {
     pub target: TargetName,
-    /// `Some`: accepted already claimed for this long. `None`: due at once.
+    /// `Some`: accepted already claimed for this long, if it need not wait for its turn. `None`: due at once.
     pub lease: Option<Duration>,
+    /// Whose turn it has to wait for.
+    pub order: Option<Order>,
+}
+
+impl NewDelivery {
+    /// Due at once, in no order.
+    pub fn to(target: TargetName) -> Self {
+        Self {
+            target,
+            lease: None,
+            order: None,
+        }
+    }
+}
+
+/// Deliveries of one group are made one after another, in order of acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub group: OrderGroup,
+    /// Whether a dead letter holds up those behind it, until it has been replayed and delivered, or expires.
+    pub hold: bool,
+}
+
+/// 16 bytes of SHA-256 over the length-prefixed route, target and key: keys of two routes or targets never meet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OrderGroup(pub [u8; 16]);
+
+impl OrderGroup {
+    pub fn new(route: &str, target: &str, key: &str) -> Self {
+        Self(digest_of([route, target, key]))
+    }
+}
+
+impl fmt::Debug for OrderGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
 }
 
 /// The body and the kept headers stay out of logs and panics.

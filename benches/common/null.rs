@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use hookgate::{
     event::{Event, TargetName},
     store::{
-        Acceptance, Claims, Depth, Expired, Retention, Settled, Settlement, Store, StoreError,
-        StoredEvent, Want,
+        Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
+        Store, StoreError, StoredEvent, Want,
+        listing::{Page, Query},
+        replays::Replay,
     },
 };
 use uuid::Uuid;
@@ -38,6 +40,26 @@ impl Store for Null {
 
     async fn get(&self, _: Uuid) -> Result<Option<StoredEvent>, StoreError> {
         Ok(None)
+    }
+
+    async fn list(&self, _: &Query) -> Result<Page, StoreError> {
+        Ok(Page::default())
+    }
+
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        Ok(vec![Replayed::Unknown; deliveries.len()])
+    }
+
+    async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn save_replay(&self, _: &Replay) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn forget_replay(&self, _: Uuid) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {

@@ -218,7 +218,9 @@ impl Subject {
             deliveries: vec![NewDelivery {
                 target: TARGET.into(),
                 lease,
+                order: None,
             }],
+            together: false,
         }
     }
 
@@ -249,6 +251,8 @@ impl Subject {
                 error: None,
                 response_head: Bytes::from_static(b"ok"),
             }),
+            order: None,
+            route: "a".into(),
         }
     }
 }

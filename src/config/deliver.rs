@@ -46,7 +46,14 @@ fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
     if node.value.is_str() {
         let to = node.string("the name of a target")?.into();
         let events = Vec::new();
-        return Some((node, Deliver { to, events }));
+        return Some((
+            node,
+            Deliver {
+                to,
+                events,
+                order: None,
+            },
+        ));
     }
     let mut table = node.table("the name of a target, or { to = \"crm\", events = [\"push\"] }")?;
     let to = table.require("to", "the name of a target");
@@ -64,7 +71,14 @@ fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
     let node = to?;
     let to = node.string("the name of a target")?.into();
     let events = events.unwrap_or_default();
-    Some((node, Deliver { to, events }))
+    Some((
+        node,
+        Deliver {
+            to,
+            events,
+            order: None,
+        },
+    ))
 }
 
 fn read_events(node: Node<'_>) -> Vec<wildmatch::WildMatch> {

@@ -106,6 +106,10 @@ pub struct Store {
     pub retention: Duration,
     /// Bytes of stored bodies above which the oldest finished events go first. Default 10 GiB.
     pub retention_size: u64,
+    /// Where events go while Redis cannot take them. `None`: they are answered 503.
+    pub spool: Option<PathBuf>,
+    /// Parts that the events in Redis are spread over. Default 1, in a cluster 6.
+    pub shards: u16,
 }
 
 #[derive(Clone)]
@@ -156,6 +160,59 @@ pub struct Target {
     pub paused: bool,
     /// Whether private, loopback and other special addresses may be connected to.
     pub allow_private: bool,
+    /// Attempts begun, of one gateway. `None`: as many as `concurrency` lets through.
+    pub rate: Option<Rate>,
+    /// `None`: the target is tried whatever came of the attempts before.
+    pub breaker: Option<Breaker>,
+    /// Signs what is sent, by Standard Webhooks.
+    pub sign: Option<Sign>,
+    pub tls: TargetTls,
+}
+
+/// When a target is given a rest: see [`crate::delivery`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Breaker {
+    /// It opens when this share of the attempts within `window` has failed. More than 0, at most 1.
+    pub failure_ratio: f64,
+    /// ... of at least so many attempts.
+    pub minimum: u32,
+    pub window: Duration,
+    /// How long nothing is sent, before one delivery is tried.
+    pub open_for: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failure_ratio: 0.7,
+            minimum: 10,
+            window: Duration::from_secs(60),
+            open_for: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The gateway's own signature, so that the target can verify who sends.
+#[derive(Debug)]
+pub struct Sign {
+    /// Not empty; the newest first. Each gives a signature.
+    pub secrets: Vec<Secret>,
+}
+
+/// How an `https` target is proven, and how the gateway proves itself to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetTls {
+    /// PEM: the authorities that may vouch for the target, instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Shown to a target that asks for one.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -370,6 +427,16 @@ pub struct Deliver {
     pub to: TargetName,
     /// Empty: every event. Else the event types, exact or glob, of which one must match.
     pub events: Vec<wildmatch::WildMatch>,
+    /// `None`: in no order.
+    pub order: Option<OrderBy>,
+}
+
+/// Events whose value at `pointer` is the same reach the target one after another, in order of acceptance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderBy {
+    pub pointer: Pointer,
+    /// `on_dead = "hold"`: a dead letter holds up those behind it. Else it steps aside.
+    pub hold: bool,
 }
 
 /// A token bucket. Over it: 429.

@@ -35,6 +35,8 @@ pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
         durability: durability.unwrap_or(Durability::Always),
         retention: table.duration("retention", 3 * DAY, KEPT_MAX),
         retention_size: table.size("retention_size", 10 * 1024 * 1024 * 1024),
+        spool: None,
+        shards: 1,
     };
     let dedupe_window = table.duration("dedupe_window", 4 * DAY, KEPT_MAX);
     table.finish();

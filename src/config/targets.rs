@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Jitter, Retry, RetryOn, Secret, Target, Wait,
+    Jitter, Retry, RetryOn, Secret, Target, TargetTls, Wait,
     credentials::read_header_value,
     reader::{Node, Table},
     retry::{read_retry, read_retry_on},
@@ -96,6 +96,10 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         retry_on: retry_on.unwrap_or(RetryOn::Default),
         paused,
         allow_private,
+        rate: None,
+        breaker: None,
+        sign: None,
+        tls: TargetTls::default(),
     })
 }
 

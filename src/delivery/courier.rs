@@ -24,7 +24,7 @@ use crate::{
     event::{AttemptRecord, BodyDigest, DeadReason, Outcome},
     metrics::{Metrics, TargetMetrics},
     store::{
-        Claimed, Settlement,
+        Claimed,
         handover::{Gate, Origin},
     },
 };
@@ -148,13 +148,7 @@ impl Courier {
     /// Leaves it to the settler.
     fn end(&self, parcel: Parcel, outcome: Outcome, attempt: Option<AttemptRecord>) {
         let Parcel { claimed, unsettled } = parcel;
-        let settlement = Settlement {
-            uid: claimed.event.uid,
-            target: claimed.target.clone(),
-            token: claimed.lease.token,
-            outcome,
-            attempt,
-        };
+        let settlement = claimed.settlement(outcome, attempt);
         let ended = Ended {
             claimed,
             settlement,

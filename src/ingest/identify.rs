@@ -32,6 +32,7 @@ impl Valid<'_> {
             .map(|deliver| NewDelivery {
                 target: deliver.to.clone(),
                 lease: None,
+                order: None,
             })
             .collect();
         Ok(Event {
@@ -47,6 +48,7 @@ impl Valid<'_> {
             body: self.body.clone(),
             digest,
             deliveries,
+            together: false,
         })
     }
 

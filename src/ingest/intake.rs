@@ -108,7 +108,12 @@ mod tests {
     use crate::{
         event::{BodyDigest, EventKey, TargetName, event_uid},
         metrics::{Labels, Metrics},
-        store::{Claims, Depth, Expired, Retention, Settled, Settlement, StoredEvent, Want},
+        store::{
+            Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
+            StoredEvent, Want,
+            listing::{Page, Query},
+            replays::Replay,
+        },
     };
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -148,6 +153,26 @@ mod tests {
             pending().await
         }
 
+        async fn list(&self, _: &Query) -> Result<Page, StoreError> {
+            pending().await
+        }
+
+        async fn replay(&self, _: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+            pending().await
+        }
+
+        async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
+            pending().await
+        }
+
+        async fn save_replay(&self, _: &Replay) -> Result<bool, StoreError> {
+            pending().await
+        }
+
+        async fn forget_replay(&self, _: Uuid) -> Result<(), StoreError> {
+            pending().await
+        }
+
         async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
             pending().await
         }
@@ -182,6 +207,7 @@ mod tests {
             digest: BodyDigest::of(b""),
             body: Bytes::new(),
             deliveries: Vec::new(),
+            together: false,
         }
     }
 

@@ -87,12 +87,17 @@ pub struct StoreMetrics {
 }
 
 /// The operations of the store that are measured.
-pub const STORE_OPERATIONS: [&str; 8] = [
+pub const STORE_OPERATIONS: [&str; 13] = [
     "accept",
     "claim",
     "settle",
     "depth",
     "get",
+    "list",
+    "replay",
+    "replays",
+    "save_replay",
+    "forget_replay",
     "retire_targets",
     "expire",
     "ready",

@@ -20,8 +20,11 @@ use uuid::Uuid;
 pub use lane::{Gate, Lane, LaneSpec, Origin, Queued, Seat};
 
 use super::{
-    Acceptance, Claimed, Claims, Depth, Expired, Lease, Retention, Settled, Settlement, Store,
-    StoreError, StoredEvent, Want, only,
+    Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, Lease, Replayed, Retention, Settled,
+    Settlement, Store, StoreError, StoredEvent, Want,
+    listing::{Page, Query},
+    only,
+    replays::Replay,
 };
 use crate::event::{Event, TargetName};
 
@@ -111,6 +114,26 @@ impl Store for Handover {
         self.inner.get(uid).await
     }
 
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.inner.list(query).await
+    }
+
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        self.inner.replay(deliveries).await
+    }
+
+    async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
+        self.inner.replays().await
+    }
+
+    async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError> {
+        self.inner.save_replay(replay).await
+    }
+
+    async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
+        self.inner.forget_replay(id).await
+    }
+
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
         self.inner.retire_targets(known).await
     }
@@ -188,6 +211,8 @@ fn hand_over(event: &Arc<Event>, places: Vec<Place>, result: &Result<Acceptance,
                     target: event.deliveries[index].target.clone(),
                     attempts: 0,
                     lease,
+                    order: None,
+                    replayed_at: None,
                 };
                 seat.send(Queued {
                     claimed,

@@ -15,8 +15,11 @@ use crate::{
 };
 
 use super::{
-    Acceptance, Claims, Depth, Expired, Retention, Settled, Settlement, Store, StoreError,
-    StoredEvent, Want, only,
+    Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
+    Store, StoreError, StoredEvent, Want,
+    listing::{Page, Query},
+    only,
+    replays::Replay,
 };
 
 /// Passes everything on, and keeps `metrics.store`.
@@ -61,8 +64,8 @@ impl Metered {
             Err(StoreError::Unavailable(_) | StoreError::Deadline(_) | StoreError::Failed(_)) => {
                 store.up.set(0)
             }
-            // It answers, and settles: it only takes no more.
-            Err(StoreError::Full(_)) => {}
+            // It answers, and settles: it only takes no more. Or the question was wrong.
+            Err(StoreError::Full(_) | StoreError::BadCursor) => {}
         }
     }
 }
@@ -102,6 +105,28 @@ impl Store for Metered {
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
         self.measure("get", self.inner.get(uid)).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.measure("list", self.inner.list(query)).await
+    }
+
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        self.measure("replay", self.inner.replay(deliveries)).await
+    }
+
+    async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
+        self.measure("replays", self.inner.replays()).await
+    }
+
+    async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError> {
+        self.measure("save_replay", self.inner.save_replay(replay))
+            .await
+    }
+
+    async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
+        self.measure("forget_replay", self.inner.forget_replay(id))
+            .await
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

@@ -4,8 +4,10 @@
 
 pub mod embedded;
 pub mod handover;
+pub mod listing;
 pub mod metered;
 pub mod redis;
+pub mod replays;
 
 use std::{
     sync::Arc,
@@ -17,7 +19,12 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    event::{AttemptRecord, DeliveryState, Event, Outcome, TargetName},
+    event::{AttemptRecord, DeliveryState, Event, Order, Outcome, RouteName, TargetName},
+};
+
+use self::{
+    listing::{Page, Query},
+    replays::Replay,
 };
 
 /// What every store keeps to. One suite, `tests/it/contract.rs`, runs it on each store and wrapper.
@@ -31,7 +38,8 @@ use crate::{
 pub trait Store: Send + Sync + 'static {
     /// Remembers the id and stores the event and all its deliveries, or, when the id of this route is
     /// remembered from less than its `dedupe_window` ago, changes nothing and says when that was.
-    /// Deliveries that ask for a lease come into being claimed; the others are due at once.
+    /// Deliveries that ask for a lease come into being claimed; the others are due at once. One with an order gets
+    /// neither while an earlier one of its group is unsettled (or dead, when it holds): it is due when its turn comes.
     ///
     /// Many at once, because what crosses threads or a network costs as much for one event as for fifty. Each is
     /// a step of its own: some may be accepted, others be duplicates (of each other, too) or fail.
@@ -43,13 +51,15 @@ pub trait Store: Send + Sync + 'static {
         only(self.accept_all(vec![event]).await)
     }
 
-    /// Claims, for each want, up to `max` of the target's due deliveries, those longest due first.
+    /// Claims, for each want, up to `max` of the target's due deliveries: of each route's those longest due first,
+    /// and of the routes alternately, so that one with a backlog does not hold up another.
     /// A claimed delivery is nobody else's until its lease ends; then it is due again, unless settled.
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError>;
 
     /// Ends a claim. When the lease was lost (it ended and another claimed the delivery, or the
     /// delivery is already settled), changes nothing and says so.
-    /// `Delivered` and `Dead` are final; `Retry` makes it due again after its wait; `Released` at once.
+    /// `Delivered` and `Dead` are final, until a replay, and give the turn to the next of its group (but for a
+    /// dead letter that holds); `Retry` makes it due again after its wait; `Released` at once.
     ///
     /// Many at once, each a step of its own. Answers for each, in order.
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>>;
@@ -64,6 +74,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// An event with the state of its deliveries; `None` when it is not (or no longer) stored.
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError>;
+
+    /// The events that match, a bounded number a call; their bodies are not read.
+    async fn list(&self, query: &Query) -> Result<Page, StoreError>;
+
+    /// Makes settled deliveries due again at once, with no attempts counted; their attempts stay readable. One with
+    /// an order waits for its turn again, at its old place. The event is unfinished again, and so does not expire.
+    /// Answers for each, in order.
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError>;
+
+    /// The replays by filter that are known, oldest first.
+    async fn replays(&self) -> Result<Vec<Replay>, StoreError>;
+
+    /// Keeps a replay, if the one that is kept under its id has the revision that it was read with (a new one: 0,
+    /// and nothing is kept); the kept one then has the next revision. False: it was changed meanwhile.
+    async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError>;
+
+    /// Forgets a replay.
+    async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError>;
 
     /// Makes dead letters, with reason `target_removed`, of all pending deliveries whose target is not
     /// `known`; returns how many.
@@ -136,16 +164,37 @@ pub struct Claims {
 pub struct Claimed {
     pub event: Arc<Event>,
     pub target: TargetName,
-    /// Attempts made and settled before this one.
+    /// Attempts made and settled before this one, since the last replay.
     pub attempts: u32,
     pub lease: Lease,
+    pub order: Option<Order>,
+    /// When it was last replayed.
+    pub replayed_at: Option<Timestamp>,
+}
+
+impl Claimed {
+    /// What ends this claim.
+    pub fn settlement(&self, outcome: Outcome, attempt: Option<AttemptRecord>) -> Settlement {
+        Settlement {
+            uid: self.event.uid,
+            route: self.event.route.clone(),
+            target: self.target.clone(),
+            order: self.order,
+            token: self.lease.token,
+            outcome,
+            attempt,
+        }
+    }
 }
 
 /// The end of a claim.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     pub uid: Uuid,
+    pub route: RouteName,
     pub target: TargetName,
+    /// As the claim told.
+    pub order: Option<Order>,
     /// The claim that is ended.
     pub token: i64,
     pub outcome: Outcome,
@@ -180,8 +229,40 @@ pub struct StoredEvent {
 pub struct StoredDelivery {
     pub target: TargetName,
     pub state: DeliveryState,
+    /// Made since the last replay.
     pub attempts: u32,
-    pub last_attempt: Option<AttemptRecord>,
+    /// Every attempt, oldest first, those before a replay too; of very many, the newest [`HISTORY_MAX`].
+    /// A store may keep the response's head of the newest one only.
+    pub history: Vec<AttemptRecord>,
+    /// When it was last replayed.
+    pub replayed_at: Option<Timestamp>,
+}
+
+impl StoredDelivery {
+    pub fn last_attempt(&self) -> Option<&AttemptRecord> {
+        self.history.last()
+    }
+}
+
+/// Attempts of one delivery that stay readable: more than any policy's default makes.
+pub const HISTORY_MAX: usize = 256;
+
+/// One delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryName {
+    pub uid: Uuid,
+    pub target: TargetName,
+}
+
+/// The answer to [`Store::replay`] for one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// Due again.
+    Due,
+    /// Pending already: nothing changed.
+    Pending,
+    /// Not, or no longer, stored.
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +293,9 @@ pub enum StoreError {
     /// It can never answer again; see [`Store::failed`].
     #[error("the store has failed: {0}")]
     Failed(String),
+    /// The caller's fault: it comes from another list.
+    #[error("the cursor is not one that a page of this list ended with")]
+    BadCursor,
 }
 
 /// Why a store cannot be opened. Each message names the thing and the next step.

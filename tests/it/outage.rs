@@ -66,7 +66,9 @@ fn event(id: &str) -> Event {
         deliveries: vec![NewDelivery {
             target: TARGET.into(),
             lease: None,
+            order: None,
         }],
+        together: false,
     }
 }
 

@@ -203,7 +203,7 @@ fn join(statuses: &[u16]) -> String {
 /// From the event's acceptance to the end of the last attempt of the slowest delivery.
 fn longest(stored: &StoredEvent) -> Option<Duration> {
     let ends = stored.deliveries.iter().filter_map(|delivery| {
-        let attempt = delivery.last_attempt.as_ref()?;
+        let attempt = delivery.last_attempt()?;
         let began = attempt.started_at.since(stored.event.received_at);
         Some(began + attempt.duration)
     });

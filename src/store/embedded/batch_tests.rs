@@ -29,6 +29,7 @@ fn event(id: &str, received_at: Timestamp, targets: &[&str]) -> Arc<Event> {
     let deliveries = targets.iter().map(|target| NewDelivery {
         target: (*target).into(),
         lease: Some(LONG),
+        order: None,
     });
     Arc::new(Event {
         uid: event_uid(key, received_at),
@@ -43,6 +44,7 @@ fn event(id: &str, received_at: Timestamp, targets: &[&str]) -> Arc<Event> {
         digest: BodyDigest::of(&body),
         body,
         deliveries: deliveries.collect(),
+        together: false,
     })
 }
 
@@ -107,6 +109,8 @@ impl Bench {
             token,
             outcome: Outcome::Delivered,
             attempt: None,
+            order: None,
+            route: "a".into(),
         }]);
         let answers = self.ledger.run([settlement].iter()).unwrap().answers;
         assert!(matches!(&answers[..], [Answer::Settled(settled)] if *settled == [Settled::Done]));

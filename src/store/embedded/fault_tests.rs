@@ -46,7 +46,12 @@ pub(super) fn event(id: &str, body_bytes: usize, lease: Option<Duration>) -> Arc
         headers: Vec::new(),
         digest: BodyDigest::of(&body),
         body,
-        deliveries: vec![NewDelivery { target, lease }],
+        deliveries: vec![NewDelivery {
+            target,
+            lease,
+            order: None,
+        }],
+        together: false,
     })
 }
 
@@ -82,6 +87,8 @@ fn delivered(event: &Event, acceptance: &Acceptance) -> Settlement {
         token: leases[0].unwrap().token,
         outcome: Outcome::Delivered,
         attempt: None,
+        order: None,
+        route: "a".into(),
     }
 }
 
@@ -285,6 +292,8 @@ async fn the_groups_of_one_call_wait_together() {
         token: 1,
         outcome: Outcome::Released,
         attempt: None,
+        order: None,
+        route: "a".into(),
     };
     let settled = store
         .settle_all(vec![settlement; GROUP_MAX + 1])

@@ -68,6 +68,7 @@ pub(super) fn decode(head: &[u8]) -> Option<(Event, Vec<TargetName>)> {
         headers: head.list(|head| Some((head.text()?, head.text()?)))?,
         body: Bytes::new(),
         deliveries: Vec::new(),
+        together: false,
     };
     let targets = head.list(Reader::text)?;
     head.0.is_empty().then_some((event, targets))
@@ -177,8 +178,10 @@ mod tests {
                 .map(|target| NewDelivery {
                     target: target.into(),
                     lease: Some(Duration::from_secs(60)),
+                    order: None,
                 })
                 .into(),
+            together: false,
         }
     }
 

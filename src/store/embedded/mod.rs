@@ -55,8 +55,10 @@ use crate::{
     event::{Event, TargetName},
     metrics::Metrics,
     store::{
-        Acceptance, Claims, Depth, Expired, OpenError, Retention, Settled, Settlement, Store,
-        StoreError, StoredEvent, Want,
+        Acceptance, Claims, DeliveryName, Depth, Expired, OpenError, Replayed, Retention, Settled,
+        Settlement, Store, StoreError, StoredEvent, Want,
+        listing::{Page, Query},
+        replays::Replay,
     },
 };
 
@@ -257,6 +259,26 @@ impl Store for Embedded {
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
         self.read(move |reader| reader::find(reader, uid)).await
+    }
+
+    async fn list(&self, _query: &Query) -> Result<Page, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn replay(&self, _deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn save_replay(&self, _replay: &Replay) -> Result<bool, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn forget_replay(&self, _id: Uuid) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
     }
 
     /// In pieces, so that accepting goes on meanwhile.

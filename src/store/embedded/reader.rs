@@ -44,6 +44,8 @@ pub(super) fn claimed(
                 target: picked.target,
                 attempts: picked.attempts,
                 lease: picked.lease,
+                order: None,
+                replayed_at: None,
             })
         })
         .collect()
@@ -115,6 +117,7 @@ fn unreadable() -> Event {
         body: Bytes::new(),
         digest: BodyDigest([0; _]),
         deliveries: Vec::new(),
+        together: false,
     }
 }
 
@@ -130,7 +133,8 @@ fn deliveries(
             target,
             state: DeliveryState::Pending,
             attempts: 0,
-            last_attempt: None,
+            history: Vec::new(),
+            replayed_at: None,
         })
         .collect();
     let mut statement = connection.prepare_cached(
@@ -143,7 +147,7 @@ fn deliveries(
         if let Some(delivery) = place.and_then(|place| stored.get_mut(place)) {
             delivery.state = state_of(row.get(1)?);
             delivery.attempts = row.get(2)?;
-            delivery.last_attempt = read_attempt(row)?;
+            delivery.history = read_attempt(row)?.into_iter().collect();
         }
     }
     Ok(stored)

@@ -100,6 +100,8 @@ impl Row {
                     token: self.token,
                     ends: encoding::ends(since, want.lease),
                 },
+                order: None,
+                replayed_at: None,
             }),
             None => reply.unreadable.push(Settlement {
                 uid: self.uid,
@@ -107,6 +109,8 @@ impl Row {
                 token: self.token,
                 outcome: Outcome::Dead(DeadReason::Corrupt),
                 attempt: None,
+                order: None,
+                route: "a".into(),
             }),
         }
         Ok(())

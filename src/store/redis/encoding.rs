@@ -164,7 +164,8 @@ fn stored_delivery(target: &Arc<str>, packed: Option<&[u8]>) -> Option<StoredDel
         target: target.clone(),
         state: state(number)?,
         attempts: u32::from_le_bytes(*attempts),
-        last_attempt: last_attempt(history)?,
+        history: last_attempt(history)?.into_iter().collect(),
+        replayed_at: None,
     })
 }
 

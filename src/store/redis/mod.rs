@@ -32,8 +32,10 @@ use self::{
     settle::Settle,
 };
 use super::{
-    Acceptance, Claims, Depth, Expired, OpenError, Retention, Settled, Settlement, Store,
-    StoreError, StoredEvent, Want,
+    Acceptance, Claims, DeliveryName, Depth, Expired, OpenError, Replayed, Retention, Settled,
+    Settlement, Store, StoreError, StoredEvent, Want,
+    listing::{Page, Query},
+    replays::Replay,
 };
 use crate::{
     clock::Clock,
@@ -178,6 +180,26 @@ impl Store for RedisStore {
         let mut call = self.scripts.get.call();
         call.arg(uid.as_bytes());
         encoding::stored_event(uid, self.connection.run(&call).await?)
+    }
+
+    async fn list(&self, _query: &Query) -> Result<Page, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn replay(&self, _deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn save_replay(&self, _replay: &Replay) -> Result<bool, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn forget_replay(&self, _id: Uuid) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

@@ -63,6 +63,7 @@ pub(super) fn event(uid: Uuid, record: Vec<u8>) -> Option<Event> {
             Some(NewDelivery {
                 target: str::from_utf8(reader.bytes(bytes)?).ok()?.into(),
                 lease: None,
+                order: None,
             })
         })
         .collect::<Option<_>>()?;
@@ -81,6 +82,7 @@ pub(super) fn event(uid: Uuid, record: Vec<u8>) -> Option<Event> {
             .map(|_| Some((reader.text()?.into(), reader.text()?.into())))
             .collect::<Option<_>>()?,
         body: Bytes::new(),
+        together: false,
     };
     let is_whole = record.len() - reader.0.len() == front_bytes && reader.0.len() == body_bytes;
     is_whole.then(|| Event {
@@ -178,6 +180,7 @@ mod tests {
         let delivery = |target: &str| NewDelivery {
             target: target.into(),
             lease: None,
+            order: None,
         };
         Event {
             uid: crate::event::event_uid(key, received_at),
@@ -192,6 +195,7 @@ mod tests {
             digest: BodyDigest::of(&body),
             body,
             deliveries: vec![delivery("crm"), delivery("billing")],
+            together: false,
         }
     }
 

@@ -289,7 +289,7 @@ pub(super) async fn knows_nothing_of_an_unknown_uid(subject: &Subject) {
         .collect();
     let pending = DeliveryState::Pending;
     assert_eq!(states, [("t", pending, 0), ("u", pending, 0)]);
-    assert!(stored.deliveries.iter().all(|d| d.last_attempt.is_none()));
+    assert!(stored.deliveries.iter().all(|d| d.history.is_empty()));
 
     let same_moment = event_uid(EventKey::new("route", "b"), subject.clock.now());
     for unknown in [same_moment, Uuid::nil(), Uuid::max()] {

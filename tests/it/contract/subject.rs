@@ -120,6 +120,8 @@ impl Subject {
             token,
             outcome,
             attempt,
+            order: None,
+            route: "a".into(),
         };
         self.store.settle(settlement).await.unwrap()
     }
@@ -171,6 +173,7 @@ pub(crate) fn event(id: &str, targets: &[&str], received_at: Timestamp) -> Event
     let deliveries = targets.iter().map(|target| NewDelivery {
         target: (*target).into(),
         lease: None,
+        order: None,
     });
     Event {
         uid: event_uid(key, received_at),
@@ -185,6 +188,7 @@ pub(crate) fn event(id: &str, targets: &[&str], received_at: Timestamp) -> Event
         digest: BodyDigest::of(&body),
         body,
         deliveries: deliveries.collect(),
+        together: false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use hookgate::{
     clock::Clock,
-    config::{Jitter, Retry, RetryOn, Target, Wait},
+    config::{Jitter, Retry, RetryOn, Target, TargetTls, Wait},
     delivery::{Delivery, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     metrics::{Labels, Metrics, RouteLabels},
@@ -126,6 +126,10 @@ pub(crate) fn target(name: &str, url: &str) -> Target {
         retry_on: RetryOn::Default,
         paused: false,
         allow_private: true,
+        breaker: None,
+        rate: None,
+        sign: None,
+        tls: TargetTls::default(),
     }
 }
 
@@ -150,8 +154,10 @@ pub(crate) fn event(id: &str, targets: &[&str]) -> Event {
             .map(|name| NewDelivery {
                 target: (*name).into(),
                 lease: None,
+                order: None,
             })
             .collect(),
+        together: false,
     }
 }
 

@@ -234,6 +234,7 @@ async fn an_event_that_cannot_be_read_back_stays_until_its_last_delivery_is_sett
     let slow = NewDelivery {
         target: "slow".into(),
         lease: None,
+        order: None,
     };
     bad.deliveries.push(slow);
     store.accept(Arc::new(bad)).await.unwrap();
@@ -317,7 +318,7 @@ async fn a_history_of_attempts_is_bounded_and_keeps_the_last_whole() {
     }
     let stored = store.get(event("failing").uid).await.unwrap().unwrap();
     assert_eq!(stored.deliveries[0].attempts, 60);
-    assert_eq!(stored.deliveries[0].last_attempt, last);
+    assert_eq!(stored.deliveries[0].last_attempt().cloned(), last);
     let script = "return redis.call('STRLEN', redis.call('KEYS', '*state:*crm')[1])";
     let redis::Value::Int(bytes) = server.command(&["EVAL", script, "0"]) else {
         panic!("a length");
@@ -398,6 +399,7 @@ async fn an_event_of_several_targets_leaves_nothing_behind() {
         .map(|target| NewDelivery {
             target: target.as_str().into(),
             lease: Some(super::PATIENCE),
+            order: None,
         })
         .collect();
     let uid = arrival.uid;
@@ -418,6 +420,8 @@ async fn an_event_of_several_targets_leaves_nothing_behind() {
             token: lease.unwrap().token,
             outcome,
             attempt: Some(super::sharing::failed_attempt(500)),
+            order: None,
+            route: "a".into(),
         };
         assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
     }
@@ -489,5 +493,7 @@ fn delivered(claimed: &hookgate::store::Claimed) -> Settlement {
         token: claimed.lease.token,
         outcome: Outcome::Delivered,
         attempt: None,
+        order: None,
+        route: "a".into(),
     }
 }

@@ -35,6 +35,8 @@ fn settlement(claimed: &Claimed, outcome: Outcome) -> Settlement {
         token: claimed.lease.token,
         outcome,
         attempt: Some(failed_attempt(200)),
+        order: None,
+        route: "a".into(),
     }
 }
 
@@ -68,6 +70,7 @@ async fn what_was_accepted_claimed_is_taken_over_when_its_gateway_dies() {
     arrival.deliveries = vec![NewDelivery {
         target: TARGET.into(),
         lease: Some(SHORT),
+        order: None,
     }];
     let uid = arrival.uid;
     let Acceptance::Accepted { leases } = dead.accept(Arc::new(arrival)).await.unwrap() else {

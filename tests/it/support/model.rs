@@ -15,8 +15,10 @@ use async_trait::async_trait;
 use hookgate::{
     event::{DeliveryState, Event, EventKey, Outcome, TargetName},
     store::{
-        Acceptance, Claimed, Claims, Depth, Expired, Lease, Retention, Settled, Settlement, Store,
-        StoreError, StoredDelivery, StoredEvent, Want,
+        Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, Lease, Replayed, Retention,
+        Settled, Settlement, Store, StoreError, StoredDelivery, StoredEvent, Want,
+        listing::{Page, Query},
+        replays::Replay,
     },
 };
 use tokio::sync::{Semaphore, watch};
@@ -185,6 +187,8 @@ impl Rows {
                 target: row.target.clone(),
                 attempts: row.attempts,
                 lease,
+                order: None,
+                replayed_at: None,
             });
         }
         let next = self.pending(&want.target).map(|(_, row)| row.due).min();
@@ -309,10 +313,31 @@ impl Store for Model {
                     target: row.target.clone(),
                     state: row.state,
                     attempts: row.attempts,
-                    last_attempt: None,
+                    history: Vec::new(),
+                    replayed_at: None,
                 })
                 .collect(),
         }))
+    }
+
+    async fn list(&self, _: &Query) -> Result<Page, StoreError> {
+        unreachable!("nobody asks")
+    }
+
+    async fn replay(&self, _: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        unreachable!("nobody asks")
+    }
+
+    async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
+        unreachable!("nobody asks")
+    }
+
+    async fn save_replay(&self, _: &Replay) -> Result<bool, StoreError> {
+        unreachable!("nobody asks")
+    }
+
+    async fn forget_replay(&self, _: Uuid) -> Result<(), StoreError> {
+        unreachable!("nobody asks")
     }
 
     async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
