@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use super::{
-    Deliver, Rate, Respond, RespondBody,
+    Deliver, OrderBy, Pointer, Rate, Respond, RespondBody,
     reader::{Node, Table},
     scalar::{HOUR, MINUTE},
 };
@@ -41,7 +41,7 @@ pub(super) fn read_deliver(table: &mut Table<'_>, targets: &[String], typed: boo
     delivers
 }
 
-/// The name of a target, or `{ to, events }`; with what named the target.
+/// The name of a target, or `{ to, events, order_by, on_dead }`; with what named the target.
 fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
     if node.value.is_str() {
         let to = node.string("the name of a target")?.into();
@@ -58,6 +58,7 @@ fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
     let mut table = node.table("the name of a target, or { to = \"crm\", events = [\"push\"] }")?;
     let to = table.require("to", "the name of a target");
     let events = table.take("events");
+    let order = read_order(&mut table);
     table.finish();
     let events = events.map(|node| {
         if !typed {
@@ -71,14 +72,25 @@ fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
     let node = to?;
     let to = node.string("the name of a target")?.into();
     let events = events.unwrap_or_default();
-    Some((
-        node,
-        Deliver {
-            to,
-            events,
-            order: None,
-        },
-    ))
+    Some((node, Deliver { to, events, order }))
+}
+
+/// `order_by = "/customerId"`, and what a dead letter does to those behind it.
+fn read_order(table: &mut Table<'_>) -> Option<OrderBy> {
+    let pointer = table.take("order_by");
+    let on_dead = table.take("on_dead");
+    if pointer.is_none() && on_dead.is_some() {
+        let expected = "the JSON pointer whose equal values are in order";
+        table.place.missing("order_by", expected);
+    }
+    let hold = on_dead.and_then(|node| node.choice(&[("continue", false), ("hold", true)]));
+    let pointer = pointer?.parse("a JSON pointer such as \"/customerId\"", |text| {
+        Pointer::parse(text).ok().filter(|_| !text.is_empty())
+    })?;
+    Some(OrderBy {
+        pointer,
+        hold: hold.unwrap_or(false),
+    })
 }
 
 fn read_events(node: Node<'_>) -> Vec<wildmatch::WildMatch> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use rustls::{RootCertStore, sign::CertifiedKey};
 
 use crate::{
     event::{RouteName, TargetName},
@@ -30,6 +31,7 @@ pub mod secret;
 mod server;
 mod store;
 mod targets;
+mod tls;
 mod verify;
 
 pub use error::{Fault, Faults};
@@ -195,24 +197,29 @@ impl Default for Breaker {
 /// The gateway's own signature, so that the target can verify who sends.
 #[derive(Debug)]
 pub struct Sign {
-    /// Not empty; the newest first. Each gives a signature.
-    pub secrets: Vec<Secret>,
+    /// Standard Webhooks.
+    pub scheme: &'static Scheme,
+    /// The newest first. Each that has not ended gives a signature; one at least never ends.
+    pub secrets: Vec<KeyedSecret>,
 }
 
 /// How an `https` target is proven, and how the gateway proves itself to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct TargetTls {
-    /// PEM: the authorities that may vouch for the target, instead of the system's.
-    pub ca: Option<PathBuf>,
+    /// The authorities that may vouch for the target, instead of the system's.
+    pub authorities: Option<Arc<RootCertStore>>,
     /// Shown to a target that asks for one.
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    pub certificate: PathBuf,
-    pub private_key: PathBuf,
+/// A chain and the key that it belongs to.
+#[derive(Clone)]
+pub struct ClientCertificate(pub Arc<CertifiedKey>);
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[client certificate]")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Jitter, Retry, RetryOn, Secret, Target, TargetTls, Wait,
-    credentials::read_header_value,
+    Jitter, Retry, RetryOn, Secret, Sign, Target, Wait,
+    credentials::{read_header_value, read_signature_secrets},
     reader::{Node, Table},
     retry::{read_retry, read_retry_on},
     scalar::{DAY, HOUR, MINUTE, NAME_SHAPE, is_name},
+    tls::read_target_tls,
 };
-use crate::event::TargetName;
+use crate::{event::TargetName, providers::preset};
 
 const TIMEOUT_MAX: Duration = MINUTE.saturating_mul(10);
 const CONCURRENCY_MAX: u64 = 10_000;
@@ -85,6 +86,8 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
     let retry_on = table.take("retry_on").map(read_retry_on);
     let paused = table.flag("paused", false);
     let allow_private = table.flag("allow_private", false);
+    let sign = table.take("sign").and_then(read_sign);
+    let tls = read_target_tls(&mut table, url.as_ref());
     table.finish();
     Some(Target {
         name,
@@ -98,9 +101,28 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         allow_private,
         rate: None,
         breaker: None,
-        sign: None,
-        tls: TargetTls::default(),
+        sign,
+        tls,
     })
+}
+
+/// `{ secrets = [{ env = "NAME" }] }`. One of them never ends, so that nothing is ever sent unsigned.
+fn read_sign(node: Node<'_>) -> Option<Sign> {
+    const SHAPE: &str = "a table such as { secrets = [{ env = \"NAME\" }] }";
+    let scheme = &preset("standard-webhooks")?.scheme;
+    let mut table = node.table(SHAPE)?;
+    let secrets = table.require("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
+    table.finish();
+    let node = secrets?;
+    let place = node.place.clone();
+    let secrets = read_signature_secrets(node, scheme);
+    if !secrets.is_empty() && secrets.iter().all(|secret| secret.not_after.is_some()) {
+        place.fault(
+            "only secrets with `not_after`",
+            "one without, that signs when they have ended",
+        );
+    }
+    Some(Sign { scheme, secrets })
 }
 
 /// Headers that frame a request or that Hookgate writes itself are not the file's to set.
