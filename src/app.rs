@@ -9,7 +9,7 @@ use crate::{
     admin::{self, Admin},
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
-    delivery::{self, Delivery, DeliveryError, Roots},
+    delivery::{self, Delivery, DeliveryError, Names, Roots},
     ingest::{Gate, rejection::Reason},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
@@ -92,6 +92,7 @@ impl App {
             clock: clock.clone(),
             retention,
             roots: Roots::Native,
+            names: Names::System,
         })?;
 
         let gate = Arc::new(Gate::new(&config, store.clone(), clock, &metrics));

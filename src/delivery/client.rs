@@ -16,15 +16,16 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, sign::SingleCertAndKey};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::{
     DeliveryError,
     address::{AddressGuard, GuardedResolver},
+    names::NameService,
 };
-use crate::config::Target;
+use crate::config::{ClientCertificate, Target};
 
 /// Connections that wait for a next request are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,21 +43,18 @@ pub enum Roots {
     These(Arc<RootCertStore>),
 }
 
-/// The TLS settings of all targets; the system's authorities are read only when a target needs them.
-pub(super) fn tls(roots: &Roots, targets: &[Arc<Target>]) -> Result<ClientConfig, DeliveryError> {
-    let wanted = targets.iter().find(|target| target.url.scheme() == "https");
-    let roots = match (roots, wanted) {
-        (Roots::These(roots), _) => roots.clone(),
-        (Roots::Native, None) => Arc::new(RootCertStore::empty()),
-        (Roots::Native, Some(target)) => Arc::new(native_roots(target)?),
-    };
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| DeliveryError::Tls(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+/// The authorities of the targets that name none of their own; the system's are read only when one of them needs them.
+pub(super) fn shared_roots(
+    roots: &Roots,
+    targets: &[Arc<Target>],
+) -> Result<Arc<RootCertStore>, DeliveryError> {
+    let in_need =
+        |target: &&Arc<Target>| target.url.scheme() == "https" && target.tls.authorities.is_none();
+    match (roots, targets.iter().find(in_need)) {
+        (Roots::These(roots), _) => Ok(roots.clone()),
+        (Roots::Native, None) => Ok(Arc::new(RootCertStore::empty())),
+        (Roots::Native, Some(target)) => native_roots(target).map(Arc::new),
+    }
 }
 
 fn native_roots(target: &Target) -> Result<RootCertStore, DeliveryError> {
@@ -73,16 +71,26 @@ fn native_roots(target: &Target) -> Result<RootCertStore, DeliveryError> {
     })
 }
 
-pub(super) fn client(target: &Target, tls: ClientConfig) -> HttpClient {
+pub(super) fn client(
+    target: &Target,
+    shared_roots: Arc<RootCertStore>,
+    names: Arc<NameService>,
+) -> Result<HttpClient, DeliveryError> {
     let guard = AddressGuard {
         target: target.name.clone(),
         allow_private: target.allow_private,
     };
-    let mut http = HttpConnector::new_with_resolver(GuardedResolver(guard.clone()));
+    let resolver = GuardedResolver {
+        guard: guard.clone(),
+        names,
+    };
+    let mut http = HttpConnector::new_with_resolver(resolver);
+    // Shared out among the addresses of a name, so that one that swallows packets leaves time for the next.
+    http.set_connect_timeout(Some(target.timeout));
     http.enforce_http(false);
     http.set_nodelay(true);
     let inner = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
+        .with_tls_config(tls(target, shared_roots)?)
         .https_or_http()
         .enable_http1()
         .wrap_connector(http);
@@ -91,7 +99,7 @@ pub(super) fn client(target: &Target, tls: ClientConfig) -> HttpClient {
         guard,
         timeout: target.timeout,
     };
-    Client::builder(TokioExecutor::new())
+    let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -99,7 +107,24 @@ pub(super) fn client(target: &Target, tls: ClientConfig) -> HttpClient {
         .http1_max_buf_size(RESPONSE_HEAD_BYTES_MAX)
         // The request carries its own `Host`, made once a target.
         .set_host(false)
-        .build(connector)
+        .build(connector);
+    Ok(client)
+}
+
+/// Of one target alone: sessions that are resumed were proven by its own authorities and certificate.
+fn tls(target: &Target, shared_roots: Arc<RootCertStore>) -> Result<ClientConfig, DeliveryError> {
+    let roots = target.tls.authorities.clone().unwrap_or(shared_roots);
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| DeliveryError::Tls(error.to_string()))?
+        .with_root_certificates(roots);
+    Ok(match &target.tls.client_certificate {
+        Some(ClientCertificate(pair)) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.clone())))
+        }
+        None => builder.with_no_client_auth(),
+    })
 }
 
 /// Checks address literals, which skip the resolver, and bounds the time of connect and handshake: the

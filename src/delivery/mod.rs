@@ -14,6 +14,7 @@ mod client;
 mod courier;
 mod dispatcher;
 mod housekeeping;
+mod names;
 mod outcome;
 mod request;
 mod settler;
@@ -30,6 +31,8 @@ pub use client::Roots;
 use courier::Courier;
 use dispatcher::Dispatcher;
 use housekeeping::Housekeeping;
+use names::NameService;
+pub use names::Names;
 use request::Template;
 use settler::{Settlements, Settler};
 use worker::Worker;
@@ -88,6 +91,7 @@ pub struct Setup {
     pub clock: Clock,
     pub retention: Retention,
     pub roots: Roots,
+    pub names: Names,
 }
 
 /// Deliveries under way. Dropped without [`Delivery::stop`], it goes on until its runtime ends.
@@ -191,7 +195,8 @@ impl Delivery {
         lanes: Vec<Lane>,
         settlements: &Settlements,
     ) -> Result<Vec<Worker>, DeliveryError> {
-        let tls = client::tls(&setup.roots, &setup.targets)?;
+        let roots = client::shared_roots(&setup.roots, &setup.targets)?;
+        let names = NameService::new(&setup.names);
         let mut lanes: HashMap<_, _> = lanes
             .into_iter()
             .map(|lane| (lane.gate.target().clone(), lane))
@@ -203,7 +208,8 @@ impl Delivery {
                 let lane = lanes
                     .remove(&target.name)
                     .ok_or_else(|| DeliveryError::NoLane(target.name.clone()))?;
-                self.worker(setup, target, lane, tls.clone(), settlements.clone())
+                let client = client::client(target, roots.clone(), names.clone())?;
+                self.worker(setup, target, lane, client, settlements.clone())
             })
             .collect()
     }
@@ -213,12 +219,12 @@ impl Delivery {
         setup: &Setup,
         target: &Arc<Target>,
         lane: Lane,
-        tls: rustls::ClientConfig,
+        client: client::HttpClient,
         settlements: Settlements,
     ) -> Result<Worker, DeliveryError> {
         let courier = Courier {
             target: target.clone(),
-            client: client::client(target, tls),
+            client,
             template: Template::new(target)?,
             gate: lane.gate,
             settlements,

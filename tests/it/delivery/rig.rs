@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hookgate::{
     clock::Clock,
     config::{Jitter, Retry, RetryOn, Target, TargetTls, Wait},
-    delivery::{Delivery, Roots, Setup, lane_specs},
+    delivery::{Delivery, Names, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     metrics::{Labels, Metrics, RouteLabels},
     store::{Acceptance, Retention, Settlement, Store, handover::handover},
@@ -30,10 +30,23 @@ impl Rig {
         Self::start_with(targets, Model::new(), Roots::Native)
     }
 
+    pub(crate) fn start_named(targets: impl IntoIterator<Item = Target>, names: Names) -> Self {
+        Self::start_whole(targets, Model::new(), Roots::Native, names)
+    }
+
     pub(crate) fn start_with(
         targets: impl IntoIterator<Item = Target>,
         model: Arc<Model>,
         roots: Roots,
+    ) -> Self {
+        Self::start_whole(targets, model, roots, Names::System)
+    }
+
+    fn start_whole(
+        targets: impl IntoIterator<Item = Target>,
+        model: Arc<Model>,
+        roots: Roots,
+        names: Names,
     ) -> Self {
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
@@ -50,6 +63,7 @@ impl Rig {
                 bytes: u64::MAX,
             },
             roots,
+            names,
         });
         Self {
             model,
