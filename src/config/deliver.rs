@@ -3,7 +3,8 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use super::{
-    Deliver, OrderBy, Pointer, Rate, Respond, RespondBody,
+    Deliver, OrderBy, Rate, Respond, RespondBody,
+    identity::pointer,
     reader::{Node, Table},
     scalar::{HOUR, MINUTE},
 };
@@ -77,18 +78,15 @@ fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
 
 /// `order_by = "/customerId"`, and what a dead letter does to those behind it.
 fn read_order(table: &mut Table<'_>) -> Option<OrderBy> {
-    let pointer = table.take("order_by");
+    let order_by = table.take("order_by");
     let on_dead = table.take("on_dead");
-    if pointer.is_none() && on_dead.is_some() {
+    if order_by.is_none() && on_dead.is_some() {
         let expected = "the JSON pointer whose equal values are in order";
         table.place.missing("order_by", expected);
     }
     let hold = on_dead.and_then(|node| node.choice(&[("continue", false), ("hold", true)]));
-    let pointer = pointer?.parse("a JSON pointer such as \"/customerId\"", |text| {
-        Pointer::parse(text).ok().filter(|_| !text.is_empty())
-    })?;
     Some(OrderBy {
-        pointer,
+        pointer: pointer(&order_by?)?,
         hold: hold.unwrap_or(false),
     })
 }

@@ -117,7 +117,7 @@ fn single_field(node: Node<'_>, shape: &str) -> Option<Field> {
     }
 }
 
-fn pointer(node: &Node<'_>) -> Option<Pointer> {
+pub(super) fn pointer(node: &Node<'_>) -> Option<Pointer> {
     let text = node.string("a JSON pointer such as \"/id\"")?;
     Pointer::parse(text)
         .map_err(|error| node.reject(format!("a JSON pointer such as \"/id\" ({error})")))

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use super::{
     client::HttpClient,
     outcome::{Reply, parse_retry_after},
+    redaction::Redaction,
 };
 use crate::clock::Clock;
 
@@ -30,11 +31,13 @@ pub(super) struct Answer {
     pub(super) response_head: Bytes,
 }
 
-/// Sends `request` and reads the response. `deadline` covers connect, TLS, request and response.
+/// Sends `request` and reads the response. `deadline` covers connect, TLS, request and response; `redaction` is of what
+/// the response must not be kept with.
 pub(super) async fn attempt(
     client: &HttpClient,
     request: Request<Full<Bytes>>,
     deadline: Duration,
+    redaction: &Redaction,
     clock: &Clock,
 ) -> Answer {
     let mut answer = Answer {
@@ -42,7 +45,7 @@ pub(super) async fn attempt(
         status: None,
         response_head: Bytes::new(),
     };
-    let exchange = exchange(client, request, clock, &mut answer);
+    let exchange = exchange(client, request, redaction, clock, &mut answer);
     let failure = match tokio::time::timeout(deadline, exchange).await {
         Ok(Ok(())) => return answer,
         Ok(Err(text)) => text,
@@ -55,6 +58,7 @@ pub(super) async fn attempt(
 async fn exchange(
     client: &HttpClient,
     request: Request<Full<Bytes>>,
+    redaction: &Redaction,
     clock: &Clock,
     answer: &mut Answer,
 ) -> Result<(), String> {
@@ -68,7 +72,8 @@ async fn exchange(
     })?;
     let (head, body) = response.into_parts();
     answer.status = Some(head.status.as_u16());
-    answer.response_head = read(body).await?;
+    let beginning = read(body, RESPONSE_BYTES_KEPT + redaction.overlap()).await?;
+    answer.response_head = redaction.keep(beginning, RESPONSE_BYTES_KEPT);
     answer.reply = Reply::Status {
         code: head.status.as_u16(),
         retry_after: retry_after(&head.headers, clock),
@@ -76,8 +81,8 @@ async fn exchange(
     Ok(())
 }
 
-/// Reads to the end or to the limit; returns the beginning. Dropping an unread body closes its connection.
-async fn read(mut body: Incoming) -> Result<Bytes, String> {
+/// Reads to the end or to the limit; returns the first `bytes_kept`. Dropping an unread body closes its connection.
+async fn read(mut body: Incoming, bytes_kept: usize) -> Result<Bytes, String> {
     let mut kept = BytesMut::new();
     let mut total = 0_usize;
     while let Some(frame) = body.frame().await {
@@ -85,7 +90,7 @@ async fn read(mut body: Incoming) -> Result<Bytes, String> {
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        let room = RESPONSE_BYTES_KEPT.saturating_sub(kept.len());
+        let room = bytes_kept.saturating_sub(kept.len());
         kept.extend_from_slice(&data[..data.len().min(room)]);
         total = total.saturating_add(data.len());
         if total > RESPONSE_BYTES_MAX {

@@ -96,10 +96,12 @@ impl Courier {
             .as_ref()
             .map(|metrics| InFlight::begin(&metrics.in_flight));
         let number = claimed.attempts.saturating_add(1);
-        let request = self.template.request(&claimed.event, number);
+        let now = self.clock.now();
+        let request = self.template.request(&claimed.event, number, now);
+        let (timeout, redaction) = (self.target.timeout, &self.template.redaction);
         tokio::select! {
             biased;
-            answer = attempt(&self.client, request, self.target.timeout, &self.clock) => answer,
+            answer = attempt(&self.client, request, timeout, redaction, &self.clock) => answer,
             () = self.abort.cancelled() => Answer {
                 reply: Reply::Network("cut off: the gateway stopped".to_owned()),
                 status: None,

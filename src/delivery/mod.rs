@@ -16,6 +16,7 @@ mod dispatcher;
 mod housekeeping;
 mod names;
 mod outcome;
+mod redaction;
 mod request;
 mod settler;
 mod worker;
@@ -225,7 +226,7 @@ impl Delivery {
         let courier = Courier {
             target: target.clone(),
             client,
-            template: Template::new(target)?,
+            template: Template::new(target.clone())?,
             gate: lane.gate,
             settlements,
             metrics: setup.metrics.clone(),

@@ -1,6 +1,6 @@
 //! The request that a target gets for a delivery.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
@@ -13,8 +13,8 @@ use http_body_util::Full;
 
 use bytes::Bytes;
 
-use super::DeliveryError;
-use crate::{config::Target, event::Event};
+use super::{DeliveryError, redaction::Redaction};
+use crate::{clock::Timestamp, config::Target, event::Event, signature::Signing};
 
 const VERSION: &str = concat!("Hookgate/", env!("CARGO_PKG_VERSION"));
 
@@ -45,23 +45,33 @@ const NOT_PASSED_ON: [HeaderName; 5] = [AUTHORIZATION, COOKIE, SET_COOKIE, HOST,
 
 /// What all requests to one target have in common.
 pub(super) struct Template {
+    target: Arc<Target>,
     uri: Uri,
     host: HeaderValue,
     configured: Vec<(HeaderName, HeaderValue)>,
+    /// Of the configured headers' values.
+    pub(super) redaction: Redaction,
 }
 
 impl Template {
-    pub(super) fn new(target: &Target) -> Result<Self, DeliveryError> {
+    pub(super) fn new(target: Arc<Target>) -> Result<Self, DeliveryError> {
         Ok(Self {
-            uri: uri(target)?,
-            host: host(target)?,
-            configured: configured(target)?,
+            uri: uri(&target)?,
+            host: host(&target)?,
+            configured: configured(&target)?,
+            redaction: Redaction::new(target.headers.iter().map(|(_, value)| value)),
+            target,
         })
     }
 
     /// The delivery's request; `attempt` counts from 1. Later lines win over earlier ones: the provider's
-    /// kept headers, then what the operator configured, then Hookgate's own.
-    pub(super) fn request(&self, event: &Event, attempt: u32) -> Request<Full<Bytes>> {
+    /// kept headers, then what the operator configured, then Hookgate's own and its signature at `now`.
+    pub(super) fn request(
+        &self,
+        event: &Event,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(event.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -75,7 +85,29 @@ impl Template {
             headers.insert(name, value.clone());
         }
         identify(event, attempt, headers);
+        self.sign(event, now, headers);
         request
+    }
+
+    /// Under the event's uid, which is the same for all its attempts, at the time of this one.
+    fn sign(&self, event: &Event, now: Timestamp, headers: &mut HeaderMap) {
+        let Some(sign) = &self.target.sign else {
+            return;
+        };
+        let mut uid = uuid::Uuid::encode_buffer();
+        let signing = Signing {
+            id: event.uid.hyphenated().encode_lower(&mut uid),
+            timestamp: now,
+            body: &event.body,
+            headers: &[],
+        };
+        for (name, value) in sign.scheme.sign_with_all(&sign.secrets, &signing) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 

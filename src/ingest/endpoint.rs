@@ -24,6 +24,8 @@ pub(super) struct Endpoint {
     pub(super) event_type: Vec<Spot>,
     /// For each of the route's requirements, where it stands in the plan.
     pub(super) require: Vec<usize>,
+    /// For each of the route's deliveries, where its order's key stands in the plan.
+    pub(super) order: Vec<Option<usize>>,
     /// What is kept of the request's headers: what the route names, and `traceparent`.
     pub(super) keep_headers: Vec<KeptHeader>,
 }
@@ -74,6 +76,11 @@ impl Endpoint {
             .iter()
             .map(|requirement| pointers.index(&requirement.pointer))
             .collect();
+        let order = route
+            .deliver
+            .iter()
+            .map(|deliver| Some(pointers.index(&deliver.order.as_ref()?.pointer)))
+            .collect();
         Self {
             keep_headers: kept_headers(&route),
             limiter: route.rate.map(|rate| RateLimiter::new(rate, now)),
@@ -82,6 +89,7 @@ impl Endpoint {
             event_id,
             event_type,
             require,
+            order,
             metrics,
             route,
         }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     clock::Timestamp,
     config::Deliver,
-    event::{BodyDigest, Event, EventKey, NewDelivery, event_uid},
+    event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup, event_uid},
 };
 
 use super::{
@@ -25,14 +25,11 @@ impl Valid<'_> {
         let digest = BodyDigest::of(self.body);
         let id = self.event_id()?;
         let key = EventKey::new(&route.name, &id);
-        let deliveries = route
-            .deliver
-            .iter()
-            .filter(|deliver| wants(deliver, self.event_type.as_deref()))
-            .map(|deliver| NewDelivery {
-                target: deliver.to.clone(),
-                lease: None,
-                order: None,
+        let deliveries = std::iter::zip(&route.deliver, &self.endpoint.order)
+            .filter(|(deliver, _)| wants(deliver, self.event_type.as_deref()))
+            .map(|(deliver, key)| NewDelivery {
+                order: key.and_then(|key| self.order(deliver, key)),
+                ..NewDelivery::to(deliver.to.clone())
             })
             .collect();
         Ok(Event {
@@ -48,7 +45,7 @@ impl Valid<'_> {
             body: self.body.clone(),
             digest,
             deliveries,
-            together: false,
+            together: route.deliver.iter().any(|deliver| deliver.order.is_some()),
         })
     }
 
@@ -111,6 +108,19 @@ impl Valid<'_> {
         }
     }
 
+    /// `None`, and counted, when the event has no key to be ordered by: it is proven and valid, so it is not refused.
+    fn order(&self, deliver: &Deliver, key: usize) -> Option<Order> {
+        let rule = deliver.order.as_ref()?;
+        let Some(key) = order_key(&self.found[key]) else {
+            self.endpoint.metrics.unordered.inc();
+            return None;
+        };
+        Some(Order {
+            group: OrderGroup::new(&self.endpoint.route.name, &deliver.to, &key),
+            hold: rule.hold,
+        })
+    }
+
     fn header(&self, name: &HeaderName) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
@@ -124,8 +134,74 @@ impl Valid<'_> {
     }
 }
 
+/// The kind and the text of a value, so that `"1"` and `1` are two keys. Numbers are told apart as numbers: `1` and `1.0`
+/// are one key, and so are two of more than 64 bits that differ only beyond what a float holds, which costs time, not order.
+fn order_key(value: &Found<'_>) -> Option<String> {
+    match value {
+        Found::String(text) => Some(format!("string:{text}")),
+        Found::Integer(number) => Some(format!("number:{number}")),
+        Found::Number(number) if number.fract() == 0.0 && number.abs() < 1e38 => {
+            Some(format!("number:{}", *number as i128))
+        }
+        Found::Number(number) => Some(format!("number:{number}")),
+        Found::Bool(truth) => Some(format!("boolean:{truth}")),
+        Found::Missing | Found::Null | Found::Object | Found::Array => None,
+    }
+}
+
 fn wants(deliver: &Deliver, event_type: Option<&str>) -> bool {
     deliver.events.is_empty()
         || event_type
             .is_some_and(|event_type| deliver.events.iter().any(|glob| glob.matches(event_type)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(value: Found<'_>) -> Option<String> {
+        order_key(&value)
+    }
+
+    #[test]
+    fn keys_of_different_kinds_never_meet() {
+        let text = |text: &'static str| key(Found::String(text.into()));
+        let keys = [
+            text("1"),
+            key(Found::Integer(1)),
+            text("true"),
+            key(Found::Bool(true)),
+            key(Found::Bool(false)),
+            text(""),
+            text("number:1"),
+            key(Found::Number(1.5)),
+            key(Found::Integer(-1)),
+        ];
+        for (index, one) in keys.iter().enumerate() {
+            assert!(one.is_some() && !keys[..index].contains(one), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn one_number_is_one_key_however_it_is_written() {
+        for (integer, number) in [
+            (1, 1.0),
+            (0, -0.0),
+            (-12, -12.0),
+            (1 << 60, 1_152_921_504_606_846_976.0),
+        ] {
+            assert_eq!(
+                key(Found::Integer(integer)),
+                key(Found::Number(number)),
+                "{integer}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_single_value_is_no_key() {
+        for value in [Found::Missing, Found::Null, Found::Object, Found::Array] {
+            assert_eq!(key(value), None);
+        }
+    }
 }

@@ -30,6 +30,7 @@ pub(super) struct Families {
     credential_uses: IntCounterVec,
     duplicate_age: HistogramVec,
     conflicting_duplicates: IntCounterVec,
+    unordered: IntCounterVec,
     attempts: IntCounterVec,
     attempt_duration: HistogramVec,
     latency: HistogramVec,
@@ -81,6 +82,12 @@ impl Families {
                 r,
                 "conflicting_duplicates_total",
                 "Duplicates whose body was another than the first one's.",
+                &["route"],
+            )?,
+            unordered: counters(
+                r,
+                "unordered_deliveries_total",
+                "Deliveries whose `order_by` found no string, number or boolean to order them by.",
                 &["route"],
             )?,
             attempts: counters(
@@ -159,6 +166,7 @@ impl Families {
                 .collect(),
             duplicate_age: self.duplicate_age.with_label_values(&[name]),
             conflicting_duplicates: self.conflicting_duplicates.with_label_values(&[name]),
+            unordered: self.unordered.with_label_values(&[name]),
         }
     }
 

@@ -58,6 +58,8 @@ pub struct RouteMetrics {
     credential_uses: HashMap<String, IntCounter>,
     pub duplicate_age: Histogram,
     pub conflicting_duplicates: IntCounter,
+    /// Deliveries for whose order the event had no key.
+    pub unordered: IntCounter,
 }
 
 /// One target's series.

@@ -42,6 +42,32 @@ impl Scheme {
         headers
     }
 
+    /// [`Scheme::sign`] with every secret that has not ended: the header lists their signatures, in order.
+    /// Only for [`Form::Versions`], whose header holds more than one; of other forms the first signature stands.
+    pub fn sign_with_all(
+        &self,
+        secrets: &[KeyedSecret],
+        given: &Signing<'_>,
+    ) -> Vec<(String, String)> {
+        let ended = |secret: &&KeyedSecret| {
+            let not_after = secret.not_after;
+            not_after.is_some_and(|not_after| not_after < given.timestamp)
+        };
+        let mut current = secrets.iter().filter(|secret| !ended(secret));
+        let Some(first) = current.next() else {
+            return Vec::new();
+        };
+        let mut headers = self.sign(first, given);
+        if let (Form::Versions { .. }, Some((_, value))) = (&self.form, headers.last_mut()) {
+            for secret in current {
+                let signature = self.encode(&self.digest(secret, given));
+                value.push(' ');
+                value.push_str(&self.form.render(&[], &signature));
+            }
+        }
+        headers
+    }
+
     fn digest(&self, secret: &KeyedSecret, given: &Signing<'_>) -> Digest {
         let values: Vec<String> = self
             .signed

@@ -16,8 +16,7 @@ async fn a_private_address_is_refused_until_it_is_allowed() {
         let settled = Rig::start([crm]).first_settlement().await;
         assert_eq!(settled.outcome, Outcome::Retry(Duration::from_millis(4)));
         let text = error(&settled);
-        let expected =
-            "/8 (loopback); to allow it set `allow_private = true` under [targets.crm]";
+        let expected = "/8 (loopback); to allow it set `allow_private = true` under [targets.crm]";
         assert!(text.starts_with("connect: "), "{url}: {text}");
         assert!(text.contains(expected), "{url}: {text}");
         assert!(text.contains("127.0.0.1 is in 127.0.0.0"), "{url}: {text}");
