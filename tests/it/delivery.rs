@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
+mod names;
 mod queues;
 mod replies;
 mod rig;
+mod signing;
 mod stopping;
 mod tls;

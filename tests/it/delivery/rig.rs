@@ -25,13 +25,28 @@ pub(crate) struct Rig {
     pub(crate) delivery: Delivery,
 }
 
+/// What the deliveries find around them.
+pub(crate) struct World {
+    pub(crate) model: Arc<Model>,
+    pub(crate) roots: Roots,
+    pub(crate) names: Names,
+    pub(crate) clock: Clock,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            model: Model::new(),
+            roots: Roots::Native,
+            names: Names::System,
+            clock: Clock::system(),
+        }
+    }
+}
+
 impl Rig {
     pub(crate) fn start(targets: impl IntoIterator<Item = Target>) -> Self {
-        Self::start_with(targets, Model::new(), Roots::Native)
-    }
-
-    pub(crate) fn start_named(targets: impl IntoIterator<Item = Target>, names: Names) -> Self {
-        Self::start_whole(targets, Model::new(), Roots::Native, names)
+        Self::start_in(World::default(), targets)
     }
 
     pub(crate) fn start_with(
@@ -39,15 +54,29 @@ impl Rig {
         model: Arc<Model>,
         roots: Roots,
     ) -> Self {
-        Self::start_whole(targets, model, roots, Names::System)
+        let world = World {
+            model,
+            roots,
+            ..World::default()
+        };
+        Self::start_in(world, targets)
     }
 
-    fn start_whole(
-        targets: impl IntoIterator<Item = Target>,
-        model: Arc<Model>,
-        roots: Roots,
-        names: Names,
-    ) -> Self {
+    pub(crate) fn start_named(targets: impl IntoIterator<Item = Target>, names: Names) -> Self {
+        let world = World {
+            names,
+            ..World::default()
+        };
+        Self::start_in(world, targets)
+    }
+
+    pub(crate) fn start_in(world: World, targets: impl IntoIterator<Item = Target>) -> Self {
+        let World {
+            model,
+            roots,
+            names,
+            clock,
+        } = world;
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
         let (store, lanes) = handover(model.clone(), lane_specs(&targets), Handle::current());
@@ -57,7 +86,7 @@ impl Rig {
             store: store.clone(),
             lanes,
             metrics: metrics.clone(),
-            clock: Clock::system(),
+            clock,
             retention: Retention {
                 age: Duration::from_secs(3600),
                 bytes: u64::MAX,

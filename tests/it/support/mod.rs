@@ -11,6 +11,7 @@
 )]
 
 pub mod client;
+pub mod dns;
 pub mod gateway;
 pub mod ledger;
 pub mod metrics;
