@@ -43,7 +43,7 @@ pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<Key
             keyed
                 .map_err(|fault| {
                     let found = format!("a secret that does not fit ({fault})");
-                    place.fault(found, "the secret as the provider shows it");
+                    place.fault(found, "the secret as it was given out");
                 })
                 .ok()
         })

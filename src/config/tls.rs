@@ -3,7 +3,7 @@
 use std::{io::Read as _, path::Path, sync::Arc};
 
 use rustls::{
-    RootCertStore,
+    Error, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     sign::CertifiedKey,
@@ -65,13 +65,21 @@ fn read_pair(certificate: &Node<'_>, key: &Node<'_>) -> Option<ClientCertificate
     let chain = read_chain(certificate);
     let private_key = read_key(key);
     match CertifiedKey::from_der(chain?, private_key?, &aws_lc_rs::default_provider()) {
-        Ok(pair) => Some(ClientCertificate(Arc::new(pair))),
+        Ok(pair) => return Some(ClientCertificate(Arc::new(pair))),
+        Err(Error::InconsistentKeys(_)) => {
+            let problem = "which does not belong to `client_certificate`";
+            reject(key, problem, "the key of that certificate");
+        }
+        Err(Error::InvalidCertificate(error)) => {
+            let problem = format!("whose first certificate cannot be used ({error})");
+            reject(certificate, &problem, "an X.509 certificate of version 3");
+        }
         Err(error) => {
-            let found = format!("a key that does not fit `client_certificate` ({error})");
-            key.place.fault(found, "the key of that certificate");
-            None
+            let problem = format!("which cannot be used ({error})");
+            reject(key, &problem, "a key of RSA, ECDSA or Ed25519");
         }
     }
+    None
 }
 
 /// Not empty.

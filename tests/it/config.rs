@@ -30,6 +30,7 @@ fn environment(name: &str) -> Option<String> {
         "GITHUB_WEBHOOK_SECRET_OLD" => "canary-github-old",
         "TICKETS_SECRET" => "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnk=",
         "SECRET" => "canary-canary",
+        "AUDIT_SECRET" => "Y2FuYXJ5LWF1ZGl0LWNhbmFyeQ==",
         "REDIS_URL" => "redis://gate:canary@127.0.0.1:6379/2",
         "SHORT" => "canary",
         "EMPTY" => "",

@@ -79,7 +79,7 @@ secrets = [{ env = "SHORT" }, { env = "EMPTY" }, {}, { env = "SECRET", not_after
                 r#"provider = "standard-webhooks"
 secrets = [{ env = "SECRET" }]"#,
                 &[
-                    "routes.toml:3:12: routes.a.secrets[0]: found a secret that does not fit (the secret is not base64), expected the secret as the provider shows it",
+                    "routes.toml:3:12: routes.a.secrets[0]: found a secret that does not fit (the secret is not base64), expected the secret as it was given out",
                 ],
             ),
             (

@@ -376,7 +376,31 @@ deliver = [{ to = "crm", events = [] }]"#,
             (
                 r#"deliver = [{ to = "crm", when = ".a" }]"#,
                 &[
-                    "routes.toml:2:26: routes.a.deliver[0].when: found an unknown key, expected `to` or `events`",
+                    "routes.toml:2:26: routes.a.deliver[0].when: found an unknown key, expected `to`, `events`, `order_by` or `on_dead`",
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", order_by = "customerId" }]"#,
+                &[
+                    r#"routes.toml:2:37: routes.a.deliver[0].order_by: found "customerId", expected a JSON pointer such as "/id" (a JSON pointer begins with `/`)"#,
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", order_by = { json = "/customerId" }, on_dead = "hold" }]"#,
+                &[
+                    r#"routes.toml:2:37: routes.a.deliver[0].order_by: found a table, expected a JSON pointer such as "/id""#,
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", on_dead = "hold" }]"#,
+                &[
+                    "routes.toml:2:12: routes.a.deliver[0].order_by: missing, expected the JSON pointer whose equal values are in order",
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", order_by = "/customerId", on_dead = "wait" }]"#,
+                &[
+                    r#"routes.toml:2:62: routes.a.deliver[0].on_dead: found "wait", expected "continue" or "hold""#,
                 ],
             ),
             (

@@ -86,7 +86,7 @@ fn targets_by_key() {
             (
                 r#"rate = "200/s""#,
                 &[
-                    "routes.toml:2:1: targets.crm.rate: found an unknown key, expected `url`, `headers`, `timeout`, `concurrency`, `retry`, `retry_on`, `paused` or `allow_private`",
+                    "routes.toml:2:1: targets.crm.rate: found an unknown key, expected `url`, `headers`, `timeout`, `concurrency`, `retry`, `retry_on`, `paused`, `allow_private`, `sign`, `ca`, `client_certificate` or `client_key`",
                 ],
             ),
             (
@@ -158,6 +158,146 @@ fn targets_by_key() {
             (
                 "paused = 1",
                 &["routes.toml:2:10: targets.crm.paused: found 1, expected true or false"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn tls_by_key() {
+    check(
+        target,
+        &[
+            (
+                r#"ca = "tls/none.pem""#,
+                &[
+                    r#"routes.toml:2:6: targets.crm.ca: found "tls/none.pem", which cannot be read (No such file or directory (os error 2)), expected a file that the gateway may read at FIXTURES/tls/none.pem"#,
+                ],
+            ),
+            (
+                r#"ca = "tls/server.crt""#,
+                &[
+                    r#"routes.toml:2:6: targets.crm.ca: found "tls/server.crt", which holds no certificate, expected certificates in PEM"#,
+                ],
+            ),
+            (
+                r#"ca = "tls/broken.pem""#,
+                &[
+                    r#"routes.toml:2:6: targets.crm.ca: found "tls/broken.pem", which cannot be read (a section does not end), expected certificates in PEM"#,
+                ],
+            ),
+            (
+                r#"ca = "tls""#,
+                &[
+                    r#"routes.toml:2:6: targets.crm.ca: found "tls", which cannot be read (Is a directory (os error 21)), expected a file that the gateway may read at FIXTURES/tls"#,
+                ],
+            ),
+            (
+                "ca = true",
+                &["routes.toml:2:6: targets.crm.ca: found true, expected the path of a PEM file"],
+            ),
+            (
+                r#"client_certificate = "tls/client.pem""#,
+                &[
+                    "routes.toml:1:1: targets.crm.client_key: missing, expected the path of the key of `client_certificate`",
+                ],
+            ),
+            (
+                r#"client_key = "tls/client.key""#,
+                &[
+                    "routes.toml:1:1: targets.crm.client_certificate: missing, expected the path of the certificate of `client_key`",
+                ],
+            ),
+            (
+                r#"client_certificate = "tls/client.pem"
+client_key = "tls/other.key""#,
+                &[
+                    r#"routes.toml:3:14: targets.crm.client_key: found "tls/other.key", which does not belong to `client_certificate`, expected the key of that certificate"#,
+                ],
+            ),
+            (
+                r#"client_certificate = "tls/version-1.pem"
+client_key = "tls/client.key""#,
+                &[
+                    r#"routes.toml:2:22: targets.crm.client_certificate: found "tls/version-1.pem", whose first certificate cannot be used (Other(OtherError(UnsupportedCertVersion))), expected an X.509 certificate of version 3"#,
+                ],
+            ),
+            (
+                r#"client_certificate = "tls/server.crt"
+client_key = "tls/server.key""#,
+                &[
+                    r#"routes.toml:2:22: targets.crm.client_certificate: found "tls/server.crt", which holds no certificate, expected certificates in PEM"#,
+                    r#"routes.toml:3:14: targets.crm.client_key: found "tls/server.key", which holds no private key, expected a private key in PEM"#,
+                ],
+            ),
+            (
+                r#"client_certificate = "tls/client.pem"
+client_key = "tls/broken.pem""#,
+                &[
+                    r#"routes.toml:3:14: targets.crm.client_key: found "tls/broken.pem", which cannot be read (a section does not end), expected a private key in PEM"#,
+                ],
+            ),
+            (
+                r#"url = "http://crm.example.com"
+ca = "tls/ca.pem"
+client_certificate = "tls/client.pem"
+client_key = "tls/client.key""#,
+                &[
+                    "routes.toml:3:6: targets.crm.ca: found a key of TLS on an http target, expected an https `url`",
+                    "routes.toml:4:22: targets.crm.client_certificate: found a key of TLS on an http target, expected an https `url`",
+                    "routes.toml:5:14: targets.crm.client_key: found a key of TLS on an http target, expected an https `url`",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn signatures_by_key() {
+    check(
+        target,
+        &[
+            (
+                "sign = true",
+                &[
+                    r#"routes.toml:2:8: targets.crm.sign: found true, expected a table such as { secrets = [{ env = "NAME" }] }"#,
+                ],
+            ),
+            (
+                "sign = {}",
+                &[
+                    r#"routes.toml:2:8: targets.crm.sign.secrets: missing, expected a list of secrets such as [{ env = "NAME" }]"#,
+                ],
+            ),
+            (
+                "sign = { secrets = [] }",
+                &[
+                    "routes.toml:2:20: targets.crm.sign.secrets: found an empty list, expected at least one secret",
+                ],
+            ),
+            (
+                r#"sign = { secrets = [{ env = "NOT_SET" }] }"#,
+                &[
+                    r#"routes.toml:2:29: targets.crm.sign.secrets[0].env: found "NOT_SET", which is not set, expected a variable of the gateway's environment; set NOT_SET"#,
+                ],
+            ),
+            (
+                r#"sign = { secrets = [{ env = "SECRET" }] }"#,
+                &[
+                    "routes.toml:2:21: targets.crm.sign.secrets[0]: found a secret that does not fit (the secret is not base64), expected the secret as it was given out",
+                ],
+            ),
+            (
+                r#"sign = { secrets = [{ env = "TICKETS_SECRET", not_after = 2100-01-01T00:00:00Z }] }"#,
+                &[
+                    "routes.toml:2:20: targets.crm.sign.secrets: found only secrets with `not_after`, expected one without, that signs when they have ended",
+                ],
+            ),
+            (
+                r#"sign = { secrets = [{ env = "TICKETS_SECRET" }], id = "webhook-id" }"#,
+                &[
+                    "routes.toml:2:50: targets.crm.sign.id: found an unknown key, expected `secrets`",
+                ],
             ),
         ],
     );

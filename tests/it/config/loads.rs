@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use hookgate::{
     clock::Timestamp,
     config::{
-        Config, Content, Durability, EventIdSource, Field, Jitter, Kind, Pointer, Respond,
+        Config, Content, Durability, EventIdSource, Field, Jitter, Kind, OrderBy, Pointer, Respond,
         RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify, Wait,
     },
     signature::{Algorithm, Encoding, Form, Part, Unit},
@@ -134,6 +134,47 @@ fn targets_take_what_they_leave_out_from_the_defaults() {
     };
     assert_eq!(support.retry.wait, defaults);
     assert_eq!(target(&config, "audit").retry.give_up_after, Some(DAY));
+}
+
+#[test]
+fn a_target_has_its_own_authorities_certificate_and_signature() {
+    let config = full();
+    let audit = target(&config, "audit");
+    assert_eq!(audit.tls.authorities.as_ref().unwrap().len(), 1);
+    let pair = &audit.tls.client_certificate.as_ref().unwrap().0;
+    assert_eq!(pair.cert.len(), 1);
+    let sign = audit.sign.as_ref().unwrap();
+    assert_eq!(sign.scheme.header, "webhook-signature");
+    let secrets = sign.secrets.iter();
+    let secrets: Vec<_> = secrets
+        .map(|secret| (&*secret.name, secret.not_after))
+        .collect();
+    let end_of_2026 = Timestamp::from_secs(1_798_675_200);
+    assert_eq!(
+        secrets,
+        [
+            ("TICKETS_SECRET", None),
+            ("AUDIT_SECRET", Some(end_of_2026))
+        ]
+    );
+
+    let support = target(&config, "support");
+    assert!(support.sign.is_none() && support.tls.authorities.is_none());
+}
+
+#[test]
+fn deliveries_may_have_an_order() {
+    let config = full();
+    let orders = |name: &str| -> Vec<_> {
+        let deliver = route(&config, name).deliver.iter();
+        deliver.map(|line| line.order.clone()).collect()
+    };
+    let by = |pointer: &str, hold| {
+        let pointer = Pointer::parse(pointer).unwrap();
+        Some(OrderBy { pointer, hold })
+    };
+    assert_eq!(orders("github"), [None, by("/repository/id", true)]);
+    assert_eq!(orders("glia"), [None, by("/customerId", false)]);
 }
 
 #[test]
