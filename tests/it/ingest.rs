@@ -9,6 +9,7 @@ mod accepted;
 mod canary;
 mod limits;
 mod methods;
+mod ordered;
 mod payloads;
 mod proofs;
 mod requests;
