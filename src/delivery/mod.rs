@@ -120,6 +120,8 @@ pub enum DeliveryError {
     NoRoots { target: TargetName, reason: String },
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
+    #[error("names cannot be looked up: {0}")]
+    Names(String),
     #[error("target `{0}` has no lane")]
     NoLane(TargetName),
 }
@@ -197,7 +199,7 @@ impl Delivery {
         settlements: &Settlements,
     ) -> Result<Vec<Worker>, DeliveryError> {
         let roots = client::shared_roots(&setup.roots, &setup.targets)?;
-        let names = NameService::new(&setup.names);
+        let names = NameService::new(&setup.names)?;
         let mut lanes: HashMap<_, _> = lanes
             .into_iter()
             .map(|lane| (lane.gate.target().clone(), lane))

@@ -19,6 +19,8 @@ use hickory_resolver::{
     system_conf,
 };
 
+use super::DeliveryError;
+
 /// Where the addresses of targets' names come from.
 #[derive(Clone, Debug, Default)]
 pub enum Names {
@@ -65,15 +67,19 @@ struct Sources {
 type Stamp = (SystemTime, u64);
 
 impl NameService {
-    pub(super) fn new(names: &Names) -> Arc<Self> {
+    pub(super) fn new(names: &Names) -> Result<Arc<Self>, DeliveryError> {
         let (sources, system) = match names {
             Names::System => (Sources::of_system(), true),
-            Names::Server(address) => (Sources::of_server(*address), false),
+            Names::Server(address) => {
+                let sources = Sources::of_server(*address);
+                let unusable = |error: NetError| DeliveryError::Names(error.to_string());
+                (sources.map_err(unusable)?, false)
+            }
         };
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             sources: Mutex::new(sources),
             system,
-        })
+        }))
     }
 
     /// Not empty, at most [`ADDRESSES_MAX`] of each family, in the order in which they are to be tried.
@@ -135,7 +141,7 @@ impl Sources {
         }
     }
 
-    fn of_server(address: SocketAddr) -> Self {
+    fn of_server(address: SocketAddr) -> Result<Self, NetError> {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut to| {
             to.port = address.port();
             to
@@ -143,15 +149,13 @@ impl Sources {
         let server = NameServerConfig::new(address.ip(), true, connections.into());
         let config = ResolverConfig::from_name_servers(vec![server]);
         let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        let dns = builder
-            .with_options(bounds(ResolverOpts::default()))
-            .build();
-        Self {
+        let builder = builder.with_options(bounds(ResolverOpts::default()));
+        Ok(Self {
             hosts: Arc::default(),
-            dns: dns.ok(),
+            dns: Some(builder.build()?),
             read_at: Instant::now(),
             stamps: [None; 2],
-        }
+        })
     }
 }
 
