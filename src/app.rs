@@ -92,7 +92,7 @@ impl App {
             clock: clock.clone(),
             retention,
             roots: Roots::Native,
-            names: Names::System,
+            names: Names::of_system(),
         })?;
 
         let gate = Arc::new(Gate::new(&config, store.clone(), clock, &metrics));

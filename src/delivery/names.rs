@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -22,19 +22,28 @@ use hickory_resolver::{
 use super::DeliveryError;
 
 /// Where the addresses of targets' names come from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Names {
-    /// `/etc/hosts`, and the name servers and search domains of `/etc/resolv.conf`.
-    #[default]
-    System,
+    /// A hosts file, and the name servers and search domains of a `resolv.conf`. Both may change.
+    Files {
+        hosts: PathBuf,
+        resolv_conf: PathBuf,
+    },
     /// This name server alone.
     Server(SocketAddr),
 }
 
-const HOSTS: &str = "/etc/hosts";
-const RESOLV_CONF: &str = "/etc/resolv.conf";
+impl Names {
+    pub fn of_system() -> Self {
+        Self::Files {
+            hosts: "/etc/hosts".into(),
+            resolv_conf: "/etc/resolv.conf".into(),
+        }
+    }
+}
+
 /// The two files are looked at again after this long.
-const FILES_CHECK_EVERY: Duration = Duration::from_secs(5);
+const FILES_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// An answer is kept for its TTL, but so long at least: a name server is not asked for every connection.
 const TTL_MIN: Duration = Duration::from_secs(1);
 /// … and so long at most: a target that moves is found again, whatever its TTL says.
@@ -50,8 +59,14 @@ const ADDRESSES_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct NameService {
     sources: Mutex<Sources>,
-    /// Whether the sources are files that may change.
-    system: bool,
+    /// Where the sources are read from, again when they change.
+    files: Option<Files>,
+}
+
+#[derive(Debug)]
+struct Files {
+    hosts: PathBuf,
+    resolv_conf: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +74,7 @@ struct Sources {
     hosts: Arc<HashMap<String, Vec<IpAddr>>>,
     /// `None`: the system's own resolver, which does not tell TTLs.
     dns: Option<TokioResolver>,
-    read_at: Instant,
+    checked_at: Instant,
     stamps: [Option<Stamp>; 2],
 }
 
@@ -68,17 +83,21 @@ type Stamp = (SystemTime, u64);
 
 impl NameService {
     pub(super) fn new(names: &Names) -> Result<Arc<Self>, DeliveryError> {
-        let (sources, system) = match names {
-            Names::System => (Sources::of_system(), true),
+        let (sources, files) = match names {
+            Names::Files { hosts, resolv_conf } => {
+                let (hosts, resolv_conf) = (hosts.clone(), resolv_conf.clone());
+                let files = Files { hosts, resolv_conf };
+                (files.read(), Some(files))
+            }
             Names::Server(address) => {
                 let sources = Sources::of_server(*address);
                 let unusable = |error: NetError| DeliveryError::Names(error.to_string());
-                (sources.map_err(unusable)?, false)
+                (sources.map_err(unusable)?, None)
             }
         };
         Ok(Arc::new(Self {
             sources: Mutex::new(sources),
-            system,
+            files,
         }))
     }
 
@@ -104,43 +123,56 @@ impl NameService {
         }
     }
 
-    /// As the system's files say now.
+    /// As the files say now.
     fn sources(&self) -> Sources {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.system && sources.read_at.elapsed() >= FILES_CHECK_EVERY {
-            sources.read_at = Instant::now();
-            if sources.stamps != stamps() {
-                *sources = Sources::of_system();
+        if let Some(files) = &self.files
+            && sources.checked_at.elapsed() >= FILES_CHECK_EVERY
+        {
+            sources.checked_at = Instant::now();
+            if sources.stamps != files.stamps() {
+                *sources = files.read();
             }
         }
         sources.clone()
     }
 }
 
-impl Sources {
-    fn of_system() -> Self {
+impl Files {
+    fn read(&self) -> Sources {
         // Before the files are read: a change meanwhile is then seen the next time.
-        let stamps = stamps();
-        let dns = system_conf::read_system_conf().and_then(|(config, options)| {
-            let builder =
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-            builder.with_options(bounds(options)).build()
-        });
-        let dns = dns.map_err(|error| {
+        let stamps = self.stamps();
+        let dns = self.dns().map_err(|error| {
             tracing::warn!(
                 %error,
-                "no name server can be read from {RESOLV_CONF}; names are looked up by the system, for every connection"
+                file = %self.resolv_conf.display(),
+                "no name server can be read; names are looked up by the system, for every connection"
             );
         });
-        let hosts = std::fs::read_to_string(HOSTS).unwrap_or_default();
-        Self {
+        let hosts = std::fs::read_to_string(&self.hosts).unwrap_or_default();
+        Sources {
             hosts: Arc::new(parse_hosts(&hosts)),
             dns: dns.ok(),
-            read_at: Instant::now(),
+            checked_at: Instant::now(),
             stamps,
         }
     }
 
+    fn dns(&self) -> Result<TokioResolver, NetError> {
+        let (config, options) = name_servers(&self.resolv_conf)?;
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.with_options(bounds(options)).build()
+    }
+
+    fn stamps(&self) -> [Option<Stamp>; 2] {
+        [&self.hosts, &self.resolv_conf].map(|path| {
+            let file = path.metadata().ok()?;
+            Some((file.modified().ok()?, file.len()))
+        })
+    }
+}
+
+impl Sources {
     fn of_server(address: SocketAddr) -> Result<Self, NetError> {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut to| {
             to.port = address.port();
@@ -153,10 +185,21 @@ impl Sources {
         Ok(Self {
             hosts: Arc::default(),
             dns: Some(builder.build()?),
-            read_at: Instant::now(),
+            checked_at: Instant::now(),
             stamps: [None; 2],
         })
     }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn name_servers(resolv_conf: &Path) -> Result<(ResolverConfig, ResolverOpts), NetError> {
+    system_conf::parse_resolv_conf(std::fs::read(resolv_conf)?)
+}
+
+/// This system keeps them elsewhere; the file is only a copy.
+#[cfg(target_vendor = "apple")]
+fn name_servers(_resolv_conf: &Path) -> Result<(ResolverConfig, ResolverOpts), NetError> {
+    system_conf::read_system_conf()
 }
 
 fn bounds(mut options: ResolverOpts) -> ResolverOpts {
@@ -168,13 +211,6 @@ fn bounds(mut options: ResolverOpts) -> ResolverOpts {
     // The hosts file goes first, and alone: the resolver would ask DNS for the family that it leaves out.
     options.use_hosts_file = ResolveHosts::Never;
     options
-}
-
-fn stamps() -> [Option<Stamp>; 2] {
-    [HOSTS, RESOLV_CONF].map(|path| {
-        let file = Path::new(path).metadata().ok()?;
-        Some((file.modified().ok()?, file.len()))
-    })
 }
 
 /// Names in lower case. Lines that cannot be read are passed over, as the system does.

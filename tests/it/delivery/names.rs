@@ -162,3 +162,39 @@ async fn a_name_server_that_never_answers_ends_with_the_attempt() {
     dns.addresses(NAME, &["127.0.0.1"], 0);
     rig.model.wait_for(1, is_delivered).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hosts_file_goes_first_and_is_read_again_when_it_changes() {
+    let receiver = Receiver::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let [hosts, resolv_conf] = ["hosts", "resolv.conf"].map(|name| directory.path().join(name));
+    // Nobody listens at either address.
+    std::fs::write(&resolv_conf, "nameserver 127.0.0.3\n").unwrap();
+    std::fs::write(&hosts, "127.0.0.2 CRM.test\n").unwrap();
+    let crm = target("crm", &named(&receiver, NAME));
+    let names = Names::Files {
+        hosts: hosts.clone(),
+        resolv_conf,
+    };
+    let rig = Rig::start_named([crm], names);
+    let settled = rig.first_settlement().await;
+    assert!(error(&settled).contains("refused"), "{settled:?}");
+    std::fs::write(&hosts, "# moved\n127.0.0.1 crm.test\n").unwrap();
+    rig.model.wait_for(1, is_delivered).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_name_server_the_system_looks_names_up() {
+    let receiver = Receiver::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    for content in [None, Some("# no server\n")] {
+        let [hosts, resolv_conf] = ["hosts", "resolv.conf"].map(|name| directory.path().join(name));
+        if let Some(content) = content {
+            std::fs::write(&resolv_conf, content).unwrap();
+        }
+        let crm = target("crm", &receiver.named_url());
+        let rig = Rig::start_named([crm], Names::Files { hosts, resolv_conf });
+        let settled = rig.first_settlement().await;
+        assert_eq!(settled.outcome, Outcome::Delivered, "{settled:?}");
+    }
+}

@@ -38,7 +38,7 @@ impl Default for World {
         Self {
             model: Model::new(),
             roots: Roots::Native,
-            names: Names::System,
+            names: Names::of_system(),
             clock: Clock::system(),
         }
     }
