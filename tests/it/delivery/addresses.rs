@@ -10,7 +10,14 @@ use crate::support::receiver::Receiver;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_address_is_refused_until_it_is_allowed() {
     let receiver = Receiver::start().await;
-    for url in [receiver.url(), receiver.named_url()] {
+    let spelled = |host: &str| receiver.url().replace("127.0.0.1", host);
+    for url in [
+        receiver.url(),
+        receiver.named_url(),
+        spelled("2130706433"),
+        spelled("0x7f.1"),
+        spelled("[::ffff:127.0.0.1]"),
+    ] {
         let mut crm = target("crm", &url);
         crm.allow_private = false;
         let settled = Rig::start([crm]).first_settlement().await;
