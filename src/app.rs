@@ -79,6 +79,7 @@ impl App {
         }
         let targets: Vec<_> = config.targets.values().cloned().collect();
         let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
+        let replay_begun = store.replay_begun();
         let store: Arc<dyn Store> = Arc::new(store);
         let retention = Retention {
             age: config.store.retention,
@@ -92,6 +93,7 @@ impl App {
             clock: clock.clone(),
             retention,
             roots: Roots::Native,
+            replay_begun,
         })?;
 
         let gate = Arc::new(Gate::new(&config, store.clone(), clock, &metrics));

@@ -14,6 +14,7 @@ use crate::{
     signature::{KeyedSecret, Scheme},
 };
 
+mod breaker;
 mod credentials;
 mod deliver;
 mod error;
@@ -439,7 +440,7 @@ pub struct OrderBy {
     pub hold: bool,
 }
 
-/// A token bucket. Over it: 429.
+/// A token bucket. Over it a route answers 429, and a target's deliveries wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Requests a period.

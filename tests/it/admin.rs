@@ -20,7 +20,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 24] = [
+const FAMILIES: [(&str, &str, &str); 25] = [
     ("build_info", "gauge", "version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -42,6 +42,7 @@ const FAMILIES: [(&str, &str, &str); 24] = [
     ("store_errors_total", "counter", "operation"),
     ("store_operation_duration_seconds", "histogram", "operation"),
     ("store_up", "gauge", ""),
+    ("target_circuit_open", "gauge", "target"),
     ("target_in_flight", "gauge", "target"),
     ("target_paused", "gauge", "target"),
     ("tls_certificate_not_after_timestamp_seconds", "gauge", ""),

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
+mod breaker;
+mod order;
 mod queues;
+mod rate;
 mod replies;
 mod rig;
 mod stopping;

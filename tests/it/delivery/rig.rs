@@ -9,7 +9,10 @@ use hookgate::{
     delivery::{Delivery, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     metrics::{Labels, Metrics, RouteLabels},
-    store::{Acceptance, Retention, Settlement, Store, handover::handover},
+    store::{
+        Acceptance, Retention, Settlement, Store,
+        handover::{Gate, handover},
+    },
 };
 use tokio::runtime::Handle;
 
@@ -23,6 +26,7 @@ pub(crate) struct Rig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) delivery: Delivery,
+    gates: Vec<Arc<Gate>>,
 }
 
 impl Rig {
@@ -38,7 +42,9 @@ impl Rig {
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
         let (store, lanes) = handover(model.clone(), lane_specs(&targets), Handle::current());
+        let replay_begun = store.replay_begun();
         let store: Arc<dyn Store> = Arc::new(store);
+        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
         let delivery = Delivery::start(Setup {
             targets,
             store: store.clone(),
@@ -50,13 +56,20 @@ impl Rig {
                 bytes: u64::MAX,
             },
             roots,
+            replay_begun,
         });
         Self {
             model,
             store,
             metrics,
             delivery: delivery.unwrap(),
+            gates,
         }
+    }
+
+    pub(crate) fn gate(&self, target: &str) -> &Gate {
+        let gate = self.gates.iter().find(|gate| &**gate.target() == target);
+        gate.unwrap()
     }
 
     pub(crate) async fn send(&self, event: Event) {
