@@ -167,6 +167,7 @@ impl Delivery {
         let replaying = Replaying {
             store: setup.store.clone(),
             clock: setup.clock,
+            targets: names(&setup.targets),
             begun: setup.replay_begun,
             stop: delivery.stop.clone(),
         };

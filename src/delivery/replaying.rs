@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::{Clock, Timestamp},
-    event::DeliveryState,
+    event::{DeliveryState, TargetName},
     store::{
         DeliveryName, Replayed, Store, StoreError, StoredDelivery,
         listing::{EventSummary, Page, Query},
@@ -40,6 +40,8 @@ const ENDED_MAX: usize = 100;
 pub(super) struct Replaying {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Clock,
+    /// Nothing is replayed to a target that nobody delivers to.
+    pub(super) targets: Vec<TargetName>,
     /// A replay began here.
     pub(super) begun: Arc<Notify>,
     pub(super) stop: CancellationToken,
@@ -109,7 +111,7 @@ impl Replaying {
                 }
                 Err(error) => return Err(error),
             };
-            due = self.replay(&meant(&mine, &page)).await?;
+            due = self.replay(&meant(&mine, &page, &self.targets)).await?;
             pass(&mut mine, &page, due, self.clock.now());
             let half_over = self.clock.now().since(began) > STEP_LEASE / 2;
             if due > 0 || mine.state != ReplayState::Running || half_over {
@@ -157,11 +159,12 @@ fn query(replay: &Replay) -> Query {
 }
 
 /// The deliveries of a page that are to be replayed.
-fn meant(replay: &Replay, page: &Page) -> Vec<DeliveryName> {
+fn meant(replay: &Replay, page: &Page, targets: &[TargetName]) -> Vec<DeliveryName> {
     let of = |event: &EventSummary| {
         let uid = event.uid;
         let deliveries = event.deliveries.iter();
-        let meant = deliveries.filter(|delivery| is_meant(replay, delivery));
+        let meant = deliveries
+            .filter(|delivery| is_meant(replay, delivery) && targets.contains(&delivery.target));
         let name = |delivery: &StoredDelivery| DeliveryName {
             uid,
             target: delivery.target.clone(),
@@ -294,6 +297,7 @@ mod tests {
                 ("dead", dead, None),
                 ("dead_again", dead, Some(at(1))),
                 ("dead_before", dead, Some(at(-1))),
+                ("removed", dead, None),
             ],
             None,
         );
@@ -303,7 +307,8 @@ mod tests {
                 state,
                 ..Filter::default()
             };
-            let names = super::meant(&replay(filter), &page);
+            let known = ["pending", "delivered", "dead", "dead_again", "dead_before"];
+            let names = super::meant(&replay(filter), &page, &known.map(Into::into));
             names.iter().map(|name| name.target.to_string()).collect()
         };
         assert_eq!(meant(None, None), ["delivered", "dead", "dead_before"]);

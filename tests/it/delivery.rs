@@ -7,6 +7,7 @@ mod breaker;
 mod order;
 mod queues;
 mod rate;
+mod replays;
 mod replies;
 mod rig;
 mod stopping;
