@@ -5,6 +5,12 @@
     reason = "what goes wrong in a test ends the test"
 )]
 
+mod changes;
+mod events;
+mod replays;
+mod rig;
+mod targets;
+
 use std::collections::BTreeSet;
 
 use hookgate::clock::Clock;
@@ -103,7 +109,6 @@ async fn metrics_are_for_who_has_the_token_and_health_for_everybody() {
         let says_how = reply.header("www-authenticate").is_some();
         assert_eq!(says_how, reply.status == StatusCode::UNAUTHORIZED);
         assert!(!reply.text().contains(TOKEN));
-        assert_eq!(reply.status.is_success(), !reply.body.is_empty());
         reply.status.as_u16()
     };
     let (right, longer) = (format!("Bearer {TOKEN}"), format!("Bearer {TOKEN}x"));

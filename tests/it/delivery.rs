@@ -9,6 +9,6 @@ mod queues;
 mod rate;
 mod replays;
 mod replies;
-mod rig;
+pub(crate) mod rig;
 mod stopping;
 mod tls;

@@ -26,7 +26,8 @@ pub(crate) struct Rig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) delivery: Delivery,
-    gates: Vec<Arc<Gate>>,
+    pub(crate) targets: Vec<Arc<Target>>,
+    pub(crate) gates: Vec<Arc<Gate>>,
 }
 
 impl Rig {
@@ -46,7 +47,7 @@ impl Rig {
         let store: Arc<dyn Store> = Arc::new(store);
         let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
         let delivery = Delivery::start(Setup {
-            targets,
+            targets: targets.clone(),
             store: store.clone(),
             lanes,
             metrics: metrics.clone(),
@@ -63,6 +64,7 @@ impl Rig {
             store,
             metrics,
             delivery: delivery.unwrap(),
+            targets,
             gates,
         }
     }
