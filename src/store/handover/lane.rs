@@ -200,10 +200,9 @@ impl Gate {
 
     /// The store holds due deliveries for this target, of which the dispatcher does not know.
     pub fn left_in_store(&self) {
-        // The first report is told in any case: the dispatcher sleeps until the gate admits again.
-        if self.backlog.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.wake.notify_one();
-        } else if self.half_free() && self.limits.admits(Instant::now()) == Admits::Now {
+        // The first report is told in any case, so that the dispatcher sleeps until the gate admits again.
+        let first = self.backlog.fetch_add(1, Ordering::SeqCst) == 0;
+        if first || (self.half_free() && self.limits.admits(Instant::now()) == Admits::Now) {
             self.wake.notify_one();
         }
     }
