@@ -187,7 +187,7 @@ fn a_failed_batch_leaves_nothing_in_memory_either() {
     let mut ledger = Ledger::load(connection, clock).unwrap();
     // Where the second event's delivery will want to wait.
     let second = deliveries::ids(2, 1).next().unwrap();
-    let in_the_way = "INSERT INTO waiting VALUES (1, ?1, ?2, 0)";
+    let in_the_way = "INSERT INTO waiting (queue, due_ms, id, attempts) VALUES (1, ?1, ?2, 0)";
     ledger
         .connection
         .execute(in_the_way, (NOW.as_millis(), second))
@@ -278,6 +278,7 @@ async fn the_groups_of_one_call_wait_together() {
     let store = Embedded {
         requests,
         reader: Arc::default(),
+        inspector: Arc::default(),
         fate: Arc::new(watch::Sender::new(None)),
         writer: Mutex::default(),
     };
