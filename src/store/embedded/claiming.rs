@@ -138,10 +138,12 @@ impl Ledger {
         target: TargetIndex,
         instant: Instant,
     ) -> Result<Option<Timestamp>, Failure> {
+        for queue in self.queues.unseen(target) {
+            self.look_on(queue, instant)?;
+        }
         // What a queue is looked at from may be gone: then it is looked for further on.
         while let Some(queue) = self.queues.first(target) {
-            let first = self.first_unclaimed(queue, self.queues.from(queue), instant)?;
-            self.queues.look_from(queue, first);
+            let first = self.look_on(queue, instant)?;
             if self.queues.first(target) == Some(queue) {
                 return Ok(Some(Timestamp::from_millis(first.0)));
             }
@@ -149,21 +151,21 @@ impl Ledger {
         Ok(None)
     }
 
-    fn first_unclaimed(
-        &self,
-        queue: QueueIndex,
-        from: Spot,
-        instant: Instant,
-    ) -> Result<Spot, Failure> {
+    /// Looks for the first of a queue that nobody has claimed.
+    fn look_on(&mut self, queue: QueueIndex, instant: Instant) -> Result<Spot, Failure> {
+        let (due_ms, id) = self.queues.from(queue);
+        let mut first = END;
         let mut statement = self.connection.prepare_cached(WAITING)?;
-        let mut rows = statement.query((row_of(queue), from.0, from.1))?;
+        let mut rows = statement.query((row_of(queue), due_ms, id))?;
         while let Some(row) = rows.next()? {
             let waiting = read_waiting(row)?;
             if !self.claims.is_held(waiting.id, instant) {
-                return Ok(waiting.spot().min(END));
+                first = waiting.spot().min(END);
+                break;
             }
         }
-        Ok(END)
+        self.queues.look_from(queue, first);
+        Ok(first)
     }
 
     pub(super) fn depth(&mut self, targets: &[TargetName]) -> Result<Vec<Depth>, Failure> {

@@ -84,6 +84,8 @@ use self::{
 const QUEUE_MAX: usize = 8192;
 /// Operations of one request: the writer takes whole requests into a transaction.
 const GROUP_MAX: usize = 512;
+/// SQLite takes no more than 10⁹ bytes in a row, and the rest of an event is there too.
+const BODY_BYTES_MAX: usize = 990_000_000;
 /// Of every call.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -209,10 +211,10 @@ impl Embedded {
 #[async_trait]
 impl Store for Embedded {
     async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
-        let (fit, too_wide): (Vec<_>, Vec<_>) = events
+        let (fit, unfit): (Vec<_>, Vec<_>) = events
             .into_iter()
             .enumerate()
-            .partition(|(_, event)| event.deliveries.len() <= DELIVERIES_MAX);
+            .partition(|(_, event)| is_fit(event));
         let groups = fit.chunks(GROUP_MAX).map(async |group| {
             let arrival = |(_, event): &(usize, Arc<Event>)| Arrival {
                 head: head::encode(event),
@@ -226,13 +228,11 @@ impl Store for Embedded {
             each(answered, group.len())
         });
         let mut answers = together(groups).await;
-        for (place, _) in too_wide {
-            answers.insert(
-                place,
-                Err(StoreError::Unavailable(format!(
-                    "an event can have at most {DELIVERIES_MAX} deliveries"
-                ))),
-            );
+        for (place, _) in unfit {
+            let error = StoreError::Unavailable(format!(
+                "an event can have at most {DELIVERIES_MAX} deliveries and {BODY_BYTES_MAX} bytes"
+            ));
+            answers.insert(place, Err(error));
         }
         answers
     }
@@ -382,6 +382,11 @@ impl Store for Embedded {
             tracing::error!("the writer thread of the embedded store panicked");
         }
     }
+}
+
+/// What does not fit into the tables would fail a whole transaction.
+fn is_fit(event: &Event) -> bool {
+    event.deliveries.len() <= DELIVERIES_MAX && event.body.len() <= BODY_BYTES_MAX
 }
 
 /// Puts all groups into the queue before it waits, so that one deadline holds for all.

@@ -153,6 +153,12 @@ impl Queues {
         }
     }
 
+    /// Those of this target of which nothing is known.
+    pub(super) fn unseen(&self, target: TargetIndex) -> Vec<QueueIndex> {
+        let queues = self.of(target).iter().copied();
+        queues.filter(|queue| self.from(*queue) == START).collect()
+    }
+
     /// The queue of this target that may have something due first.
     pub(super) fn first(&self, target: TargetIndex) -> Option<QueueIndex> {
         let queues = self.of(target).iter().copied();
@@ -210,6 +216,7 @@ mod tests {
         let mut queues = three();
         assert_eq!(queues.find("a", "2"), Some(2));
         assert_eq!(queues.find("b", "2"), None);
+        assert_eq!(queues.unseen(0), [0, 1, 3]);
         assert_eq!(queues.take_turns(0, 0, 2), [0, 1]);
         assert_eq!(queues.take_turns(0, 0, 2), [3, 0]);
         queues.look_from(1, END);

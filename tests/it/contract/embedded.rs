@@ -391,6 +391,19 @@ async fn keeps_the_order_over_a_crash_at_every_step() {
     assert_eq!(ids(&subject.claim("t", 10).await), ["5"]);
 }
 
+/// SQLite would refuse the row, and with it all of the transaction.
+#[tokio::test]
+async fn an_event_too_big_for_the_table_takes_no_other_down_with_it() {
+    let subject = subject().await;
+    let mut events = ["a", "too big", "b"].map(|id| subject.event(id, &["t"]));
+    // Never read, and so never in memory.
+    events[1].body = vec![0; 1_000_000_001].into();
+    let answers = subject.store.accept_all(events.map(Arc::new).into()).await;
+    let accepted: Vec<_> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(accepted, [true, false, true]);
+    assert_eq!(ids(&subject.claim("t", 10).await), ["a", "b"]);
+}
+
 /// More than one piece of the work, so that a group lies over two.
 #[tokio::test]
 async fn retires_groups_of_more_than_one_piece() {
