@@ -51,6 +51,11 @@ impl RateLimiter {
         }
     }
 
+    /// The tokens that there ever are at one time.
+    pub(crate) fn most(&self) -> usize {
+        usize::try_from(self.burst / self.cost).unwrap_or(usize::MAX)
+    }
+
     /// The tokens there are.
     pub(crate) fn tokens(&self, now: Instant) -> usize {
         let missing = self.missing(now);
@@ -116,7 +121,7 @@ mod tests {
         let start = Instant::now();
         let limiter = limiter(start);
         let at = |millis| start + Duration::from_millis(millis);
-        assert_eq!(limiter.tokens(start), 3);
+        assert_eq!((limiter.tokens(start), limiter.most()), (3, 3));
         assert_eq!(limiter.when(3, start), Some(start));
         assert_eq!(limiter.when(4, start), None);
         for left in [2, 1, 0] {

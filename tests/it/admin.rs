@@ -10,6 +10,7 @@ mod events;
 mod replays;
 mod rig;
 mod targets;
+mod whole;
 
 use std::collections::BTreeSet;
 

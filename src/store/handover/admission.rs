@@ -47,6 +47,13 @@ struct Rated {
     ahead: AtomicUsize,
 }
 
+impl Rated {
+    /// One less is ahead. True when that was all that there can be: then the gate admitted nothing, and does again.
+    fn pass(&self) -> bool {
+        self.ahead.fetch_sub(1, Ordering::SeqCst) >= self.limiter.most()
+    }
+}
+
 impl Limits {
     pub(super) fn new(rate: Option<Rate>, paused: bool) -> Self {
         let rated = |rate| Rated {
@@ -175,16 +182,15 @@ impl Admission {
 
     /// Takes the token that was in sight; false if it is not there.
     pub fn begin(&mut self) -> bool {
-        let Some(rated) = self
-            .gate
-            .as_ref()
-            .and_then(|gate| gate.limits().rate.as_ref())
-        else {
+        let Some(gate) = &self.gate else {
+            return true;
+        };
+        let Some(rated) = &gate.limits().rate else {
             return true;
         };
         let taken = rated.limiter.take(Instant::now()).is_ok();
-        if std::mem::take(&mut self.ahead) {
-            rated.ahead.fetch_sub(1, Ordering::SeqCst);
+        if std::mem::take(&mut self.ahead) && rated.pass() {
+            gate.wake().notify_one();
         }
         taken
     }
@@ -196,18 +202,19 @@ impl Drop for Admission {
             return;
         };
         let limits = gate.limits();
-        if self.ahead
-            && let Some(rated) = &limits.rate
-        {
-            rated.ahead.fetch_sub(1, Ordering::SeqCst);
-        }
         if self.trial {
             if let Some(rest) = limits.lock().as_mut() {
                 rest.trial_out = false;
             }
             gate.wake().notify_one();
-        } else if self.ahead {
-            gate.wake_if_worthwhile();
+        }
+        if self.ahead
+            && let Some(rated) = &limits.rate
+        {
+            match rated.pass() {
+                true => gate.wake().notify_one(),
+                false => gate.wake_if_worthwhile(),
+            }
         }
     }
 }
