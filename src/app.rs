@@ -79,13 +79,15 @@ impl App {
         }
         let targets: Vec<_> = config.targets.values().cloned().collect();
         let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
+        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
+        let replay_begun = store.replay_begun();
         let store: Arc<dyn Store> = Arc::new(store);
         let retention = Retention {
             age: config.store.retention,
             bytes: config.store.retention_size,
         };
         let delivery = Delivery::start(delivery::Setup {
-            targets,
+            targets: targets.clone(),
             store: store.clone(),
             lanes,
             metrics: metrics.clone(),
@@ -93,15 +95,19 @@ impl App {
             retention,
             roots: Roots::Native,
             names: Names::of_system(),
+            replay_begun,
         })?;
 
-        let gate = Arc::new(Gate::new(&config, store.clone(), clock, &metrics));
+        let gate = Arc::new(Gate::new(&config, store.clone(), clock.clone(), &metrics));
         let (public_addr, plain_addr) = sockets.addresses()?;
         let admin_addr = admin_socket.local_addr()?;
         let sources = admin::Sources {
             metrics: metrics.clone(),
             store: store.clone(),
             gate: gate.clone(),
+            targets,
+            gates,
+            clock,
         };
         sockets.listen()?;
         listen(&admin_socket)?;

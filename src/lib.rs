@@ -16,6 +16,7 @@ pub mod event;
 
 pub mod config;
 pub mod providers;
+mod rate;
 pub mod signature;
 
 pub mod metrics;

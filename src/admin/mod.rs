@@ -1,23 +1,44 @@
-//! The admin listener: metrics and health, on its own socket, never the public one.
+//! The admin listener: metrics, health and the API, on its own socket, never the public one.
+
+mod events;
+mod guard;
+mod health;
+mod parameters;
+mod problem;
+mod replays;
+mod targets;
 
 use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    App, HttpResponse, HttpServer,
     dev::ServerHandle,
-    http::header,
-    web::{self, Data},
+    web::{self, Data, PayloadConfig, ServiceConfig},
 };
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
-use crate::{config, ingest::Gate, metrics::Metrics, store::Store};
+use guard::Token;
+use problem::Problem;
+
+use crate::{
+    clock::Clock,
+    config::{self, Target},
+    ingest::Gate,
+    metrics::Metrics,
+    store::{Store, handover},
+};
+
+/// Of a request to the API.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What the admin endpoints read.
 pub struct Sources {
     pub metrics: Arc<Metrics>,
     pub store: Arc<dyn Store>,
     pub gate: Arc<Gate>,
+    pub targets: Vec<Arc<Target>>,
+    /// One a target.
+    pub gates: Vec<Arc<handover::Gate>>,
+    pub clock: Clock,
 }
 
 /// The running admin listener.
@@ -28,8 +49,7 @@ pub struct Admin {
 
 struct State {
     sources: Sources,
-    /// SHA-256 of the token: equal lengths compare in constant time.
-    token: Option<[u8; 32]>,
+    token: Option<Token>,
 }
 
 impl Admin {
@@ -39,17 +59,16 @@ impl Admin {
         config: &config::Admin,
         sources: Sources,
     ) -> io::Result<Self> {
-        let token = config
-            .token
-            .as_ref()
-            .map(|token| Sha256::digest(token.expose()).into());
+        let token = config.token.as_ref().map(Token::new);
         let state = Data::new(State { sources, token });
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
-                .route("/metrics", web::get().to(metrics))
-                .route("/healthz", web::get().to(healthz))
-                .route("/readyz", web::get().to(readyz))
+                .app_data(PayloadConfig::new(BODY_BYTES_MAX))
+                .route("/metrics", web::get().to(health::metrics))
+                .route("/healthz", web::get().to(health::healthz))
+                .route("/readyz", web::get().to(health::readyz))
+                .service(web::scope("/api/v1").configure(api))
         })
         .workers(1)
         .disable_signals()
@@ -70,61 +89,20 @@ impl Admin {
     }
 }
 
-async fn metrics(request: HttpRequest, state: Data<State>) -> HttpResponse {
-    if !allowed(&request, &state) {
-        return HttpResponse::Unauthorized()
-            .insert_header((header::WWW_AUTHENTICATE, r#"Bearer realm="hookgate admin""#))
-            .finish();
-    }
-    match state.sources.metrics.render() {
-        Ok(text) => HttpResponse::Ok()
-            .content_type("text/plain; version=0.0.4")
-            .body(text),
-        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
-    }
+fn api(scope: &mut ServiceConfig) {
+    scope
+        .route("/targets", web::get().to(targets::list))
+        .route("/events", web::get().to(events::list))
+        .route("/events/{uid}", web::get().to(events::get))
+        .route("/events/{uid}/replay", web::post().to(events::replay))
+        .route("/replays", web::get().to(replays::list))
+        .route("/replays", web::post().to(replays::create))
+        .route("/replays/{id}", web::get().to(replays::get))
+        .route("/replays/{id}", web::delete().to(replays::cancel))
+        .default_service(web::to(unknown));
 }
 
-fn allowed(request: &HttpRequest, state: &State) -> bool {
-    let Some(token) = &state.token else {
-        return true;
-    };
-    let presented = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .map(header::HeaderValue::as_bytes);
-    let presented = presented.and_then(bearer_token).unwrap_or_default();
-    let digest: [u8; 32] = Sha256::digest(presented).into();
-    token.ct_eq(&digest).into()
-}
-
-/// The scheme's name counts in any case (RFC 9110).
-fn bearer_token(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
-}
-
-/// The process is alive.
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain").body("ok\n")
-}
-
-/// The store can take an event, and the gateway is not stopping.
-async fn readyz(state: Data<State>) -> HttpResponse {
-    if state.sources.gate.is_draining() {
-        return HttpResponse::ServiceUnavailable()
-            .content_type("text/plain")
-            .body("draining\n");
-    }
-    match state.sources.store.ready().await {
-        Ok(()) => HttpResponse::Ok()
-            .content_type("text/plain")
-            .body("ready\n"),
-        // What is wrong is for the log: this endpoint asks nobody for a token.
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            HttpResponse::ServiceUnavailable()
-                .content_type("text/plain")
-                .body("the store is unavailable\n")
-        }
-    }
+/// Whatever is not one of those, by path or by method.
+async fn unknown() -> Result<HttpResponse, Problem> {
+    Err(Problem::unknown("This path, with this method,"))
 }

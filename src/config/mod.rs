@@ -15,6 +15,7 @@ use crate::{
     signature::{KeyedSecret, Scheme},
 };
 
+mod breaker;
 mod credentials;
 mod deliver;
 mod error;
@@ -446,7 +447,7 @@ pub struct OrderBy {
     pub hold: bool,
 }
 
-/// A token bucket. Over it: 429.
+/// A token bucket. Over it a route answers 429, and a target's deliveries wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Requests a period.

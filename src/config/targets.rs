@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Jitter, Retry, RetryOn, Secret, Sign, Target, Wait,
+    Breaker, Jitter, Rate, Retry, RetryOn, Secret, Sign, Target, Wait,
+    breaker::read_breaker,
     credentials::{read_header_value, read_signature_secrets},
+    deliver::read_rate,
     reader::{Node, Table},
     retry::{read_retry, read_retry_on},
     scalar::{DAY, HOUR, MINUTE, NAME_SHAPE, is_name},
@@ -20,6 +22,8 @@ pub(super) struct Defaults {
     timeout: Duration,
     concurrency: usize,
     retry: Retry,
+    rate: Option<Rate>,
+    breaker: Option<Breaker>,
 }
 
 pub(super) fn read_defaults(mut table: Table<'_>) -> Defaults {
@@ -40,6 +44,11 @@ pub(super) fn read_defaults(mut table: Table<'_>) -> Defaults {
         retry: match target.take("retry") {
             Some(node) => read_retry(node, &built_in),
             None => built_in,
+        },
+        rate: target.take("rate").and_then(read_rate),
+        breaker: match target.take("breaker") {
+            Some(node) => read_breaker(node, Some(Breaker::default())),
+            None => Some(Breaker::default()),
         },
     };
     target.finish();
@@ -84,6 +93,11 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         None => defaults.retry.clone(),
     };
     let retry_on = table.take("retry_on").map(read_retry_on);
+    let rate = table.take("rate").and_then(read_rate).or(defaults.rate);
+    let breaker = match table.take("breaker") {
+        Some(node) => read_breaker(node, defaults.breaker),
+        None => defaults.breaker,
+    };
     let paused = table.flag("paused", false);
     let allow_private = table.flag("allow_private", false);
     let sign = table.take("sign").and_then(read_sign);
@@ -99,8 +113,8 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         retry_on: retry_on.unwrap_or(RetryOn::Default),
         paused,
         allow_private,
-        rate: None,
-        breaker: None,
+        rate,
+        breaker,
         sign,
         tls,
     })

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use prometheus::IntGauge;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     LEASE_MARGIN,
     attempt::{Answer, attempt},
+    breaker,
+    circuit::Circuit,
     client::HttpClient,
-    outcome::{Reply, decide},
+    outcome::{Reply, decide, speaks_of_target},
     request::Template,
     settler::{Ended, Settlements},
 };
@@ -25,9 +28,11 @@ use crate::{
     metrics::{Metrics, TargetMetrics},
     store::{
         Claimed,
-        handover::{Gate, Origin},
+        handover::{Admission, Gate, Origin},
     },
 };
+
+const HOOKGATE_REPLAY: HeaderName = HeaderName::from_static("hookgate-replay");
 
 /// A delivery on its way.
 pub(super) struct Parcel {
@@ -42,6 +47,8 @@ pub(super) struct Courier {
     pub(super) client: HttpClient,
     pub(super) template: Template,
     pub(super) gate: Arc<Gate>,
+    /// `None`: the breaker is off.
+    pub(super) circuit: Option<Circuit>,
     pub(super) settlements: Settlements,
     pub(super) metrics: Arc<Metrics>,
     pub(super) target_metrics: Option<Arc<TargetMetrics>>,
@@ -52,25 +59,32 @@ pub(super) struct Courier {
 
 impl Courier {
     /// Sees one delivery to its end; `slot` is given back as soon as the attempt is over.
-    pub(super) async fn carry(&self, parcel: Parcel, origin: Origin, slot: OwnedSemaphorePermit) {
+    pub(super) async fn carry(
+        &self,
+        parcel: Parcel,
+        origin: Origin,
+        admission: Admission,
+        slot: OwnedSemaphorePermit,
+    ) {
         let claimed = &parcel.claimed;
-        if self.too_late(claimed) {
-            return self.release(parcel);
-        }
         let started_at = self.clock.now();
         let begun = Instant::now();
         if origin == Origin::Store && BodyDigest::of(&claimed.event.body) != claimed.event.digest {
             return self.bury_corrupt(parcel, started_at);
         }
         let answer = self.attempt(claimed).await;
-        drop(slot);
+        self.judge(&answer.reply, &admission);
+        drop((admission, slot));
         let duration = begun.elapsed();
+        let received_at = claimed.event.received_at;
         let outcome = decide(
             &answer.reply,
             &self.target.retry,
             &self.target.retry_on,
             claimed.attempts,
-            claimed.event.received_at,
+            claimed
+                .replayed_at
+                .map_or(received_at, |at| at.max(received_at)),
             self.clock.now(),
             rand::random(),
         );
@@ -79,13 +93,25 @@ impl Courier {
         self.end(parcel, outcome, Some(record));
     }
 
+    /// Tells the breaker; what the gateway itself cut off says nothing about the target.
+    fn judge(&self, reply: &Reply, admission: &Admission) {
+        let Some(circuit) = &self.circuit else {
+            return;
+        };
+        let failed = speaks_of_target(reply, &self.target.retry_on);
+        if !(failed && self.abort.is_cancelled()) {
+            let trial = admission.is_trial();
+            circuit.record(breaker::Result { failed, trial });
+        }
+    }
+
     /// Gives a delivery that was not begun back to the store.
     pub(super) fn release(&self, parcel: Parcel) {
         self.end(parcel, Outcome::Released, None);
     }
 
     /// Whether the claim could end before the attempt does: then another gateway might begin it too.
-    fn too_late(&self, claimed: &Claimed) -> bool {
+    pub(super) fn too_late(&self, claimed: &Claimed) -> bool {
         let left = claimed.lease.ends.saturating_duration_since(Instant::now());
         left < self.target.timeout + LEASE_MARGIN
     }
@@ -97,7 +123,14 @@ impl Courier {
             .map(|metrics| InFlight::begin(&metrics.in_flight));
         let number = claimed.attempts.saturating_add(1);
         let now = self.clock.now();
-        let request = self.template.request(&claimed.event, number, now);
+        let mut request = self.template.request(&claimed.event, number, now);
+        // The provider must not be able to say it in Hookgate's name.
+        match claimed.replayed_at {
+            Some(_) => request
+                .headers_mut()
+                .insert(HOOKGATE_REPLAY, HeaderValue::from_static("true")),
+            None => request.headers_mut().remove(HOOKGATE_REPLAY),
+        };
         let (timeout, redaction) = (self.target.timeout, &self.template.redaction);
         tokio::select! {
             biased;
@@ -138,8 +171,10 @@ impl Courier {
         match outcome {
             Outcome::Delivered => {
                 pair.delivered.inc();
-                let age = self.clock.now().since(event.received_at);
-                pair.latency.observe(age.as_secs_f64());
+                if claimed.replayed_at.is_none() {
+                    let age = self.clock.now().since(event.received_at);
+                    pair.latency.observe(age.as_secs_f64());
+                }
             }
             Outcome::Retry(_) => pair.retried.inc(),
             Outcome::Dead(_) => pair.dead.inc(),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{
     Claims, Store, StoreError, Want,
-    handover::{Gate, Origin, Queued, Seat},
+    handover::{Gate, Origin, Seat},
 };
 
 /// The store is asked at least so often: other gateways leave deliveries behind, and die with claims.
@@ -22,6 +22,9 @@ const POLL_TOGETHER: Duration = Duration::from_millis(500);
 /// Two polls of one lane are at least so far apart, however many retries fall due one by one: those that
 /// fall due meanwhile are claimed together.
 const POLL_APART: Duration = Duration::from_millis(20);
+/// The same for those whose turn has come, which nothing but this wait keeps from the target: long enough that the
+/// groups whose deliveries are settled meanwhile go on together.
+const TURNS_APART: Duration = Duration::from_millis(5);
 /// The waits while the store is away.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -37,8 +40,8 @@ pub(super) struct Dispatcher {
 struct Poll {
     gate: Arc<Gate>,
     at: Instant,
-    /// Not even a retry that is due is asked for before this.
-    not_before: Instant,
+    /// When the store last answered.
+    asked: Option<Instant>,
 }
 
 /// What one call asks for one lane.
@@ -53,7 +56,6 @@ struct Ask {
 }
 
 impl Dispatcher {
-    /// Only lanes that are open are served.
     pub(super) fn new(
         store: Arc<dyn Store>,
         gates: impl Iterator<Item = Arc<Gate>>,
@@ -61,11 +63,10 @@ impl Dispatcher {
     ) -> Self {
         let now = Instant::now();
         let lanes: Vec<Poll> = gates
-            .filter(|gate| gate.is_open())
             .map(|gate| Poll {
                 gate,
                 at: now,
-                not_before: now,
+                asked: None,
             })
             .collect();
         let wake = lanes
@@ -143,21 +144,26 @@ impl Dispatcher {
             lane.plan(&ask, mine.len(), next_due, now);
             // A store that claims more than was asked for loses the rest when the leases end.
             for (seat, claimed) in ask.seats.into_iter().zip(mine) {
-                let origin = Origin::Store;
-                seat.send(Queued { claimed, origin });
+                seat.send(claimed, Origin::Store);
             }
         }
     }
 
     /// Sleeps until a lane is due or a worker, an acceptance or a settlement says so.
     async fn rest(&self) {
-        if self.lanes.iter().any(Poll::wants_backlog) {
+        let now = Instant::now();
+        let next = self.lanes.iter().filter_map(|lane| lane.due_at(now)).min();
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        if next.is_some_and(|at| at <= now) {
             return;
         }
-        let next = self.lanes.iter().map(Poll::due_at).min();
-        let next = next.unwrap_or_else(|| Instant::now() + POLL_EVERY);
         tokio::select! {
-            () = tokio::time::sleep_until(next.into()) => {}
+            () = due => {}
             () = self.wake.notified() => {}
             () = self.stop.cancelled() => {}
         }
@@ -172,25 +178,44 @@ impl Dispatcher {
 }
 
 impl Poll {
-    fn due_at(&self) -> Instant {
+    /// When this lane is reason enough for a call. `None`: not before its gate wakes the dispatcher.
+    fn due_at(&self, now: Instant) -> Option<Instant> {
+        let admits_from = self.gate.admits_from(now)?;
+        Some(self.wanted_at(now).max(admits_from))
+    }
+
+    /// The same, whatever the gate says.
+    fn wanted_at(&self, now: Instant) -> Instant {
         let retry = self.gate.retry_due().unwrap_or(self.at);
-        retry.min(self.at).max(self.not_before)
+        let mut at = retry.min(self.at).max(self.apart(POLL_APART, now));
+        if self.gate.turn_passed() {
+            at = at.min(self.apart(TURNS_APART, now));
+        }
+        if self.gate.backlog() != 0 && self.gate.half_free() {
+            // Tokens come one by one: they are spent a few at a time.
+            at = match self.gate.is_rated() {
+                true => self.apart(POLL_APART, now),
+                false => now,
+            };
+        }
+        at
     }
 
-    /// Whether this lane is reason enough for a call.
+    /// So long after the last call.
+    fn apart(&self, wait: Duration, now: Instant) -> Instant {
+        self.asked.map_or(now, |asked| asked + wait)
+    }
+
     fn is_due(&self, now: Instant) -> bool {
-        self.wants_backlog() || self.due_at() <= now
-    }
-
-    fn wants_backlog(&self) -> bool {
-        self.gate.backlog() != 0 && self.gate.half_free()
+        self.due_at(now).is_some_and(|at| at <= now)
     }
 
     fn ask(&mut self, index: usize, now: Instant) -> Option<Ask> {
-        let backlog_seen = self.gate.backlog();
-        if !self.wants_backlog() && self.due_at() > now + POLL_TOGETHER {
+        let admits = self.gate.admits_from(now).is_some_and(|from| from <= now);
+        if !admits || self.wanted_at(now) > now + POLL_TOGETHER {
             return None;
         }
+        let backlog_seen = self.gate.backlog();
         // Without a backlog new events come straight into the lane: most of the room is left for them.
         let free = self.gate.free();
         let max = if backlog_seen == 0 {
@@ -218,7 +243,7 @@ impl Poll {
     /// Fewer than asked for: nothing more is due. As many: more may be.
     fn plan(&mut self, ask: &Ask, claimed: usize, next_due: Option<Duration>, now: Instant) {
         self.at = now + next_due.map_or(POLL_EVERY, |due| due.min(POLL_EVERY));
-        self.not_before = now + POLL_APART;
+        self.asked = Some(now);
         if claimed < ask.max {
             self.gate.clear_backlog(ask.backlog_seen);
         } else if next_due == Some(Duration::ZERO) {

@@ -10,6 +10,8 @@
 
 mod address;
 mod attempt;
+mod breaker;
+mod circuit;
 mod client;
 mod courier;
 mod dispatcher;
@@ -17,6 +19,7 @@ mod housekeeping;
 mod names;
 mod outcome;
 mod redaction;
+mod replaying;
 mod request;
 mod settler;
 mod worker;
@@ -24,16 +27,18 @@ mod worker;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::HeaderName;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use address::AddressGuard;
+use circuit::Circuit;
 pub use client::Roots;
 use courier::Courier;
 use dispatcher::Dispatcher;
 use housekeeping::Housekeeping;
 use names::NameService;
 pub use names::Names;
+use replaying::Replaying;
 use request::Template;
 use settler::{Settlements, Settler};
 use worker::Worker;
@@ -45,7 +50,7 @@ use crate::{
     metrics::Metrics,
     store::{
         Retention, Store,
-        handover::{Lane, LaneSpec},
+        handover::{Gate, Lane, LaneSpec},
     },
 };
 
@@ -77,7 +82,8 @@ pub fn lane_specs(targets: &[Arc<Target>]) -> Vec<LaneSpec> {
             target: target.name.clone(),
             capacity: target.concurrency.saturating_mul(LANE_PER_SLOT),
             lease: lease_for(target),
-            open: !target.paused,
+            rate: target.rate,
+            paused: target.paused,
         })
         .collect()
 }
@@ -93,6 +99,8 @@ pub struct Setup {
     pub retention: Retention,
     pub roots: Roots,
     pub names: Names,
+    /// See [`crate::store::handover::Handover::replay_begun`].
+    pub replay_begun: Arc<Notify>,
 }
 
 /// Deliveries under way. Dropped without [`Delivery::stop`], it goes on until its runtime ends.
@@ -100,6 +108,8 @@ pub struct Delivery {
     tasks: TaskTracker,
     stop: CancellationToken,
     abort: CancellationToken,
+    gates: HashMap<TargetName, Arc<Gate>>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why deliveries cannot begin. Never holds a secret.
@@ -129,13 +139,16 @@ pub enum DeliveryError {
 impl Delivery {
     /// Begins deliveries on the current tokio runtime, which must be a multi-threaded one of their own.
     pub fn start(mut setup: Setup) -> Result<Self, DeliveryError> {
+        let lanes = std::mem::take(&mut setup.lanes);
+        let gates: Vec<_> = lanes.iter().map(|lane| lane.gate.clone()).collect();
+        let by_name = |gate: &Arc<Gate>| (gate.target().clone(), gate.clone());
         let delivery = Self {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
+            gates: gates.iter().map(by_name).collect(),
+            metrics: setup.metrics.clone(),
         };
-        let lanes = std::mem::take(&mut setup.lanes);
-        let gates: Vec<_> = lanes.iter().map(|lane| lane.gate.clone()).collect();
         // All that can fail comes before the first task.
         let (settlements, ended) = mpsc::unbounded_channel();
         let workers = delivery.workers(&setup, lanes, &settlements)?;
@@ -158,6 +171,14 @@ impl Delivery {
             delivery.stop.clone(),
         );
         delivery.tasks.spawn(dispatcher.run());
+        let replaying = Replaying {
+            store: setup.store.clone(),
+            clock: setup.clock,
+            targets: names(&setup.targets),
+            begun: setup.replay_begun,
+            stop: delivery.stop.clone(),
+        };
+        delivery.tasks.spawn(replaying.run());
         let housekeeping = Housekeeping {
             targets: names(&setup.targets),
             store: setup.store,
@@ -190,6 +211,32 @@ impl Delivery {
                 "left deliveries unsettled; they fall due again"
             );
         }
+    }
+
+    /// Begins no more attempts at this target: its deliveries wait in the store. False for a name that no target has.
+    /// Lasts until [`Delivery::resume`], or the end of the process.
+    pub fn pause(&self, target: &str) -> bool {
+        self.set_paused(target, true)
+    }
+
+    /// False for a name that no target has.
+    pub fn resume(&self, target: &str) -> bool {
+        self.set_paused(target, false)
+    }
+
+    fn set_paused(&self, target: &str, paused: bool) -> bool {
+        let Some(gate) = self.gates.get(target) else {
+            return false;
+        };
+        if paused {
+            gate.pause();
+        } else {
+            gate.resume();
+        }
+        if let Some(metrics) = self.metrics.target(target) {
+            metrics.paused.set(i64::from(paused));
+        }
+        true
     }
 
     fn workers(
@@ -225,14 +272,16 @@ impl Delivery {
         client: client::HttpClient,
         settlements: Settlements,
     ) -> Result<Worker, DeliveryError> {
+        let target_metrics = setup.metrics.target(&target.name);
         let courier = Courier {
+            circuit: Circuit::new(target, &lane.gate, target_metrics.clone()),
             target: target.clone(),
             client,
             template: Template::new(target.clone())?,
             gate: lane.gate,
             settlements,
             metrics: setup.metrics.clone(),
-            target_metrics: setup.metrics.target(&target.name),
+            target_metrics,
             clock: setup.clock.clone(),
             abort: self.abort.clone(),
         };

@@ -20,13 +20,14 @@ pub(super) enum Reply {
     Network(String),
 }
 
-/// `attempts_before` counts the attempts before this one; `random` is in `0.0..1.0`.
+/// `attempts_before` counts the attempts before this one, `since` is the acceptance or the last replay, and `random`
+/// is in `0.0..1.0`.
 pub(super) fn decide(
     reply: &Reply,
     retry: &Retry,
     retry_on: &RetryOn,
     attempts_before: u32,
-    received_at: Timestamp,
+    since: Timestamp,
     now: Timestamp,
     random: f64,
 ) -> Outcome {
@@ -40,10 +41,23 @@ pub(super) fn decide(
         return Outcome::Dead(DeadReason::GaveUp);
     };
     let wait = retry_after.map_or(backoff, |asked| obeyed(asked, &retry.wait));
-    let age = now.since(received_at).saturating_add(wait);
+    let age = now.since(since).saturating_add(wait);
     match retry.give_up_after {
         Some(limit) if age > limit => Outcome::Dead(DeadReason::GaveUp),
         _ => Outcome::Retry(wait),
+    }
+}
+
+/// Whether a reply is a failure of the target, and not its answer to this one event: no whole response, a status that
+/// says "not now", and whatever is tried again.
+pub(super) fn speaks_of_target(reply: &Reply, retry_on: &RetryOn) -> bool {
+    match reply {
+        Reply::Network(_) => true,
+        Reply::Status { code, .. } => match code {
+            200..300 => false,
+            408 | 425 | 429 | 500..600 => true,
+            _ => is_retried(reply, retry_on),
+        },
     }
 }
 
@@ -206,6 +220,34 @@ mod tests {
         ] {
             let outcome = now(&reply, &exponential(), &listed(network));
             assert_eq!(outcome, expected, "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_event_says_nothing_about_the_target() {
+        let only_410 = RetryOn::Listed {
+            statuses: vec![(410, 410)],
+            network: false,
+        };
+        for (reply, by_default, listed) in [
+            (status(200), false, false),
+            (status(204), false, false),
+            (status(400), false, false),
+            (status(410), false, true),
+            (status(413), false, false),
+            (status(422), false, false),
+            (status(404), true, false),
+            (status(301), true, false),
+            (status(408), true, true),
+            (status(425), true, true),
+            (status(429), true, true),
+            (status(500), true, true),
+            (status(599), true, true),
+            (network(), true, true),
+        ] {
+            let found = speaks_of_target(&reply, &RetryOn::Default);
+            assert_eq!(found, by_default, "{reply:?}");
+            assert_eq!(speaks_of_target(&reply, &only_410), listed, "{reply:?}");
         }
     }
 

@@ -108,6 +108,9 @@ impl Settler {
         if settled != Some(Settled::Done) {
             return;
         }
+        if passes_turn(&ended.settlement) {
+            ended.gate.pass_turn();
+        }
         match ended.settlement.outcome {
             Outcome::Retry(wait) => ended.gate.due_again_in(wait),
             Outcome::Released => ended.gate.due_again_in(Duration::ZERO),
@@ -119,6 +122,15 @@ impl Settler {
             }
             Outcome::Delivered => {}
         }
+    }
+}
+
+/// Whether the next of its group is due with this.
+fn passes_turn(settlement: &Settlement) -> bool {
+    match (&settlement.outcome, settlement.order) {
+        (Outcome::Delivered, Some(_)) => true,
+        (Outcome::Dead(_), Some(order)) => !order.hold,
+        _ => false,
     }
 }
 

@@ -7,9 +7,10 @@ use actix_http::header::HeaderName;
 use crate::{
     config::{EventIdSource, Field, Pointer, Route},
     metrics::RouteMetrics,
+    rate::RateLimiter,
 };
 
-use super::{json::Plan, limit::RateLimiter};
+use super::json::Plan;
 
 /// One route, as the gate serves it.
 pub(super) struct Endpoint {

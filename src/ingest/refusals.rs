@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::config::Rate;
-
-use super::{limit::RateLimiter, rejection::Rejection};
+use super::rejection::Rejection;
+use crate::{config::Rate, rate::RateLimiter};
 
 /// Lines a second, and how many may come at once. That it is not zero is checked when this is compiled.
 const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();

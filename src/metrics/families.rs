@@ -39,6 +39,7 @@ pub(super) struct Families {
     oldest_due: GaugeVec,
     in_flight: IntGaugeVec,
     paused: IntGaugeVec,
+    circuit_open: IntGaugeVec,
 }
 
 impl Families {
@@ -135,6 +136,12 @@ impl Families {
                 "1 when the target is paused.",
                 &["target"],
             )?,
+            circuit_open: int_gauges(
+                r,
+                "target_circuit_open",
+                "1 when the target's circuit is open or half-open.",
+                &["target"],
+            )?,
             registry,
         })
     }
@@ -177,6 +184,7 @@ impl Families {
             oldest_due: self.oldest_due.with_label_values(&[name]),
             in_flight: self.in_flight.with_label_values(&[name]),
             paused: self.paused.with_label_values(&[name]),
+            circuit_open: self.circuit_open.with_label_values(&[name]),
         }
     }
 

@@ -69,6 +69,7 @@ pub struct TargetMetrics {
     pub oldest_due: Gauge,
     pub in_flight: IntGauge,
     pub paused: IntGauge,
+    pub circuit_open: IntGauge,
 }
 
 /// The series of one route's deliveries to one target.

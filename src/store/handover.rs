@@ -4,6 +4,7 @@
 //! to the worker: the happy path neither reads the store back nor polls. The store is what makes that
 //! safe: a claim that is not settled falls due again.
 
+mod admission;
 mod lane;
 
 use std::{
@@ -17,7 +18,8 @@ use async_trait::async_trait;
 use tokio::{runtime::Handle, sync::Notify};
 use uuid::Uuid;
 
-pub use lane::{Gate, Lane, LaneSpec, Origin, Queued, Seat};
+pub use admission::Admission;
+pub use lane::{Circuit, Gate, Lane, LaneSpec, Origin, Queued, Seat};
 
 use super::{
     Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, Lease, Replayed, Retention, Settled,
@@ -49,6 +51,7 @@ pub fn handover(
         inner,
         gates,
         runtime,
+        replay_begun: Arc::default(),
     };
     (store, lanes)
 }
@@ -58,6 +61,14 @@ pub struct Handover {
     inner: Arc<dyn Store>,
     gates: HashMap<TargetName, Arc<Gate>>,
     runtime: Handle,
+    replay_begun: Arc<Notify>,
+}
+
+impl Handover {
+    /// Told when a replay by filter begins here: the other gateways find it when they look.
+    pub fn replay_begun(&self) -> Arc<Notify> {
+        self.replay_begun.clone()
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -119,7 +130,17 @@ impl Store for Handover {
     }
 
     async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        self.inner.replay(deliveries).await
+        let answers = self.inner.replay(deliveries).await;
+        // An unknown result may mean that they are due.
+        for (index, delivery) in deliveries.iter().enumerate() {
+            let due = |answers: &Vec<Replayed>| answers.get(index) == Some(&Replayed::Due);
+            if answers.as_ref().map_or(true, due)
+                && let Some(gate) = self.gates.get(&delivery.target)
+            {
+                gate.left_in_store();
+            }
+        }
+        answers
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
@@ -127,7 +148,11 @@ impl Store for Handover {
     }
 
     async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError> {
-        self.inner.save_replay(replay).await
+        let saved = self.inner.save_replay(replay).await?;
+        if saved && replay.revision == 0 {
+            self.replay_begun.notify_one();
+        }
+        Ok(saved)
     }
 
     async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
@@ -203,21 +228,22 @@ fn hand_over(event: &Arc<Event>, places: Vec<Place>, result: &Result<Acceptance,
         Ok(Acceptance::Accepted { leases }) => leases,
         Err(_) => &[],
     };
-    for (index, place) in places.into_iter().enumerate() {
+    for ((index, place), delivery) in places.into_iter().enumerate().zip(&event.deliveries) {
         match (place, leases.get(index).copied().flatten()) {
             (Place::Taken(_, seat), Some(lease)) => {
                 let claimed = Claimed {
                     event: event.clone(),
-                    target: event.deliveries[index].target.clone(),
+                    target: delivery.target.clone(),
                     attempts: 0,
                     lease,
-                    order: None,
+                    order: delivery.order,
                     replayed_at: None,
                 };
-                seat.send(Queued {
-                    claimed,
-                    origin: Origin::Memory,
-                });
+                seat.send(claimed, Origin::Memory);
+            }
+            // It waits for its turn: nothing is due that was not.
+            (Place::Taken(_, seat), None) if result.is_ok() && delivery.order.is_some() => {
+                drop(seat);
             }
             (Place::Taken(gate, seat), None) => {
                 drop(seat);

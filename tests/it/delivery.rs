@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
+mod breaker;
 mod canary;
 mod names;
+mod order;
 mod queues;
+mod rate;
+mod replays;
 mod replies;
-mod rig;
+pub(crate) mod rig;
 mod signing;
 mod stopping;
 mod tls;

@@ -12,17 +12,26 @@ use std::{
 };
 
 /// A layer, and the modules of this crate that its code may name. Tests at the end of a file may name any.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 12] = [
     ("clock", &[]),
     ("event", &["clock"]),
     ("signature", &["clock"]),
     ("providers", &["signature"]),
     ("config", &["clock", "event", "providers", "signature"]),
+    ("rate", &["config"]),
     ("metrics", &["event"]),
-    ("store", &["clock", "config", "event", "metrics"]),
+    ("store", &["clock", "config", "event", "metrics", "rate"]),
     (
         "ingest",
-        &["clock", "config", "event", "metrics", "signature", "store"],
+        &[
+            "clock",
+            "config",
+            "event",
+            "metrics",
+            "rate",
+            "signature",
+            "store",
+        ],
     ),
     (
         "delivery",

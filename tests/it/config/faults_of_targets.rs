@@ -24,7 +24,7 @@ url = "https://crm.example.com""#,
                 r#"[defaults.target]
 url = "https://crm.example.com""#,
                 &[
-                    "routes.toml:2:1: defaults.target.url: found an unknown key, expected `timeout`, `concurrency` or `retry`",
+                    "routes.toml:2:1: defaults.target.url: found an unknown key, expected `timeout`, `concurrency`, `retry`, `rate` or `breaker`",
                 ],
             ),
             (
@@ -84,9 +84,37 @@ fn targets_by_key() {
                 ],
             ),
             (
-                r#"rate = "200/s""#,
+                r#"colour = "red""#,
                 &[
-                    "routes.toml:2:1: targets.crm.rate: found an unknown key, expected `url`, `headers`, `timeout`, `concurrency`, `retry`, `retry_on`, `paused`, `allow_private`, `sign`, `ca`, `client_certificate` or `client_key`",
+                    "routes.toml:2:1: targets.crm.colour: found an unknown key, expected `url`, `headers`, `timeout`, `concurrency`, `retry`, `retry_on`, `rate`, `breaker`, `paused`, `allow_private`, `sign`, `ca`, `client_certificate` or `client_key`",
+                ],
+            ),
+            (
+                r#"rate = "200""#,
+                &[
+                    r#"routes.toml:2:8: targets.crm.rate: found "200", expected a rate such as "500/s", "100/m" or "10/h""#,
+                ],
+            ),
+            (
+                r#"rate = { limit = "200/s", burst = 0 }"#,
+                &[
+                    "routes.toml:2:35: targets.crm.rate.burst: found 0, expected a number from 1 to 4294967295",
+                ],
+            ),
+            (
+                r#"breaker = "on""#,
+                &[
+                    r#"routes.toml:2:11: targets.crm.breaker: found "on", expected "off" or a table such as { failure_ratio = 0.7, open_for = "30s" }"#,
+                ],
+            ),
+            (
+                r#"breaker = { failure_ratio = 0, minimum = 0, window = "2h", open_for = "0s", half_open = 1 }"#,
+                &[
+                    "routes.toml:2:29: targets.crm.breaker.failure_ratio: found 0, expected a number above 0, at most 1",
+                    "routes.toml:2:42: targets.crm.breaker.minimum: found 0, expected a number from 1 to 10000",
+                    r#"routes.toml:2:54: targets.crm.breaker.window: found "2h", expected a duration from 1ms to 1h"#,
+                    r#"routes.toml:2:71: targets.crm.breaker.open_for: found "0s", expected a duration from 1ms to 1h"#,
+                    "routes.toml:2:77: targets.crm.breaker.half_open: found an unknown key, expected `failure_ratio`, `minimum`, `window` or `open_for`",
                 ],
             ),
             (

@@ -5,8 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 use hookgate::{
     clock::Timestamp,
     config::{
-        Config, Content, Durability, EventIdSource, Field, Jitter, Kind, OrderBy, Pointer, Respond,
-        RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify, Wait,
+        Breaker, Config, Content, Durability, EventIdSource, Field, Jitter, Kind, OrderBy, Pointer,
+        Rate, Respond, RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify,
+        Wait,
     },
     signature::{Algorithm, Encoding, Form, Part, Unit},
 };
@@ -418,6 +419,61 @@ fn retries_have_defaults() {
     let crm = target(&config, "crm");
     assert_eq!(crm.retry, retry);
     assert_eq!((crm.timeout, crm.concurrency), (10 * SECOND, 32));
+    assert_eq!((crm.rate, crm.breaker), (None, Some(Breaker::default())));
+}
+
+#[test]
+fn breakers_and_rates_are_inherited_key_by_key() {
+    let text = format!(
+        r#"
+        [defaults.target]
+        rate = "10/m"
+        breaker = {{ minimum = 5, open_for = "1s" }}
+
+        [targets.plain]
+        url = "https://crm.example.com"
+
+        [targets.own]
+        url = "https://crm.example.com"
+        rate = {{ limit = "2/s", burst = 8 }}
+        breaker = {{ failure_ratio = 1, window = "10s" }}
+
+        [targets.off]
+        url = "https://crm.example.com"
+        breaker = "off"
+        {ROUTE}"#
+    );
+    let config = parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    let rate = |limit: u32, period, burst: u32| Rate {
+        limit: limit.try_into().unwrap(),
+        period,
+        burst: burst.try_into().unwrap(),
+    };
+    let inherited = Breaker {
+        minimum: 5,
+        open_for: SECOND,
+        ..Breaker::default()
+    };
+    let own = Breaker {
+        failure_ratio: 1.0,
+        window: 10 * SECOND,
+        ..inherited
+    };
+    let of = |name| (target(&config, name).rate, target(&config, name).breaker);
+    let default_rate = rate(10, MINUTE, 10);
+    assert_eq!(of("plain"), (Some(default_rate), Some(inherited)));
+    assert_eq!(of("own"), (Some(rate(2, SECOND, 8)), Some(own)));
+    assert_eq!(of("off"), (Some(default_rate), None));
+
+    let off =
+        "[defaults.target]\nbreaker = \"off\"\n[targets.crm]\nurl = \"https://crm.example.com\"\n";
+    let again = parse(&format!("{off}breaker = {{ minimum = 3 }}\n{ROUTE}"));
+    let again = target(&again.unwrap(), "crm").breaker;
+    let expected = Breaker {
+        minimum: 3,
+        ..Breaker::default()
+    };
+    assert_eq!(again, Some(expected));
 }
 
 #[test]

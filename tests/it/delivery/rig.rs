@@ -9,7 +9,10 @@ use hookgate::{
     delivery::{Delivery, Names, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     metrics::{Labels, Metrics, RouteLabels},
-    store::{Acceptance, Retention, Settlement, Store, handover::handover},
+    store::{
+        Acceptance, Retention, Settlement, Store,
+        handover::{Gate, handover},
+    },
 };
 use tokio::runtime::Handle;
 
@@ -23,6 +26,8 @@ pub(crate) struct Rig {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) delivery: Delivery,
+    pub(crate) targets: Vec<Arc<Target>>,
+    pub(crate) gates: Vec<Arc<Gate>>,
 }
 
 /// What the deliveries find around them.
@@ -80,9 +85,11 @@ impl Rig {
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
         let (store, lanes) = handover(model.clone(), lane_specs(&targets), Handle::current());
+        let replay_begun = store.replay_begun();
         let store: Arc<dyn Store> = Arc::new(store);
+        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
         let delivery = Delivery::start(Setup {
-            targets,
+            targets: targets.clone(),
             store: store.clone(),
             lanes,
             metrics: metrics.clone(),
@@ -93,13 +100,21 @@ impl Rig {
             },
             roots,
             names,
+            replay_begun,
         });
         Self {
             model,
             store,
             metrics,
             delivery: delivery.unwrap(),
+            targets,
+            gates,
         }
+    }
+
+    pub(crate) fn gate(&self, target: &str) -> &Gate {
+        let gate = self.gates.iter().find(|gate| &**gate.target() == target);
+        gate.unwrap()
     }
 
     pub(crate) async fn send(&self, event: Event) {

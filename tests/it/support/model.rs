@@ -13,16 +13,20 @@ use std::{
 
 use async_trait::async_trait;
 use hookgate::{
-    event::{DeliveryState, Event, EventKey, Outcome, TargetName},
+    clock::{Clock, Timestamp},
+    event::{AttemptRecord, DeliveryState, Event, EventKey, Order, Outcome, TargetName},
     store::{
         Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, Lease, Replayed, Retention,
         Settled, Settlement, Store, StoreError, StoredDelivery, StoredEvent, Want,
-        listing::{Page, Query},
+        listing::{EventSummary, Page, Query},
         replays::Replay,
     },
 };
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
+
+/// Events that one call of [`Store::list`] looks at.
+const LOOKED_AT: usize = 20;
 
 /// How long any wait of a test may take before it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,6 +46,9 @@ pub(crate) struct Model {
 #[derive(Default)]
 struct Rows {
     first: HashMap<EventKey, Arc<Event>>,
+    /// In order of acceptance.
+    events: Vec<Arc<Event>>,
+    replays: Vec<Replay>,
     deliveries: Vec<Row>,
     last_token: i64,
     leases_to_shorten: usize,
@@ -50,7 +57,10 @@ struct Rows {
 struct Row {
     event: Arc<Event>,
     target: TargetName,
+    order: Option<Order>,
     attempts: u32,
+    history: Vec<AttemptRecord>,
+    replayed_at: Option<Timestamp>,
     state: DeliveryState,
     due: Instant,
     /// The claim that may settle it; `due` is when it ends.
@@ -111,6 +121,11 @@ impl Model {
         self.rows.lock().unwrap().leases_to_shorten = count;
     }
 
+    /// The replays that are kept.
+    pub(crate) fn kept_replays(&self) -> Vec<Replay> {
+        self.rows.lock().unwrap().replays.clone()
+    }
+
     /// How many deliveries were ever claimed by [`Store::claim`].
     pub(crate) fn claimed(&self) -> usize {
         self.claimed.load(Ordering::SeqCst)
@@ -164,6 +179,96 @@ impl Rows {
         }
     }
 
+    /// Whether an earlier delivery of its group has the turn.
+    fn waits_for_turn(&self, index: usize) -> bool {
+        let Some(order) = self.deliveries[index].order else {
+            return false;
+        };
+        self.deliveries[..index].iter().any(|earlier| {
+            earlier.order.is_some_and(|o| o.group == order.group)
+                && match earlier.state {
+                    DeliveryState::Pending => true,
+                    DeliveryState::Delivered => false,
+                    DeliveryState::Dead(_) => order.hold,
+                }
+        })
+    }
+
+    fn summary(&self, event: &Event) -> EventSummary {
+        EventSummary {
+            uid: event.uid,
+            route: event.route.clone(),
+            id: event.id.clone(),
+            event_type: event.event_type.clone(),
+            received_at: event.received_at,
+            body_bytes: event.body.len(),
+            deliveries: self.stored(event.uid),
+        }
+    }
+
+    fn stored(&self, uid: Uuid) -> Vec<StoredDelivery> {
+        let rows = self.deliveries.iter().filter(|row| row.event.uid == uid);
+        rows.map(|row| StoredDelivery {
+            target: row.target.clone(),
+            state: row.state,
+            attempts: row.attempts,
+            history: row.history.clone(),
+            replayed_at: row.replayed_at,
+        })
+        .collect()
+    }
+
+    fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        let start = match &query.cursor {
+            None => 0,
+            Some(cursor) => cursor.parse().map_err(|_| StoreError::BadCursor)?,
+        };
+        let mut page = Page::default();
+        for at in start..self.events.len() {
+            if at == start + LOOKED_AT || page.events.len() == query.limit {
+                page.next = Some(at.to_string());
+                break;
+            }
+            let event = match query.newest_first {
+                true => &self.events[self.events.len() - 1 - at],
+                false => &self.events[at],
+            };
+            let summary = self.summary(event);
+            if query.filter.matches(&summary) {
+                page.events.push(summary);
+            }
+        }
+        Ok(page)
+    }
+
+    fn replay(&mut self, name: &DeliveryName) -> Replayed {
+        let mut rows = self.deliveries.iter_mut();
+        let named = |row: &&mut Row| row.event.uid == name.uid && row.target == name.target;
+        match rows.find(named) {
+            None => Replayed::Unknown,
+            Some(row) if row.state == DeliveryState::Pending => Replayed::Pending,
+            Some(row) => {
+                row.state = DeliveryState::Pending;
+                row.attempts = 0;
+                row.due = Instant::now();
+                row.replayed_at = Some(Clock::system().now());
+                Replayed::Due
+            }
+        }
+    }
+
+    fn save_replay(&mut self, replay: &Replay) -> bool {
+        let mut kept = replay.clone();
+        kept.revision += 1;
+        let found = self.replays.iter_mut().find(|other| other.id == replay.id);
+        match found {
+            None if replay.revision == 0 => self.replays.push(kept),
+            Some(found) if found.revision == replay.revision => *found = kept,
+            _ => return false,
+        }
+        true
+    }
+
     fn pending<'a>(&'a self, target: &'a str) -> impl Iterator<Item = (usize, &'a Row)> {
         self.deliveries
             .iter()
@@ -175,10 +280,18 @@ impl Rows {
         let now = Instant::now();
         let mut due: Vec<(Instant, usize)> = self
             .pending(&want.target)
-            .filter(|(_, row)| row.due <= now)
+            .filter(|(index, row)| row.due <= now && !self.waits_for_turn(*index))
             .map(|(index, row)| (row.due, index))
             .collect();
         due.sort();
+        // Each route's first, then each route's second, and so on.
+        let mut of_route: HashMap<_, usize> = HashMap::new();
+        due.sort_by_cached_key(|(_, index)| {
+            let route = self.deliveries[*index].event.route.clone();
+            let rank = of_route.entry(route).or_default();
+            *rank += 1;
+            *rank
+        });
         for (_, index) in due.into_iter().take(want.max) {
             let lease = self.lease(index, want.lease);
             let row = &self.deliveries[index];
@@ -187,11 +300,13 @@ impl Rows {
                 target: row.target.clone(),
                 attempts: row.attempts,
                 lease,
-                order: None,
-                replayed_at: None,
+                order: row.order,
+                replayed_at: row.replayed_at,
             });
         }
-        let next = self.pending(&want.target).map(|(_, row)| row.due).min();
+        let pending = self.pending(&want.target);
+        let turns = pending.filter(|(index, _)| !self.waits_for_turn(*index));
+        let next = turns.map(|(_, row)| row.due).min();
         claims
             .next_due
             .push(next.map(|due| due.saturating_duration_since(now)));
@@ -210,6 +325,7 @@ impl Rows {
         row.token = None;
         row.due = Instant::now();
         row.attempts += u32::from(settlement.attempt.is_some());
+        row.history.extend(settlement.attempt.clone());
         match settlement.outcome {
             Outcome::Delivered => row.state = DeliveryState::Delivered,
             Outcome::Dead(reason) => row.state = DeliveryState::Dead(reason),
@@ -232,18 +348,23 @@ impl Model {
             });
         }
         rows.first.insert(event.key, event.clone());
+        rows.events.push(event.clone());
         let mut leases = Vec::new();
         for delivery in &event.deliveries {
             rows.deliveries.push(Row {
                 event: event.clone(),
                 target: delivery.target.clone(),
+                order: delivery.order,
                 attempts: 0,
+                history: Vec::new(),
+                replayed_at: None,
                 state: DeliveryState::Pending,
                 due: Instant::now(),
                 token: None,
             });
             let row = rows.deliveries.len() - 1;
-            leases.push(delivery.lease.map(|length| rows.lease(row, length)));
+            let asked = delivery.lease.filter(|_| !rows.waits_for_turn(row));
+            leases.push(asked.map(|length| rows.lease(row, length)));
         }
         Ok(Acceptance::Accepted { leases })
     }
@@ -290,14 +411,16 @@ impl Store for Model {
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
         let rows = self.rows.lock().unwrap();
-        let pending = |target: &TargetName| rows.pending(target).count() as u64;
-        Ok(targets
-            .iter()
-            .map(|target| Depth {
-                pending: pending(target),
-                ..Depth::default()
-            })
-            .collect())
+        let depth = |target: &TargetName| {
+            let dead =
+                |row: &&Row| row.target == *target && matches!(row.state, DeliveryState::Dead(_));
+            Depth {
+                pending: rows.pending(target).count() as u64,
+                dead: rows.deliveries.iter().filter(dead).count() as u64,
+                oldest_due: Duration::ZERO,
+            }
+        };
+        Ok(targets.iter().map(depth).collect())
     }
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
@@ -305,39 +428,33 @@ impl Store for Model {
         let Some(event) = rows.first.values().find(|event| event.uid == uid) else {
             return Ok(None);
         };
-        let deliveries = rows.deliveries.iter().filter(|row| row.event.uid == uid);
         Ok(Some(StoredEvent {
             event: event.clone(),
-            deliveries: deliveries
-                .map(|row| StoredDelivery {
-                    target: row.target.clone(),
-                    state: row.state,
-                    attempts: row.attempts,
-                    history: Vec::new(),
-                    replayed_at: None,
-                })
-                .collect(),
+            deliveries: rows.stored(uid),
         }))
     }
 
-    async fn list(&self, _: &Query) -> Result<Page, StoreError> {
-        unreachable!("nobody asks")
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.rows.lock().unwrap().list(query)
     }
 
-    async fn replay(&self, _: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        unreachable!("nobody asks")
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        Ok(deliveries.iter().map(|name| rows.replay(name)).collect())
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
-        unreachable!("nobody asks")
+        Ok(self.rows.lock().unwrap().replays.clone())
     }
 
-    async fn save_replay(&self, _: &Replay) -> Result<bool, StoreError> {
-        unreachable!("nobody asks")
+    async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError> {
+        Ok(self.rows.lock().unwrap().save_replay(replay))
     }
 
-    async fn forget_replay(&self, _: Uuid) -> Result<(), StoreError> {
-        unreachable!("nobody asks")
+    async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        rows.replays.retain(|replay| replay.id != id);
+        Ok(())
     }
 
     async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {

@@ -37,6 +37,7 @@ pub fn configuration(store_url: &str, sinks: &[Sink]) -> String {
         timeout = "1s"
         concurrency = {CONCURRENCY}
         retry = {{ first = "50ms", max = "500ms" }}
+        breaker = {{ open_for = "200ms" }}
 
         [routes.github]
         path = "{PATH}"
