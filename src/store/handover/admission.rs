@@ -218,3 +218,106 @@ impl Drop for Admission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroU32, time::Duration};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::store::handover::lane::{Lane, LaneSpec, lane};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A lane for ten; with a rate of so many an hour.
+    fn lane_of(tokens: Option<u32>) -> Lane {
+        let rate = |tokens| Rate {
+            limit: NonZeroU32::new(tokens).unwrap(),
+            period: HOUR,
+            burst: NonZeroU32::new(tokens).unwrap(),
+        };
+        let spec = LaneSpec {
+            target: "crm".into(),
+            capacity: 10,
+            lease: HOUR,
+            rate: tokens.map(rate),
+            paused: false,
+        };
+        lane(spec, Arc::new(Notify::new()))
+    }
+
+    fn admits_now(gate: &Gate) -> bool {
+        let now = Instant::now();
+        gate.admits_from(now).is_some_and(|from| from <= now)
+    }
+
+    #[test]
+    fn without_limits_only_room_counts() {
+        let gate = lane_of(None).gate;
+        assert!(!admits_now(&gate), "nobody takes from it any more");
+        let lane = lane_of(None);
+        assert!(admits_now(&lane.gate));
+        assert_eq!(lane.gate.seats(20).len(), 10);
+    }
+
+    #[test]
+    fn a_paused_gate_admits_nobody() {
+        let lane = lane_of(None);
+        lane.gate.pause();
+        assert_eq!(lane.gate.admits_from(Instant::now()), None);
+        assert!(lane.gate.seats(1).is_empty() && lane.gate.seat_for_new().is_none());
+        lane.gate.resume();
+        assert_eq!(lane.gate.seats(1).len(), 1);
+        assert!(lane.gate.seat_for_new().is_none(), "what waited goes first");
+        lane.gate.clear_backlog(lane.gate.backlog());
+        assert!(lane.gate.seat_for_new().is_some());
+    }
+
+    #[test]
+    fn an_open_circuit_admits_nobody_and_then_one() {
+        let lane = lane_of(None);
+        let until = Instant::now() + HOUR;
+        lane.gate.open_circuit(until);
+        assert_eq!(lane.gate.admits_from(Instant::now()), Some(until));
+        assert!(lane.gate.seats(1).is_empty());
+
+        lane.gate.open_circuit(Instant::now());
+        let mut trial = lane.gate.seats(10);
+        assert_eq!(trial.len(), 1);
+        assert!(trial[0].admission().is_trial());
+        assert_eq!(lane.gate.admits_from(Instant::now()), None);
+        // Given back unused, another may be tried; while one is out, a longer rest changes nothing about it.
+        drop(trial);
+        let trial = lane.gate.seats(10);
+        lane.gate.open_circuit(until);
+        drop(trial);
+        assert_eq!(lane.gate.admits_from(Instant::now()), Some(until));
+        lane.gate.close_circuit();
+        assert_eq!(lane.gate.seats(10).len(), 10);
+    }
+
+    #[test]
+    fn as_many_are_admitted_as_there_are_tokens() {
+        let lane = lane_of(Some(3));
+        let mut seats = lane.gate.seats(10);
+        assert_eq!(seats.len(), 3);
+        assert_eq!(
+            lane.gate.admits_from(Instant::now()),
+            None,
+            "all are spoken for"
+        );
+        seats.pop();
+        assert!(admits_now(&lane.gate), "one was given back");
+        for mut seat in seats {
+            assert!(seat.admission().begin());
+        }
+        assert_eq!(lane.gate.seats(10).len(), 1);
+        let mut last = lane.gate.seats(10).pop().unwrap();
+        assert!(last.admission().begin());
+        drop(last);
+        let from = lane.gate.admits_from(Instant::now()).unwrap();
+        assert!(from > Instant::now() + HOUR / 6, "the next token");
+        assert!(lane.gate.seats(10).is_empty());
+    }
+}

@@ -68,6 +68,13 @@ impl Seat {
     }
 }
 
+#[cfg(test)]
+impl Seat {
+    pub(super) fn admission(&mut self) -> &mut Admission {
+        &mut self.admission
+    }
+}
+
 /// How a target's circuit breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Circuit {

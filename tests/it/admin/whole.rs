@@ -90,7 +90,7 @@ async fn a_replay_outlives_the_gateway_that_began_it() {
     let slow = r#"{"state": "dead", "rate": 4}"#;
     let begun = change(&gateway, Method::POST, "replays", slow).await;
     let replay = format!("replays/{}", begun["id"].as_str().unwrap());
-    wait_for_events(&gateway, "delivered", 1).await;
+    receiver.wait_for(7).await;
     let directory = gateway.stop().await;
 
     let gateway = Gateway::start_in(directory, &toml, hookgate::clock::Clock::system()).await;
