@@ -384,6 +384,9 @@ impl Ledger {
             for row in rows.take(RETIRED_MAX - pending.len()) {
                 pending.push((queue, row?));
             }
+            if pending.len() == RETIRED_MAX {
+                break;
+            }
         }
         Ok(pending)
     }

@@ -5,7 +5,7 @@
 //! of the group is a dead letter that holds, and only then. So a look at the first is enough, however long the
 //! group is.
 
-use rusqlite::{OptionalExtension as _, Row, types::Type};
+use rusqlite::{OptionalExtension as _, Row};
 
 use crate::event::{Order, OrderGroup};
 
@@ -28,23 +28,11 @@ pub(super) fn order_bytes(order: Order) -> [u8; 17] {
 
 /// The order in this column, if there is one.
 pub(super) fn read_order(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Order>> {
-    let Some(bytes) = row.get_ref(column)?.as_blob_or_null()? else {
-        return Ok(None);
-    };
-    match bytes.split_first() {
-        Some((hold, group)) => match group.try_into() {
-            Ok(group) => Ok(Some(Order {
-                group: OrderGroup(group),
-                hold: *hold != 0,
-            })),
-            Err(_) => Err(wrong(column)),
-        },
-        None => Err(wrong(column)),
-    }
-}
-
-fn wrong(column: usize) -> rusqlite::Error {
-    rusqlite::Error::InvalidColumnType(column, "order".to_owned(), Type::Blob)
+    let bytes: Option<[u8; 17]> = row.get(column)?;
+    Ok(bytes.map(|[hold, group @ ..]| Order {
+        group: OrderGroup(group),
+        hold: hold != 0,
+    }))
 }
 
 /// The first of a group.
@@ -114,18 +102,23 @@ impl Ledger {
 
     /// Gives the turn, which nobody has, to the first of the group.
     pub(super) fn pass_on(&mut self, group: OrderGroup) -> Result<(), Failure> {
-        let Some(First { id, queue, .. }) = self.first_of(group)?.filter(|first| !first.holds)
-        else {
-            return Ok(());
-        };
         let due_ms = self.clock.now().as_millis();
         self.begin()?;
-        self.connection
-            .prepare_cached(
-                "UPDATE waiting SET due_ms = ?4 WHERE queue = ?1 AND due_ms = ?2 AND id = ?3",
-            )?
-            .execute((row_of(queue), BLOCKED_MS, id, due_ms))?;
-        self.queues.look_at(queue, (due_ms, id));
+        while let Some(First { id, queue, .. }) = self.first_of(group)?.filter(|first| !first.holds)
+        {
+            let rows = self
+                .connection
+                .prepare_cached(
+                    "UPDATE waiting SET due_ms = ?4 WHERE queue = ?1 AND due_ms = ?2 AND id = ?3",
+                )?
+                .execute((row_of(queue), BLOCKED_MS, id, due_ms))?;
+            if rows == 1 {
+                self.queues.look_at(queue, (due_ms, id));
+                return Ok(());
+            }
+            // Only damage can have taken its row: it must not hold up those behind it.
+            self.strike(group, id)?;
+        }
         Ok(())
     }
 

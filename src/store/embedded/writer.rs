@@ -205,7 +205,12 @@ impl Writer {
     /// expiry makes some.
     fn serve_without_accepts(&mut self, batch: Vec<Request>, message: String) {
         self.log.restart(&self.ledger.connection);
-        let needs_room = |request: &Request| matches!(request.ask, Ask::Accept(_) | Ask::Ready);
+        let needs_room = |request: &Request| {
+            matches!(
+                request.ask,
+                Ask::Accept(_) | Ask::Ready | Ask::Replay(_) | Ask::SaveReplay(_)
+            )
+        };
         let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(needs_room);
         refuse(accepts, &StoreError::Full(message));
         match self.ledger.run(others.iter().map(|request| &request.ask)) {

@@ -6,13 +6,16 @@ use hookgate::{
     clock::Clock,
     config::Durability,
     event::{BodyDigest, DeadReason, Outcome},
-    store::Settled,
+    store::{
+        Replayed, Settled,
+        listing::{Filter, Query},
+    },
 };
 use tempfile::TempDir;
 
 use super::{
     embedded::{DATABASE, START, open, subject_in},
-    subject::{LONG, with_body},
+    subject::{LONG, delivery, in_order, with_body},
 };
 
 #[test]
@@ -153,4 +156,54 @@ async fn an_event_whose_head_is_not_whole_is_claimed_with_a_wrong_digest() {
     assert_eq!(&*subject.claim_one("u").await.event.id, "whole");
     subject.advance(2 * LONG);
     assert_eq!(subject.expire(LONG, u64::MAX).await, 1);
+}
+
+#[tokio::test]
+async fn a_delivery_whose_place_is_gone_holds_up_nobody_of_its_group() {
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    for id in ["1", "2", "3"] {
+        let event = in_order(subject.event(id, &["t"]), "k", true);
+        subject.accept(event).await;
+    }
+    subject.store.close().await;
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    let second = "DELETE FROM waiting WHERE id >> 20 = 2";
+    assert_eq!(database.execute(second, []).unwrap(), 1);
+    drop(database);
+
+    let subject = subject_in(directory.path(), START);
+    for id in ["1", "3"] {
+        let claimed = subject.claim_one("t").await;
+        assert_eq!(&*claimed.event.id, id);
+        let settled = subject.settle(&claimed, Outcome::Delivered).await;
+        assert_eq!(settled, Settled::Done);
+    }
+}
+
+#[tokio::test]
+async fn an_event_whose_head_is_not_whole_is_in_no_list_and_is_not_replayed() {
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    let cut = subject.delivered("cut", "t").await;
+    let whole = subject.delivered("whole", "t").await;
+    subject.store.close().await;
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    let update = "UPDATE events SET head = substr(head, 1, length(head) - 1) WHERE seq = 1";
+    assert_eq!(database.execute(update, []).unwrap(), 1);
+    drop(database);
+
+    let subject = subject_in(directory.path(), START);
+    let query = Query {
+        filter: Filter::default(),
+        newest_first: true,
+        cursor: None,
+        limit: 10,
+    };
+    let page = subject.store.list(&query).await.unwrap();
+    let uids: Vec<_> = page.events.iter().map(|event| event.uid).collect();
+    assert_eq!((uids, page.next), (vec![whole], None));
+    let names = [delivery(cut, "t"), delivery(whole, "t")];
+    let replayed = subject.store.replay(&names).await.unwrap();
+    assert_eq!(replayed, [Replayed::Unknown, Replayed::Due]);
 }
