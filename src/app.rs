@@ -22,6 +22,7 @@ use crate::{
         handover::handover,
         metered::Metered,
         redis::RedisStore,
+        spooled::{self, Spooled},
     },
 };
 
@@ -70,16 +71,16 @@ impl App {
 
         let known: Vec<_> = config.targets.keys().cloned().collect();
         let inner = open_store(&config, &clock, &metrics).await?;
-        let retired = inner.retire_targets(&known).await?;
+        let targets: Vec<_> = config.targets.values().cloned().collect();
+        let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
+        let store = with_spool(Arc::new(store), &config, &clock, &metrics).await?;
+        let retired = store.retire_targets(&known).await?;
         if retired > 0 {
             tracing::warn!(
                 deliveries = retired,
                 "deliveries of removed targets became dead letters"
             );
         }
-        let targets: Vec<_> = config.targets.values().cloned().collect();
-        let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
-        let store: Arc<dyn Store> = Arc::new(store);
         let retention = Retention {
             age: config.store.retention,
             bytes: config.store.retention_size,
@@ -186,6 +187,32 @@ async fn open_store(
         }
     };
     Ok(Arc::new(Metered::new(store, metrics.clone())))
+}
+
+/// The spool stands before the hand-over, so that what is moved from it is delivered as what comes directly is.
+async fn with_spool(
+    primary: Arc<dyn Store>,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, StartError> {
+    let Some(directory) = &config.store.spool else {
+        return Ok(primary);
+    };
+    let options = embedded::Options {
+        directory: directory.clone(),
+        durability: config.store.durability,
+    };
+    let spool = Embedded::open(options, clock.clone(), metrics.clone())?;
+    let setup = spooled::Setup {
+        primary,
+        spool: Arc::new(spool),
+        body_max: config.routes.iter().map(|route| route.max_body).max().unwrap_or(0),
+        retention: config.store.retention,
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+    };
+    Ok(Arc::new(Spooled::start(setup).await?))
 }
 
 fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {

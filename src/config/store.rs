@@ -17,10 +17,16 @@ pub(super) const KEPT_MAX: Duration = DAY.saturating_mul(3650);
 
 const URL_SHAPE: &str = "\"file:DIRECTORY\", \"redis://HOST:PORT\" or \"rediss://HOST:PORT\"";
 
+const SPOOL_SHAPE: &str = "\"file:DIRECTORY\"";
+/// Below the directory of the data: where a self-signed certificate is kept.
+const TLS: &str = "tls";
+
 /// The store's settings, and the `dedupe_window` that routes inherit.
 pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
     let context = table.place.context;
-    let url = table.take("url").and_then(read_url);
+    let url = table.take("url");
+    let is_default = url.is_none();
+    let url = url.and_then(read_url);
     let durability = table.take("durability").and_then(|node| {
         node.choice(&[
             ("always", Durability::Always),
@@ -28,6 +34,10 @@ pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
             ("memory", Durability::Memory),
         ])
     });
+    let is_embedded = is_default || matches!(url, Some(StoreUrl::Embedded { .. }));
+    let spool = table
+        .take("spool")
+        .and_then(|node| read_spool(node, is_embedded));
     let store = Store {
         url: url.unwrap_or_else(|| StoreUrl::Embedded {
             directory: default_directory(context),
@@ -35,7 +45,7 @@ pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
         durability: durability.unwrap_or(Durability::Always),
         retention: table.duration("retention", 3 * DAY, KEPT_MAX),
         retention_size: table.size("retention_size", 10 * 1024 * 1024 * 1024),
-        spool: None,
+        spool,
         shards: 1,
     };
     let dedupe_window = table.duration("dedupe_window", 4 * DAY, KEPT_MAX);
@@ -46,13 +56,39 @@ pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
 /// Where a self-signed certificate is kept: beside the data, if there is a directory of it.
 pub(super) fn tls_directory(store: &Store, context: &Context<'_>) -> PathBuf {
     match &store.url {
-        StoreUrl::Embedded { directory } => directory.join("tls"),
-        StoreUrl::Redis(_) => default_directory(context).join("tls"),
+        StoreUrl::Embedded { directory } => directory.join(TLS),
+        StoreUrl::Redis(_) => default_directory(context).join(TLS),
     }
 }
 
 fn default_directory(context: &Context<'_>) -> PathBuf {
     context.resolve("data")
+}
+
+/// Only beside a store that can be away, and in a directory of its own.
+fn read_spool(node: Node<'_>, is_embedded: bool) -> Option<PathBuf> {
+    let place = node.place.clone();
+    let context = place.context;
+    let directory = node.parse(SPOOL_SHAPE, |text| {
+        let path = text.strip_prefix("file:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        (!path.is_empty()).then(|| context.resolve(path))
+    })?;
+    if is_embedded {
+        place.fault(
+            "a spool beside a store that is a directory itself",
+            "no `spool`, or a `url` of Redis",
+        );
+        return None;
+    }
+    if directory == default_directory(context).join(TLS) {
+        place.fault(
+            "the directory of the self-signed certificate",
+            "a directory of its own",
+        );
+        return None;
+    }
+    Some(directory)
 }
 
 /// A string, or a secret when the address holds a password. Only its scheme is ever shown.
