@@ -207,7 +207,12 @@ async fn with_spool(
     let setup = spooled::Setup {
         primary,
         spool: Arc::new(spool),
-        body_max: config.routes.iter().map(|route| route.max_body).max().unwrap_or(0),
+        body_max: config
+            .routes
+            .iter()
+            .map(|route| route.max_body)
+            .max()
+            .unwrap_or(0),
         retention: config.store.retention,
         metrics: metrics.clone(),
         clock: clock.clone(),

@@ -73,4 +73,5 @@ macro_rules! suite {
 
 suite!(on_embedded, super::embedded::subject);
 suite!(on_metered, super::embedded::metered_subject);
+suite!(on_spooled, super::embedded::spooled_subject);
 suite!(on_redis, super::redis::subject);

@@ -162,9 +162,9 @@ impl Mover {
         let claims = self.spool.claim(&[want]).await?;
         if claims.claimed.is_empty() {
             let due = claims.next_due.into_iter().flatten().min();
-            return Ok(Next::Nothing(due.map_or(EXPIRE_EVERY, |due| {
-                due.clamp(FIRST_WAIT, EXPIRE_EVERY)
-            })));
+            return Ok(Next::Nothing(
+                due.map_or(EXPIRE_EVERY, |due| due.clamp(FIRST_WAIT, EXPIRE_EVERY)),
+            ));
         }
         for claimed in claims.claimed {
             match entry::unpack(&claimed.event) {
