@@ -236,7 +236,7 @@ impl Store for Spooled {
             self.state.retire_later(known);
         }
         match self.primary.retire_targets(known).await {
-            Err(error) if is_away(&error) => {
+            Err(error) if is_away(&error) && !self.stop.is_cancelled() => {
                 self.state.retire_later(known);
                 self.state.lost(seen, &error);
                 Ok(0)

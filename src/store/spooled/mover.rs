@@ -28,8 +28,9 @@ const LEASE: Duration = Duration::from_millis(1);
 /// Between looks at a primary that is away: doubled from the first to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// How long an event is passed over that the primary did not take although it is there.
-const ASIDE: Duration = Duration::from_secs(10);
+/// How long an event is passed over that the primary did not take although it is there: doubled each time.
+const FIRST_ASIDE: Duration = Duration::from_secs(1);
+const LONGEST_ASIDE: Duration = Duration::from_secs(60);
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// Of so many events that were moved, their entries are removed without waiting for that.
 const EXPIRE_AFTER: usize = 256;
@@ -104,6 +105,7 @@ impl Mover {
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         while !self.stop.is_cancelled() {
+            let before = self.moved;
             let (wait, wakes) = match self.turn().await {
                 Ok(Next::More) => {
                     failures = 0;
@@ -115,9 +117,13 @@ impl Mover {
                 }
                 // Not to be woken by every event that comes meanwhile.
                 Err(error) => {
-                    tracing::debug!(%error, failures, "nothing is moved from the spool now");
+                    tracing::debug!(%error, "events of the spool are not moved now");
+                    if self.moved > before {
+                        failures = 0;
+                    }
                     failures += 1;
-                    (wait(failures), false)
+                    let wait = doubled(FIRST_WAIT, failures - 1, LONGEST_WAIT);
+                    (wait, false)
                 }
             };
             tokio::select! {
@@ -252,7 +258,8 @@ impl Mover {
     fn put_aside(&mut self, one: &Carried, error: &StoreError) {
         tracing::debug!(event = %one.event.uid, %error, "an event of the spool is put aside");
         let attempt = self.attempt(Some(error.to_string()));
-        let outcome = Outcome::Retry(ASIDE);
+        let wait = doubled(FIRST_ASIDE, one.claimed.attempts, LONGEST_ASIDE);
+        let outcome = Outcome::Retry(wait);
         self.unsettled
             .push(one.claimed.settlement(outcome, Some(attempt)));
     }
@@ -337,9 +344,6 @@ impl Mover {
     }
 }
 
-/// After so many failures.
-fn wait(failures: u32) -> Duration {
-    FIRST_WAIT
-        .saturating_mul(1 << (failures - 1).min(10))
-        .min(LONGEST_WAIT)
+fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(longest)
 }
