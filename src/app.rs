@@ -21,7 +21,7 @@ use crate::{
         embedded::{self, Embedded},
         handover::handover,
         metered::Metered,
-        redis::RedisStore,
+        redis::{self, RedisStore},
         spooled::{self, Spooled},
     },
 };
@@ -182,8 +182,17 @@ async fn open_store(
             };
             Arc::new(Embedded::open(options, clock.clone(), metrics.clone())?)
         }
-        StoreUrl::Redis(connection) => {
-            Arc::new(RedisStore::open(connection.clone(), durability, metrics.clone()).await?)
+        StoreUrl::Redis(servers) => {
+            let options = redis::Options {
+                servers: servers.clone(),
+                durability,
+                shards: config.store.shards,
+            };
+            Arc::new(match config.store.spool {
+                None => RedisStore::open(options, metrics.clone()).await?,
+                // Events have a place to go until it is there.
+                Some(_) => RedisStore::open_lazily(&options, metrics.clone()),
+            })
         }
     };
     Ok(Arc::new(Metered::new(store, metrics.clone())))

@@ -237,8 +237,8 @@ impl Store for Spooled {
         }
         match self.primary.retire_targets(known).await {
             Err(error) if is_away(&error) && !self.stop.is_cancelled() => {
-                self.state.retire_later(known);
                 self.state.lost(seen, &error);
+                self.state.retire_later(known);
                 Ok(0)
             }
             retired => retired,
@@ -254,7 +254,10 @@ impl Store for Spooled {
         let seen = self.state.view();
         if seen.is_up() {
             match self.primary.ready().await {
-                Err(error) if is_away(&error) => self.state.lost(seen, &error),
+                Err(error) if is_away(&error) => {
+                    self.state.lost(seen, &error);
+                    self.state.wake.notify_one();
+                }
                 ready => return ready,
             }
         }

@@ -65,11 +65,10 @@ impl State {
         }
     }
 
-    /// The primary did not take what it was asked to after `seen`.
+    /// The primary did not take what it was asked to after `seen`. Whoever finds that out wakes the mover.
     pub(super) fn lost(&self, seen: View, error: &StoreError) {
         if seen.is_up() && self.change(seen.changes) {
             tracing::warn!(%error, "the store takes no events; they go into the spool");
-            self.wake.notify_one();
         }
     }
 
