@@ -1,5 +1,6 @@
 //! The spool: events while Redis is away, and their way to it afterwards.
 
+mod disk;
 mod moving;
 mod outages;
 mod primary;
