@@ -1,0 +1,74 @@
+-- ARGV: pairs of a uid and a target. Returns for each: 0 due again, 1 pending already, 2 not stored.
+
+local DUE_AGAIN, PENDING_ALREADY, UNKNOWN = 0, 1, 2
+
+local now = now_ms()
+
+-- Takes a delivery out of what is settled.
+local function unsettle(uid, deliveries)
+  local key = PREFIX .. 'settled:' .. uid
+  local settled = deliveries
+  if redis.call('ZREM', FINISHED, uid) == 0 then
+    settled = tonumber(redis.call('GET', key) or '1')
+  end
+  if settled > 1 then
+    redis.call('SET', key, settled - 1)
+  else
+    redis.call('DEL', key)
+  end
+end
+
+-- The score of a delivery that is back in its group at its old place. Whoever has the turn keeps it while it is
+-- claimed; else it goes to the first.
+local function take_place(queue, delivery)
+  local first = redis.call('ZRANGE', GROUP .. delivery.group, 0, 0)[1]
+  redis.call('ZADD', GROUP .. delivery.group, delivery.place, delivery.uid)
+  if not first or first == delivery.uid then
+    return score(now)
+  end
+  if redis.call('ZRANGE', GROUP .. delivery.group, 0, 0)[1] ~= delivery.uid then
+    return WAITS_FOR_ITS_TURN
+  end
+  local behind = load(queue, { first })[1]
+  if behind.score and (is_claimed(behind.generation) or behind.score == WAITS_FOR_ITS_TURN) then
+    return WAITS_FOR_ITS_TURN
+  end
+  if behind.score then
+    redis.call('ZADD', queue.key, WAITS_FOR_ITS_TURN, first)
+  end
+  return score(now)
+end
+
+local function replay(uid, target)
+  local front = read_front(uid)
+  local is_meant = false
+  for _, name in ipairs(front and front.targets or {}) do
+    is_meant = is_meant or name == target
+  end
+  if not is_meant then
+    return UNKNOWN
+  end
+  local queue = queue_of(target, front.route)
+  if redis.call('ZSCORE', queue.key, uid) then
+    return PENDING_ALREADY
+  end
+  local delivery = new_delivery(uid)
+  local packed = redis.call('GET', STATE .. uid .. target)
+  if packed then
+    read_state(delivery, packed)
+  end
+  delivery.changed, delivery.status, delivery.attempts, delivery.replayed_ms = true, PENDING, 0, now
+  redis.call('ZREM', DEAD .. target, uid)
+  unsettle(uid, #front.targets)
+  delivery.score = delivery.order == UNORDERED and score(now) or take_place(queue, delivery)
+  save(queue, { delivery }, now)
+  redis.call('ZADD', ROUTES .. target, 0, front.route)
+  redis.call('SADD', TARGETS, target)
+  return DUE_AGAIN
+end
+
+local replayed = {}
+for at = 2, #ARGV, 2 do
+  replayed[#replayed + 1] = replay(ARGV[at], ARGV[at + 1])
+end
+return replayed
