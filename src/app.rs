@@ -21,7 +21,7 @@ use crate::{
         embedded::{self, Embedded},
         handover::handover,
         metered::Metered,
-        redis::RedisStore,
+        redis::{self, RedisStore},
     },
 };
 
@@ -181,8 +181,13 @@ async fn open_store(
             };
             Arc::new(Embedded::open(options, clock.clone(), metrics.clone())?)
         }
-        StoreUrl::Redis(connection) => {
-            Arc::new(RedisStore::open(connection.clone(), durability, metrics.clone()).await?)
+        StoreUrl::Redis(servers) => {
+            let options = redis::Options {
+                servers: servers.clone(),
+                durability,
+                shards: config.store.shards,
+            };
+            Arc::new(RedisStore::open(options, metrics.clone()).await?)
         }
     };
     Ok(Arc::new(Metered::new(store, metrics.clone())))

@@ -117,8 +117,8 @@ pub struct Store {
 pub enum StoreUrl {
     /// `file:DIRECTORY`.
     Embedded { directory: PathBuf },
-    /// `redis://` or `rediss://`. May hold a password: never shown whole.
-    Redis(redis::ConnectionInfo),
+    /// Any other scheme: `redis`, `rediss`.
+    Redis(RedisUrl),
 }
 
 /// Without the password that a Redis URL may hold.
@@ -126,7 +126,29 @@ impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded { directory } => write!(f, "file:{}", directory.display()),
-            Self::Redis(connection) => write!(f, "redis://{}", connection.addr()),
+            Self::Redis(url) => url.fmt(f),
+        }
+    }
+}
+
+/// How the servers of a Redis are found. May hold passwords: never shown whole.
+#[derive(Clone)]
+pub enum RedisUrl {
+    /// `redis://` or `rediss://`: at a fixed address.
+    Server(redis::ConnectionInfo),
+}
+
+impl From<redis::ConnectionInfo> for RedisUrl {
+    fn from(server: redis::ConnectionInfo) -> Self {
+        Self::Server(server)
+    }
+}
+
+/// Without passwords.
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(connection) => write!(f, "redis://{}", connection.addr()),
         }
     }
 }

@@ -83,7 +83,7 @@ fn read_url(node: Node<'_>) -> Option<StoreUrl> {
                     format!("\"{scheme}://[USER:PASSWORD@]HOST[:PORT][/DATABASE]\""),
                 );
             }
-            connection.map(StoreUrl::Redis)
+            connection.map(|connection| StoreUrl::Redis(connection.into()))
         }
         "redis+sentinel" | "redis+cluster" => {
             place.fault(

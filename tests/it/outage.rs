@@ -19,7 +19,10 @@ use hookgate::{
     config::Durability,
     event::{BodyDigest, Event, EventKey, NewDelivery, event_uid},
     metrics::{Labels, Metrics},
-    store::{Acceptance, Claimed, Retention, Store as _, Want, redis::RedisStore},
+    store::{
+        Acceptance, Claimed, Retention, Store as _, Want,
+        redis::{Options, RedisStore},
+    },
 };
 use redis::ConnectionInfo;
 
@@ -42,7 +45,7 @@ fn metrics() -> Arc<Metrics> {
 }
 
 async fn open(connection: ConnectionInfo) -> RedisStore {
-    let opened = RedisStore::open(connection, Durability::Always, metrics()).await;
+    let opened = RedisStore::open(Options::new(connection, Durability::Always), metrics()).await;
     opened.unwrap_or_else(|error| panic!("{error}"))
 }
 

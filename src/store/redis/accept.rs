@@ -7,19 +7,19 @@ use redis::Value;
 use super::{
     super::{Acceptance, Lease, StoreError},
     batch::Batch,
-    connection::Connection,
     encoding::{self, Remembered},
     error::unexpected,
     record,
-    scripts::{self, Call, Names, Script, Scripts},
+    scripts::{self, Call, Names},
+    shard::Keys,
 };
 use crate::{
     event::{Event, event_uid},
     metrics::Metrics,
 };
 
-/// The token of a delivery that was accepted already claimed; `common.lua` has the same number.
-const FIRST_TOKEN: i64 = 1;
+/// The generation of a delivery that was accepted already claimed; `common.lua` has the same number.
+const FIRST_GENERATION: i64 = 1;
 
 /// An event on its way in.
 pub(super) struct Arrival {
@@ -38,21 +38,25 @@ impl Arrival {
 }
 
 pub(super) struct Accept {
-    connection: Arc<Connection>,
-    scripts: Arc<Scripts>,
+    keys: Arc<Keys>,
     metrics: Arc<Metrics>,
 }
 
 impl Accept {
-    pub(super) fn new(
-        connection: Arc<Connection>,
-        scripts: Arc<Scripts>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            connection,
-            scripts,
-            metrics,
+    pub(super) fn new(keys: Arc<Keys>, metrics: Arc<Metrics>) -> Self {
+        Self { keys, metrics }
+    }
+
+    fn accepted(&self, arrival: &Arrival) -> Acceptance {
+        let deliveries = arrival.event.deliveries.iter();
+        let leases = deliveries.map(|delivery| {
+            delivery.lease.map(|lease| Lease {
+                token: self.keys.token(FIRST_GENERATION),
+                ends: encoding::ends(arrival.since, lease),
+            })
+        });
+        Acceptance::Accepted {
+            leases: leases.collect(),
         }
     }
 }
@@ -66,9 +70,12 @@ impl Batch for Accept {
     }
 
     async fn call(&self, arrivals: &[Arrival]) -> Result<Vec<Acceptance>, StoreError> {
-        let call = prepare(&self.scripts.accept, arrivals)?;
-        let mut duplicates = scripts::array(self.connection.run(&call).await?)?.into_iter();
-        let mut acceptances: Vec<_> = arrivals.iter().map(accepted).collect();
+        let call = prepare(&self.keys, arrivals)?;
+        let mut duplicates = scripts::array(self.keys.run(&call).await?)?.into_iter();
+        let mut acceptances: Vec<_> = arrivals
+            .iter()
+            .map(|arrival| self.accepted(arrival))
+            .collect();
         let mut events = arrivals.len();
         while let Some(number) = duplicates.next() {
             let index = scripts::index(number)?;
@@ -87,7 +94,7 @@ impl Batch for Accept {
 }
 
 /// The call for these events, as `accept.lua` says.
-fn prepare<'a>(script: &'a Script, arrivals: &[Arrival]) -> Result<Call<'a>, StoreError> {
+fn prepare<'a>(keys: &'a Keys, arrivals: &[Arrival]) -> Result<Call<'a>, StoreError> {
     let mut targets = Names::default();
     let mut plans = Plans::default();
     let mut heads = Vec::with_capacity(arrivals.len() * 64);
@@ -111,7 +118,9 @@ fn prepare<'a>(script: &'a Script, arrivals: &[Arrival]) -> Result<Call<'a>, Sto
         fronts.push(front);
     }
     let others_bytes = targets.packed.len() + plans.packed.len() + heads.len();
-    let mut call = script.call_with(arrivals.len() + 3, records_bytes + others_bytes);
+    let bytes = records_bytes + others_bytes;
+    let script = &keys.scripts.accept;
+    let mut call = script.call_with(&keys.prefix, arrivals.len() + 3, bytes);
     call.arg(&targets.packed).arg(&plans.packed).arg(&heads);
     for (arrival, front) in arrivals.iter().zip(fronts) {
         call.joined(&front, &arrival.event.body)?;
@@ -149,19 +158,6 @@ impl Plans {
         self.packed.extend_from_slice(&plan);
         self.numbers.insert(plan, number);
         Ok(number)
-    }
-}
-
-fn accepted(arrival: &Arrival) -> Acceptance {
-    let deliveries = arrival.event.deliveries.iter();
-    let leases = deliveries.map(|delivery| {
-        delivery.lease.map(|lease| Lease {
-            token: FIRST_TOKEN,
-            ends: encoding::ends(arrival.since, lease),
-        })
-    });
-    Acceptance::Accepted {
-        leases: leases.collect(),
     }
 }
 

@@ -10,11 +10,10 @@ use uuid::Uuid;
 
 use super::{
     super::{Claimed, Claims, Lease, Settlement, StoreError, Want},
-    connection::Connection,
     encoding,
     error::unexpected,
-    record,
-    scripts::{self, Scripts},
+    record, scripts,
+    shard::Keys,
 };
 use crate::event::{DeadReason, Outcome};
 
@@ -31,20 +30,16 @@ pub(super) struct Reply {
     pub(super) orphans: i64,
 }
 
-pub(super) async fn claim(
-    connection: &Connection,
-    scripts: &Scripts,
-    wants: &[Want],
-) -> Result<Reply, StoreError> {
+pub(super) async fn claim(keys: &Keys, wants: &[Want]) -> Result<Reply, StoreError> {
     let since = Instant::now();
-    let mut call = scripts.claim.call();
+    let mut call = keys.call(&keys.scripts.claim);
     call.arg(RECORDS_MAX);
     for want in wants {
         call.arg(want.target.as_bytes())
             .arg(want.max.min(CLAIMED_MAX))
             .arg(encoding::millis(want.lease));
     }
-    let [claimed, next_due, orphans] = scripts::row(connection.run(&call).await?)?;
+    let [claimed, next_due, orphans] = scripts::row(keys.run(&call).await?)?;
     let mut reply = Reply {
         claims: Claims::default(),
         unreadable: Vec::new(),
@@ -54,7 +49,7 @@ pub(super) async fn claim(
         reply.claims.next_due.push(wait(value)?);
     }
     for row in scripts::array(claimed)? {
-        let row = Row::read(row)?;
+        let row = Row::read(row, keys)?;
         let want = wants.get(row.want).ok_or_else(unexpected)?;
         row.add_to(&mut reply, want, since)?;
     }
@@ -79,14 +74,14 @@ struct Row {
 }
 
 impl Row {
-    fn read(value: Value) -> Result<Self, StoreError> {
-        let [want, uid, record, attempts, token] = scripts::row(value)?;
+    fn read(value: Value, keys: &Keys) -> Result<Self, StoreError> {
+        let [want, uid, record, attempts, generation] = scripts::row(value)?;
         Ok(Self {
             want: usize::try_from(scripts::integer(want)?).map_err(|_| unexpected())?,
             uid: Uuid::from_slice(&scripts::bytes(uid)?).map_err(|_| unexpected())?,
             record: scripts::bytes(record)?,
             attempts: scripts::integer(attempts)?,
-            token: scripts::integer(token)?,
+            token: keys.token(scripts::integer(generation)?),
         })
     }
 

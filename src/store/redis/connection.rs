@@ -6,8 +6,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo,
-    PushKind, RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError,
+    RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
 use tokio::{
     sync::watch,
@@ -17,11 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     super::{OpenError, StoreError},
-    DEADLINE, error,
+    DEADLINE, Options, error, format,
     scripts::Call,
-    settings,
+    settings, shard,
 };
-use crate::config::Durability;
+use crate::config::{Durability, RedisUrl};
 
 /// For TCP, TLS and the greeting together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,14 +58,12 @@ enum Link {
 impl Connection {
     /// Connects, checks the server, and starts the task that replaces a lost connection until `stop`.
     pub(super) async fn open(
-        info: ConnectionInfo,
-        durability: Durability,
+        server: Server,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
         let link = Arc::new(watch::Sender::new(Link::Connecting { generation: 0 }));
-        let server = Server::new(info, durability, Arc::downgrade(&link))?;
-        let connection = server.connect(0).await.map_err(OpenError)?;
+        let connection = server.connect(&link, 0).await.map_err(OpenError)?;
         link.send_replace(Link::Up {
             connection,
             generation: 0,
@@ -179,11 +177,11 @@ async fn next_generation(watched: &mut watch::Receiver<Link>) -> Option<u64> {
 
 async fn reconnect(
     server: &Server,
-    link: &watch::Sender<Link>,
+    link: &Arc<watch::Sender<Link>>,
     generation: u64,
 ) -> MultiplexedConnection {
     for failures in 0u32.. {
-        match server.connect(generation).await {
+        match server.connect(link, generation).await {
             Ok(connection) => return connection,
             Err(why) => {
                 if failures == 0 {
@@ -207,20 +205,20 @@ fn wait(failures: u32, random: f64) -> Duration {
 }
 
 /// What a connection leads to, and what it must keep.
-struct Server {
+pub(super) struct Server {
     client: Client,
     /// Host and port: no user, no password.
     address: String,
     durability: Durability,
-    link: Weak<watch::Sender<Link>>,
+    /// What the shard's keys begin with.
+    prefix: String,
+    shards: u16,
 }
 
 impl Server {
-    fn new(
-        info: ConnectionInfo,
-        durability: Durability,
-        link: Weak<watch::Sender<Link>>,
-    ) -> Result<Self, OpenError> {
+    /// For the shard of this number.
+    pub(super) fn new(options: &Options, number: u16) -> Result<Self, OpenError> {
+        let RedisUrl::Server(info) = options.servers.clone();
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let redis = info.redis_settings().clone();
         let info = info
@@ -231,16 +229,21 @@ impl Server {
         Ok(Self {
             client,
             address,
-            durability,
-            link,
+            durability: options.durability,
+            prefix: shard::prefix(number),
+            shards: options.shards,
         })
     }
 
     /// A connection to a server that keeps the durability: asked of every connection, because after a restart
     /// or a fail-over it may be another server.
-    async fn connect(&self, generation: u64) -> Result<MultiplexedConnection, String> {
+    async fn connect(
+        &self,
+        link: &Arc<watch::Sender<Link>>,
+        generation: u64,
+    ) -> Result<MultiplexedConnection, String> {
         let connecting = async {
-            let config = self.config(generation);
+            let config = config(Arc::downgrade(link), generation);
             let connecting = self
                 .client
                 .get_multiplexed_async_connection_with_config(&config);
@@ -248,6 +251,7 @@ impl Server {
                 .await
                 .map_err(|error| lost(&self.address, &error))?;
             settings::check(&mut connection, &self.address, self.durability).await?;
+            format::check(&mut connection, &self.prefix, self.shards).await?;
             Ok(connection)
         };
         match timeout(DEADLINE, connecting).await {
@@ -258,25 +262,24 @@ impl Server {
             )),
         }
     }
+}
 
-    fn config(&self, generation: u64) -> AsyncConnectionConfig {
-        let link = self.link.clone();
-        AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            // Each call has a deadline of its own, which also covers the wait for a connection.
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE_BUFFER)
-            .set_push_sender(
-                move |push: PushInfo| -> Result<(), std::convert::Infallible> {
-                    if push.kind == PushKind::Disconnection
-                        && let Some(link) = link.upgrade()
-                    {
-                        replace(&link, generation);
-                    }
-                    Ok(())
-                },
-            )
-    }
+/// With it a connection says itself that it is lost.
+fn config(link: Weak<watch::Sender<Link>>, generation: u64) -> AsyncConnectionConfig {
+    let on_push = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
+        if push.kind == PushKind::Disconnection
+            && let Some(link) = link.upgrade()
+        {
+            replace(&link, generation);
+        }
+        Ok(())
+    };
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        // Each call has a deadline of its own, which also covers the wait for a connection.
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE_BUFFER)
+        .set_push_sender(on_push)
 }
 
 fn lost(address: &str, error: &RedisError) -> String {

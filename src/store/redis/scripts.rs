@@ -7,9 +7,6 @@ use redis::{Cmd, RedisWrite as _, ToRedisArgs, Value};
 use super::{super::StoreError, error::unexpected};
 use crate::{clock::Clock, event::TargetName};
 
-/// What every key begins with. The braces put all keys of a shard in one slot of a cluster; there is one shard.
-pub(super) const PREFIX: &str = "hookgate:{0}:";
-
 /// A script's text: its flags, what all share, and its own.
 ///
 /// Without flags Redis refuses it, before it begins, on a read-only replica, over `maxmemory` and when the
@@ -60,12 +57,13 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn call(&self) -> Call<'_> {
-        self.call_with(8, 128)
+    /// On the shard whose keys begin so.
+    pub(super) fn call(&self, prefix: &str) -> Call<'_> {
+        self.call_with(prefix, 8, 128)
     }
 
     /// As [`Self::call`], with room for so many arguments and all their bytes.
-    pub(super) fn call_with(&self, arguments: usize, bytes: usize) -> Call<'_> {
+    pub(super) fn call_with(&self, prefix: &str, arguments: usize, bytes: usize) -> Call<'_> {
         let mut command = Cmd::with_capacity(arguments + 5, bytes + 128);
         command.arg("EVALSHA");
         let clock = self.clock.as_ref();
@@ -73,7 +71,7 @@ impl Script {
         command
             .arg(self.script.get_hash())
             .arg(1)
-            .arg(PREFIX)
+            .arg(prefix)
             .arg(now);
         Call {
             script: &self.script,

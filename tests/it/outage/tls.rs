@@ -4,7 +4,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use hookgate::{
     config::Durability,
-    store::{Store as _, redis::RedisStore},
+    store::{
+        Store as _,
+        redis::{Options, RedisStore},
+    },
 };
 use redis::{ConnectionInfo, TlsCertificates};
 
@@ -63,14 +66,14 @@ async fn tls_is_spoken_and_the_certificate_is_checked() {
     ]);
 
     let trusting = connection(port, &own);
-    let store = RedisStore::open(trusting, Durability::Always, metrics()).await;
+    let store = RedisStore::open(Options::new(trusting, Durability::Always), metrics()).await;
     let store = store.unwrap_or_else(|error| panic!("{error}"));
     assert!(is_accepted(
         &store.accept(Arc::new(event("a"))).await.unwrap()
     ));
 
     let doubting = connection(port, &other);
-    let refused = RedisStore::open(doubting, Durability::Always, metrics()).await;
+    let refused = RedisStore::open(Options::new(doubting, Durability::Always), metrics()).await;
     let fault = refused.err().expect("a refusal").to_string();
     assert!(fault.contains("certificate"), "{fault}");
     assert_eq!(fault.lines().count(), 1, "{fault}");
