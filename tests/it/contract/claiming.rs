@@ -7,7 +7,7 @@ use hookgate::{
     store::{Acceptance, Settled},
 };
 
-use super::subject::{LONG, SHORT, Subject, ids, only_lease, want};
+use super::subject::{LONG, SHORT, Subject, ids, on_route, only_lease, want};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,4 +127,70 @@ pub(super) async fn takes_a_late_settlement_while_nobody_else_claimed(subject: &
     let settled = subject.settle(&claimed[0], Outcome::Delivered).await;
     assert_eq!(settled, Settled::Done);
     assert!(subject.claim("t", 10).await.is_empty());
+}
+
+pub(super) async fn takes_from_routes_alternately(subject: &Subject) {
+    for n in 0..40 {
+        let event = subject.event(&format!("busy {n}"), &["t"]);
+        subject.accept(on_route(event, "busy")).await;
+        subject.advance(Duration::from_millis(1));
+    }
+    for n in 0..3 {
+        let event = subject.event(&format!("quiet {n}"), &["t"]);
+        subject.accept(on_route(event, "quiet")).await;
+        subject.advance(Duration::from_millis(1));
+    }
+    let claimed = subject.claim("t", 10).await;
+    let of = |route: &str| -> Vec<_> {
+        let of_route = claimed.iter().filter(|c| &*c.event.route == route);
+        of_route.map(|c| &*c.event.id).collect()
+    };
+    assert_eq!(of("quiet"), ["quiet 0", "quiet 1", "quiet 2"]);
+    let busy: Vec<_> = (0..7).map(|n| format!("busy {n}")).collect();
+    assert_eq!(of("busy"), busy);
+}
+
+pub(super) async fn takes_from_each_route_in_turn_however_few_are_asked_for(subject: &Subject) {
+    for (route, number) in [("busy", 20), ("quiet", 2)] {
+        for n in 0..number {
+            let event = subject.event(&format!("{route} {n}"), &["t"]);
+            subject.accept(on_route(event, route)).await;
+            subject.advance(Duration::from_millis(1));
+        }
+    }
+    let mut taken = Vec::new();
+    for _ in 0..4 {
+        let claimed = subject.claim("t", 1).await;
+        assert_eq!(claimed.len(), 1);
+        taken.push(claimed[0].event.id.to_string());
+    }
+    taken.sort();
+    assert_eq!(taken, ["busy 0", "busy 1", "quiet 0", "quiet 1"]);
+}
+
+pub(super) async fn tells_what_is_due_and_how_much_waits_over_all_routes(subject: &Subject) {
+    const MINUTE: Duration = Duration::from_secs(60);
+    for (route, wait) in [("a", 3 * MINUTE), ("b", MINUTE), ("c", 2 * MINUTE)] {
+        subject
+            .accept(on_route(subject.event("x", &["t"]), route))
+            .await;
+        let claimed = subject.claim_one("t").await;
+        assert_eq!(&*claimed.event.route, route);
+        subject.settle(&claimed, Outcome::Retry(wait)).await;
+    }
+    let next_due = async || subject.claims("t", 0, LONG).await.next_due;
+    assert_eq!(next_due().await, [Some(MINUTE)]);
+    let depth = subject.depth("t").await;
+    assert_eq!((depth.pending, depth.oldest_due), (3, Duration::ZERO));
+    subject.advance(5 * MINUTE);
+    let depth = subject.depth("t").await;
+    assert_eq!((depth.pending, depth.oldest_due), (3, 4 * MINUTE));
+    assert_eq!(next_due().await, [Some(Duration::ZERO)]);
+    let claimed = subject.claim("t", 10).await;
+    assert_eq!(claimed.len(), 3);
+    for claimed in &claimed {
+        subject.settle(claimed, Outcome::Delivered).await;
+    }
+    assert_eq!(next_due().await, [None]);
+    assert_eq!(subject.depth("t").await.pending, 0);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hookgate::{
     event::{DeadReason, DeliveryState, Outcome},
-    store::{Depth, Settled},
+    store::{Depth, HISTORY_MAX, Settled},
 };
 
 use super::subject::{LONG, Subject, attempt};
@@ -244,4 +244,62 @@ pub(super) async fn retires_removed_targets(subject: &Subject) {
     assert_eq!(subject.claim("kept", 10).await.len(), 1);
     let gone = subject.depth("gone").await;
     assert_eq!((gone.pending, gone.dead), (0, 2));
+}
+
+pub(super) async fn changes_nothing_with_the_token_of_another_delivery(subject: &Subject) {
+    let (a, b) = (
+        subject.stored("a", &["t"]).await,
+        subject.event("b", &["t"]).uid,
+    );
+    let claimed = subject.claim_one("t").await;
+    let token = claimed.lease.token;
+    subject.stored("b", &["t"]).await;
+    let settled = subject.settle_as(b, "t", token, Outcome::Delivered).await;
+    assert_eq!(settled, Settled::Lost);
+    assert_eq!(subject.depth("t").await.pending, 2);
+    let settled = subject.settle_as(a, "t", token, Outcome::Delivered).await;
+    assert_eq!(settled, Settled::Done);
+}
+
+pub(super) async fn keeps_every_attempt_oldest_first(subject: &Subject) {
+    let uid = subject.stored("a", &["t"]).await;
+    let mut expected = Vec::new();
+    for n in 0..4 {
+        subject.advance(MINUTE);
+        let claimed = subject.claim_one("t").await;
+        let (outcome, status) = match n {
+            3 => (Outcome::Delivered, 200),
+            _ => (Outcome::Retry(MINUTE), 503),
+        };
+        expected.push((subject.clock.now(), Some(status)));
+        subject.settle(&claimed, outcome).await;
+        let delivery = &subject.get(uid).await.deliveries[0];
+        let history = delivery.history.iter();
+        let told: Vec<_> = history.map(|a| (a.started_at, a.status)).collect();
+        assert_eq!(told, expected);
+        assert_eq!(
+            delivery.last_attempt().cloned(),
+            Some(attempt(subject.clock.now(), Some(status))),
+            "the newest is whole"
+        );
+    }
+}
+
+pub(super) async fn keeps_the_newest_of_very_many_attempts(subject: &Subject) {
+    let uid = subject.stored("a", &["t"]).await;
+    for _ in 0..HISTORY_MAX + 10 {
+        subject.advance(Duration::from_millis(1));
+        let claimed = subject.claim_one("t").await;
+        subject
+            .settle(&claimed, Outcome::Retry(Duration::ZERO))
+            .await;
+    }
+    let delivery = &subject.get(uid).await.deliveries[0];
+    assert_eq!(delivery.attempts as usize, HISTORY_MAX + 10);
+    assert_eq!(delivery.history.len(), HISTORY_MAX);
+    let newest = subject.clock.now();
+    for (n, attempt) in (0..).zip(delivery.history.iter().rev()) {
+        let at = newest.saturating_sub(Duration::from_millis(n));
+        assert_eq!((attempt.started_at, attempt.status), (at, Some(503)));
+    }
 }

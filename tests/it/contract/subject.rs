@@ -5,10 +5,13 @@ use std::{any::Any, sync::Arc, time::Duration};
 use bytes::Bytes;
 use hookgate::{
     clock::{Clock, ClockHand, Timestamp},
-    event::{AttemptRecord, BodyDigest, Event, EventKey, NewDelivery, Outcome, event_uid},
+    event::{
+        AttemptRecord, BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup, Outcome,
+        event_uid,
+    },
     store::{
-        Acceptance, Claimed, Claims, Depth, Expired, Lease, Retention, Settled, Settlement, Store,
-        StoredEvent, Want,
+        Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, Lease, Replayed, Retention,
+        Settled, Settlement, Store, StoredEvent, Want,
     },
 };
 use uuid::Uuid;
@@ -18,6 +21,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(3600);
 /// A lease that ends by itself at once.
 pub(crate) const SHORT: Duration = Duration::from_millis(1);
 pub(crate) const WINDOW: Duration = Duration::from_secs(600);
+/// Of the events that [`event`] makes.
+pub(crate) const ROUTE: &str = "route";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An empty store with a clock that only the test moves.
@@ -97,9 +102,18 @@ impl Subject {
     }
 
     pub(crate) async fn settle(&self, claimed: &Claimed, outcome: Outcome) -> Settled {
-        let token = claimed.lease.token;
-        self.settle_as(claimed.event.uid, &claimed.target, token, outcome)
-            .await
+        let attempt = self.attempt_of(&outcome);
+        let settlement = claimed.settlement(outcome, attempt);
+        self.store.settle(settlement).await.unwrap()
+    }
+
+    /// What an attempt with this outcome leaves now.
+    fn attempt_of(&self, outcome: &Outcome) -> Option<AttemptRecord> {
+        match outcome {
+            Outcome::Released => None,
+            Outcome::Delivered => Some(attempt(self.clock.now(), Some(200))),
+            Outcome::Retry(_) | Outcome::Dead(_) => Some(attempt(self.clock.now(), Some(503))),
+        }
     }
 
     pub(crate) async fn settle_as(
@@ -109,21 +123,23 @@ impl Subject {
         token: i64,
         outcome: Outcome,
     ) -> Settled {
-        let attempt = match outcome {
-            Outcome::Released => None,
-            Outcome::Delivered => Some(attempt(self.clock.now(), Some(200))),
-            Outcome::Retry(_) | Outcome::Dead(_) => Some(attempt(self.clock.now(), Some(503))),
-        };
         let settlement = Settlement {
             uid,
+            route: ROUTE.into(),
             target: target.into(),
-            token,
-            outcome,
-            attempt,
             order: None,
-            route: "a".into(),
+            token,
+            attempt: self.attempt_of(&outcome),
+            outcome,
         };
         self.store.settle(settlement).await.unwrap()
+    }
+
+    /// Replays one delivery.
+    pub(crate) async fn replay(&self, uid: Uuid, target: &str) -> Replayed {
+        let replayed = self.store.replay(&[delivery(uid, target)]).await.unwrap();
+        assert_eq!(replayed.len(), 1);
+        replayed[0]
     }
 
     /// Stores an event and delivers it.
@@ -168,7 +184,7 @@ impl Subject {
 }
 
 pub(crate) fn event(id: &str, targets: &[&str], received_at: Timestamp) -> Event {
-    let key = EventKey::new("route", id);
+    let key = EventKey::new(ROUTE, id);
     let body = Bytes::copy_from_slice(id.as_bytes());
     let deliveries = targets.iter().map(|target| NewDelivery {
         target: (*target).into(),
@@ -178,7 +194,7 @@ pub(crate) fn event(id: &str, targets: &[&str], received_at: Timestamp) -> Event
     Event {
         uid: event_uid(key, received_at),
         key,
-        route: "route".into(),
+        route: ROUTE.into(),
         id: id.into(),
         event_type: Some("order.created".into()),
         received_at,
@@ -190,6 +206,32 @@ pub(crate) fn event(id: &str, targets: &[&str], received_at: Timestamp) -> Event
         deliveries: deliveries.collect(),
         together: false,
     }
+}
+
+/// The same event of another route.
+pub(crate) fn on_route(event: Event, route: &str) -> Event {
+    let key = EventKey::new(route, &event.id);
+    Event {
+        uid: event_uid(key, event.received_at),
+        key,
+        route: route.into(),
+        ..event
+    }
+}
+
+/// Its deliveries wait for those of earlier events with this key.
+pub(crate) fn in_order(mut event: Event, key: &str, hold: bool) -> Event {
+    for delivery in &mut event.deliveries {
+        let group = OrderGroup::new(&event.route, &delivery.target, key);
+        delivery.order = Some(Order { group, hold });
+    }
+    event.together = true;
+    event
+}
+
+pub(crate) fn delivery(uid: Uuid, target: &str) -> DeliveryName {
+    let target = target.into();
+    DeliveryName { uid, target }
 }
 
 pub(crate) fn with_body(mut event: Event, body: impl Into<Bytes>) -> Event {
