@@ -14,7 +14,7 @@
 --                          ticket: the route with the lowest is served next. Any other is never later than when the
 --                          queue's first falls due
 --   group:<group>          sorted set of the uids that are unsettled or hold the group up, by their place: the order of
---                          acceptance. Only the first has its turn
+--                          acceptance. One at most has its turn; the first is the next to have it
 --   places                 the last place that was given
 --   dead:<target>          sorted set of dead letters, by the millisecond in which the event was received
 --   ids:<2 bytes>          a bucket of remembered event ids: hash of 12 more bytes of the id's key, to when the event was
@@ -27,6 +27,7 @@
 --   finished               sorted set of the uids whose deliveries are all settled, by the time of the last
 --   targets                set of the targets that deliveries were stored for
 --   replays                hash of the replays by filter, see save_replay.lua
+--   shards                 how many shards there are
 --   format                 which of these layouts it is, see format.rs
 --   alive                  written to learn whether the shard can be written to
 --   bytes                  the bodies' bytes

@@ -75,7 +75,8 @@ local function load(queue, uids)
   return deliveries
 end
 
--- Makes the first of a group due, unless it is already, or is a dead letter that holds.
+-- Makes the first of a group due, unless it is already, or is a dead letter that holds. For when the one that had the
+-- turn is settled: it keeps it until then.
 local function give_turn(group, queue, now)
   for _ = 1, HEADS_A_TURN do
     local head = redis.call('ZRANGE', GROUP .. group, 0, 0)[1]
@@ -163,9 +164,9 @@ local function save(queue, deliveries, now)
           dead[#dead + 1] = uid
         end
       end
-      if delivery.order ~= UNORDERED then
+      if delivery.order ~= UNORDERED and not delivery.score then
         groups[delivery.group] = true
-        if not delivery.score and (delivery.status == DELIVERED or delivery.order ~= HOLDS) then
+        if delivery.status == DELIVERED or delivery.order ~= HOLDS then
           redis.call('ZREM', GROUP .. delivery.group, uid)
         end
       end

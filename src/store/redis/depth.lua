@@ -23,6 +23,6 @@ for at = 2, #ARGV, 2 do
   left = left - #routes
   local last = routes[#routes]
   local has_more = last and redis.call('ZLEXCOUNT', ROUTES .. target, '(' .. last, '+') > 0
-  depths[#depths + 1] = { pending, redis.call('ZCARD', DEAD .. target), oldest_ms, has_more and last }
+  depths[#depths + 1] = { pending, redis.call('ZCARD', DEAD .. target), oldest_ms, has_more and last or false }
 end
 return depths

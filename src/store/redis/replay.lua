@@ -18,25 +18,14 @@ local function unsettle(uid, deliveries)
   end
 end
 
--- The score of a delivery that is back in its group at its old place. Whoever has the turn keeps it while it is
--- claimed; else it goes to the first.
+-- The score of a delivery that is back in its group at its old place. Whoever has the turn keeps it.
 local function take_place(queue, delivery)
   local first = redis.call('ZRANGE', GROUP .. delivery.group, 0, 0)[1]
   redis.call('ZADD', GROUP .. delivery.group, delivery.place, delivery.uid)
-  if not first or first == delivery.uid then
-    return score(now)
-  end
-  if redis.call('ZRANGE', GROUP .. delivery.group, 0, 0)[1] ~= delivery.uid then
-    return WAITS_FOR_ITS_TURN
-  end
-  local behind = load(queue, { first })[1]
-  if behind.score and (is_claimed(behind.generation) or behind.score == WAITS_FOR_ITS_TURN) then
-    return WAITS_FOR_ITS_TURN
-  end
-  if behind.score then
-    redis.call('ZADD', queue.key, WAITS_FOR_ITS_TURN, first)
-  end
-  return score(now)
+  local is_first = redis.call('ZRANGE', GROUP .. delivery.group, 0, 0)[1] == delivery.uid
+  -- A dead letter that holds up those behind it has no score.
+  local is_another_unsettled = first and first ~= delivery.uid and redis.call('ZSCORE', queue.key, first)
+  return is_first and not is_another_unsettled and score(now) or WAITS_FOR_ITS_TURN
 end
 
 local function replay(uid, target)

@@ -32,15 +32,6 @@ local function with_attempt(history, attempt)
     .. attempt
 end
 
--- Whether another of its group, replayed meanwhile, goes first.
-local function is_behind_another(delivery)
-  if delivery.order == UNORDERED then
-    return false
-  end
-  local first = redis.call('ZRANGE', GROUP .. delivery.group, 0, 0)[1]
-  return first and first ~= delivery.uid
-end
-
 -- True when it is done, false when the lease was lost.
 local function settle(delivery, token, status, wait, attempt)
   if not delivery.score or delivery.generation ~= token or not is_claimed(token) then
@@ -49,7 +40,7 @@ local function settle(delivery, token, status, wait, attempt)
   delivery.changed = true
   delivery.generation = token + 1
   delivery.status = status
-  delivery.score = status == PENDING and (is_behind_another(delivery) and WAITS_FOR_ITS_TURN or score(now + wait))
+  delivery.score = status == PENDING and score(now + wait)
   if attempt ~= '' then
     delivery.attempts = delivery.attempts + 1
     delivery.history = with_attempt(delivery.history, attempt)
