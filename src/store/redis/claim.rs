@@ -71,23 +71,32 @@ struct Row {
     record: Vec<u8>,
     attempts: i64,
     token: i64,
+    route: Vec<u8>,
+    replayed_ms: i64,
 }
 
 impl Row {
     fn read(value: Value, keys: &Keys) -> Result<Self, StoreError> {
-        let [want, uid, record, attempts, generation] = scripts::row(value)?;
+        let [want, uid, record, attempts, generation, route, replayed_ms] = scripts::row(value)?;
         Ok(Self {
             want: usize::try_from(scripts::integer(want)?).map_err(|_| unexpected())?,
             uid: Uuid::from_slice(&scripts::bytes(uid)?).map_err(|_| unexpected())?,
             record: scripts::bytes(record)?,
             attempts: scripts::integer(attempts)?,
             token: keys.token(scripts::integer(generation)?),
+            route: scripts::bytes(route)?,
+            replayed_ms: scripts::integer(replayed_ms)?,
         })
     }
 
     fn add_to(self, reply: &mut Reply, want: &Want, since: Instant) -> Result<(), StoreError> {
         match record::event(self.uid, self.record) {
             Some(event) => reply.claims.claimed.push(Claimed {
+                order: event
+                    .deliveries
+                    .iter()
+                    .find(|delivery| delivery.target == want.target)
+                    .and_then(|delivery| delivery.order),
                 event: Arc::new(event),
                 target: want.target.clone(),
                 attempts: u32::try_from(self.attempts).map_err(|_| unexpected())?,
@@ -95,17 +104,19 @@ impl Row {
                     token: self.token,
                     ends: encoding::ends(since, want.lease),
                 },
-                order: None,
-                replayed_at: None,
+                replayed_at: encoding::replayed_at(self.replayed_ms),
             }),
             None => reply.unreadable.push(Settlement {
                 uid: self.uid,
+                route: str::from_utf8(&self.route)
+                    .map_err(|_| unexpected())?
+                    .into(),
                 target: want.target.clone(),
+                // Its state knows it.
+                order: None,
                 token: self.token,
                 outcome: Outcome::Dead(DeadReason::Corrupt),
                 attempt: None,
-                order: None,
-                route: "a".into(),
             }),
         }
         Ok(())

@@ -10,8 +10,10 @@ mod connection;
 mod encoding;
 mod error;
 mod format;
+mod list;
 mod locator;
 mod record;
+mod replay;
 mod scripts;
 mod settings;
 mod settle;
@@ -324,24 +326,48 @@ impl Store for RedisStore {
         Ok(answers.into_iter().flatten().next())
     }
 
-    async fn list(&self, _query: &Query) -> Result<Page, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        list::list(&self.shards, query).await
     }
 
-    async fn replay(&self, _deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        let mut replayed = vec![Replayed::Unknown; deliveries.len()];
+        let shards = self.shards.len();
+        // First where each is likely to stand; then, what is unknown there, in the others: those whose route is
+        // kept together.
+        for offset in 0..shards {
+            let mut parts = vec![Vec::new(); shards];
+            for (index, delivery) in deliveries.iter().enumerate() {
+                if replayed[index] == Replayed::Unknown {
+                    parts[(shard::of_uid(delivery.uid, shards) + offset) % shards].push(index);
+                }
+            }
+            let asked = self.shards.iter().zip(parts);
+            let asked = asked.map(async |(shard, indices)| {
+                let names = indices.iter().map(|&index| deliveries[index].clone());
+                let answers = replay::replay(&shard.keys, &names.collect::<Vec<_>>()).await?;
+                Ok(indices.into_iter().zip(answers).collect())
+            });
+            let answers: Vec<Result<Vec<_>, StoreError>> = join_all(asked).await;
+            for part in answers {
+                for (index, answer) in part? {
+                    replayed[index] = answer;
+                }
+            }
+        }
+        Ok(replayed)
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+        replay::replays(&self.first().keys).await
     }
 
-    async fn save_replay(&self, _replay: &Replay) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError> {
+        replay::save(&self.first().keys, replay).await
     }
 
-    async fn forget_replay(&self, _id: Uuid) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
+        replay::forget(&self.first().keys, id).await
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

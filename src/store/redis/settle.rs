@@ -45,10 +45,11 @@ impl Batch for Settle {
 
 /// The call for these settlements, as `settle.lua` says.
 fn prepare<'a>(keys: &'a Keys, settlements: &[Settlement]) -> Result<Call<'a>, StoreError> {
-    let mut targets = Names::default();
+    let mut names = Names::default();
     let mut heads = Vec::with_capacity(settlements.len() * 40);
     for settlement in settlements {
-        let target = targets.number(&settlement.target)?;
+        let target = names.number(&settlement.target)?;
+        let route = names.number(&settlement.route)?;
         let (state, wait_ms) = match settlement.outcome {
             Outcome::Delivered => (DeliveryState::Delivered, 0),
             Outcome::Dead(reason) => (DeliveryState::Dead(reason), 0),
@@ -57,14 +58,15 @@ fn prepare<'a>(keys: &'a Keys, settlements: &[Settlement]) -> Result<Call<'a>, S
         };
         heads.extend_from_slice(settlement.uid.as_bytes());
         heads.extend_from_slice(&target.to_le_bytes());
+        heads.extend_from_slice(&route.to_le_bytes());
         heads.extend_from_slice(&shard::generation(settlement.token).to_le_bytes());
         heads.push(encoding::status(state));
         heads.extend_from_slice(&wait_ms.to_le_bytes());
     }
-    let bytes = targets.packed.len() + heads.len() + settlements.len() * 128;
+    let bytes = names.packed.len() + heads.len() + settlements.len() * 128;
     let script = &keys.scripts.settle;
     let mut call = script.call_with(&keys.prefix, settlements.len() + 2, bytes);
-    call.arg(&targets.packed).arg(&heads);
+    call.arg(&names.packed).arg(&heads);
     for settlement in settlements {
         let attempt = settlement.attempt.as_ref().map(encoding::attempt);
         call.arg(attempt.transpose()?.unwrap_or_default());

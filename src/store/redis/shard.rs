@@ -2,7 +2,7 @@
 //!
 //! An event stands whole in one shard, and so do its deliveries; nothing is ever asked of two shards in one call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -132,12 +132,26 @@ impl Shard {
     }
 
     pub(super) async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
-        let mut call = self.keys.call(&self.keys.scripts.depth);
-        for target in targets {
-            call.arg(target.as_bytes());
+        let mut depths = vec![Depth::default(); targets.len()];
+        let mut open: Vec<_> = (0..targets.len())
+            .map(|index| (index, Vec::new()))
+            .collect();
+        // Again for targets with very many routes.
+        while !open.is_empty() {
+            let mut call = self.keys.call(&self.keys.scripts.depth);
+            for (index, after) in &open {
+                call.arg(targets[*index].as_bytes()).arg(after);
+            }
+            let rows = scripts::array(self.keys.run(&call).await?)?;
+            let mut further = Vec::new();
+            for ((index, _), row) in open.into_iter().zip(rows) {
+                if let Some(after) = add_depth(&mut depths[index], row)? {
+                    further.push((index, after));
+                }
+            }
+            open = further;
         }
-        let rows = scripts::array(self.keys.run(&call).await?)?;
-        rows.into_iter().map(depth).collect()
+        Ok(depths)
     }
 
     pub(super) async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
@@ -184,14 +198,15 @@ impl Shard {
     }
 }
 
-fn depth(row: Value) -> Result<Depth, StoreError> {
-    let [pending, dead, oldest_ms] =
-        scripts::integers(row)?.map(|count| u64::try_from(count).unwrap_or(0));
-    Ok(Depth {
-        pending,
-        dead,
-        oldest_due: std::time::Duration::from_millis(oldest_ms),
-    })
+/// Returns the route after which to go on.
+fn add_depth(depth: &mut Depth, row: Value) -> Result<Option<Vec<u8>>, StoreError> {
+    let [pending, dead, oldest_ms, after] = scripts::row(row)?;
+    let count = |value| scripts::integer(value).map(|count| u64::try_from(count).unwrap_or(0));
+    depth.pending += count(pending)?;
+    depth.dead = count(dead)?;
+    let oldest = Duration::from_millis(count(oldest_ms)?);
+    depth.oldest_due = depth.oldest_due.max(oldest);
+    scripts::optional(after).map(scripts::bytes).transpose()
 }
 
 /// A script removed deliveries that waited without an event: it can only come from a loss inside Redis.

@@ -39,7 +39,7 @@ fn settlement(claimed: &Claimed, outcome: Outcome) -> Settlement {
         outcome,
         attempt: Some(failed_attempt(200)),
         order: None,
-        route: "a".into(),
+        route: claimed.event.route.clone(),
     }
 }
 
