@@ -2,6 +2,7 @@
 
 mod disk;
 mod moving;
+mod order;
 mod outages;
 mod primary;
 mod restarts;

@@ -36,12 +36,7 @@ impl Rig {
     }
 
     async fn on(directory: Arc<TempDir>, primary: Arc<Primary>) -> Self {
-        let labels = Labels {
-            routes: &[],
-            targets: &[],
-            reasons: &[],
-        };
-        let metrics = Arc::new(Metrics::new(&labels).unwrap());
+        let metrics = no_series();
         let clock = Clock::system();
         let options = Options {
             directory: directory.path().join("spool"),
@@ -115,6 +110,16 @@ impl Rig {
     }
 }
 
+/// Of no route and no target.
+pub(super) fn no_series() -> Arc<Metrics> {
+    let labels = Labels {
+        routes: &[],
+        targets: &[],
+        reasons: &[],
+    };
+    Arc::new(Metrics::new(&labels).unwrap())
+}
+
 fn event(id: &str) -> Event {
     let key = EventKey::new("route", id);
     let body = Bytes::from(format!("\x00{id}\u{ff}"));
@@ -139,7 +144,7 @@ fn event(id: &str) -> Event {
 }
 
 /// Of a route with `order_by`.
-fn ordered(id: &str) -> Event {
+pub(super) fn ordered(id: &str) -> Event {
     let mut event = event(id);
     event.together = true;
     event.deliveries[0].order = Some(Order {
