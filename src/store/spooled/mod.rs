@@ -9,7 +9,7 @@
 //! The spool is a store of its own, with its own promise and its own memory of ids; `entry.rs` says how an event lies
 //! in it. What the primary may have stored in spite of its answer is found to be a duplicate of itself when it is moved.
 //!
-//! Order: while the spool holds anything, events of an ordered route go through it, behind those that were accepted
+//! Order: while the spool holds anything, events with an ordered delivery go through it, behind those that were accepted
 //! before. Others go to the primary as soon as it takes events again.
 
 mod entry;

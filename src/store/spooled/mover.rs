@@ -15,7 +15,10 @@ use crate::{
     store::{Acceptance, Claimed, Retention, Settlement, Store, StoreError, Want},
 };
 
-use super::{Setup, entry, state::State};
+use super::{
+    Setup, entry,
+    state::{State, is_ordered},
+};
 
 /// Bytes of the bodies that are in memory at one time to be moved, if one body is not more.
 const BATCH_BYTES_MAX: usize = 64 << 20;
@@ -198,7 +201,7 @@ impl Mover {
             for (one, answer) in call.into_iter().zip(answers) {
                 match answer {
                     Ok(acceptance) => self.moved(&one, &acceptance),
-                    Err(error) if is_one && !one.event.together => {
+                    Err(error) if is_one && !is_ordered(&one.event) => {
                         self.put_aside(&one, &error);
                         why = Some(error);
                     }

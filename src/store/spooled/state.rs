@@ -44,8 +44,14 @@ impl View {
 
     /// Whether the event goes to the primary without a detour.
     pub(super) fn takes(self, event: &Event) -> bool {
-        self.is_up() && !(self.holds && event.together)
+        self.is_up() && !(self.holds && is_ordered(event))
     }
+}
+
+/// Whether it must not be overtaken, nor overtake.
+pub(super) fn is_ordered(event: &Event) -> bool {
+    let mut deliveries = event.deliveries.iter();
+    deliveries.any(|delivery| delivery.order.is_some())
 }
 
 impl State {

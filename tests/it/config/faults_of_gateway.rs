@@ -228,6 +228,22 @@ dedupe_window = "0s""#,
             ),
             (
                 r#"[store]
+retentoin = "3d""#,
+                &[
+                    "routes.toml:2:1: store.retentoin: found an unknown key; did you mean `retention`?",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_spool() {
+    check(
+        file,
+        &[
+            (
+                r#"[store]
 spool = "file:spool""#,
                 &[
                     "routes.toml:2:9: store.spool: found a spool beside a store that is a directory itself, expected no `spool`, or a `url` of Redis",
@@ -267,13 +283,6 @@ url = "redis://:password@host:port"
 spool = "file:spool""#,
                 &[
                     r#"routes.toml:2:7: store.url: found a redis:// URL that cannot be read, expected "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]""#,
-                ],
-            ),
-            (
-                r#"[store]
-retentoin = "3d""#,
-                &[
-                    "routes.toml:2:1: store.retentoin: found an unknown key; did you mean `retention`?",
                 ],
             ),
         ],
