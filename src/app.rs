@@ -21,7 +21,8 @@ use crate::{
         embedded::{self, Embedded},
         handover::handover,
         metered::Metered,
-        redis::RedisStore,
+        redis::{self, RedisStore},
+        spooled::{self, Spooled},
     },
 };
 
@@ -70,18 +71,18 @@ impl App {
 
         let known: Vec<_> = config.targets.keys().cloned().collect();
         let inner = open_store(&config, &clock, &metrics).await?;
-        let retired = inner.retire_targets(&known).await?;
+        let targets: Vec<_> = config.targets.values().cloned().collect();
+        let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
+        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
+        let replay_begun = store.replay_begun();
+        let store = with_spool(Arc::new(store), &config, &clock, &metrics).await?;
+        let retired = store.retire_targets(&known).await?;
         if retired > 0 {
             tracing::warn!(
                 deliveries = retired,
                 "deliveries of removed targets became dead letters"
             );
         }
-        let targets: Vec<_> = config.targets.values().cloned().collect();
-        let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
-        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
-        let replay_begun = store.replay_begun();
-        let store: Arc<dyn Store> = Arc::new(store);
         let retention = Retention {
             age: config.store.retention,
             bytes: config.store.retention_size,
@@ -188,11 +189,51 @@ async fn open_store(
             };
             Arc::new(Embedded::open(options, clock.clone(), metrics.clone())?)
         }
-        StoreUrl::Redis(connection) => {
-            Arc::new(RedisStore::open(connection.clone(), durability, metrics.clone()).await?)
+        StoreUrl::Redis(servers) => {
+            let options = redis::Options {
+                servers: servers.clone(),
+                durability,
+                shards: config.store.shards,
+            };
+            Arc::new(match config.store.spool {
+                None => RedisStore::open(options, metrics.clone()).await?,
+                // Events have a place to go until it is there.
+                Some(_) => RedisStore::open_lazily(&options, metrics.clone()),
+            })
         }
     };
     Ok(Arc::new(Metered::new(store, metrics.clone())))
+}
+
+/// The spool stands before the hand-over, so that what is moved from it is delivered as what comes directly is.
+async fn with_spool(
+    primary: Arc<dyn Store>,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, StartError> {
+    let Some(directory) = &config.store.spool else {
+        return Ok(primary);
+    };
+    let options = embedded::Options {
+        directory: directory.clone(),
+        durability: config.store.durability,
+    };
+    let spool = Embedded::open(options, clock.clone(), metrics.clone())?;
+    let setup = spooled::Setup {
+        primary,
+        spool: Arc::new(spool),
+        body_max: config
+            .routes
+            .iter()
+            .map(|route| route.max_body)
+            .max()
+            .unwrap_or(0),
+        retention: config.store.retention,
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+    };
+    Ok(Arc::new(Spooled::start(setup).await?))
 }
 
 fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {

@@ -22,7 +22,7 @@ use hookgate::{
     store::{
         Acceptance, Settled, Settlement, Store, Want,
         embedded::{Embedded, Options},
-        redis::RedisStore,
+        redis::{self, RedisStore},
     },
 };
 use tempfile::TempDir;
@@ -176,7 +176,8 @@ impl Subject {
                 let server = Redis::start(directory.path());
                 let url = format!("redis://127.0.0.1:{}/", server.port);
                 let connection = url.into_connection_info().unwrap();
-                let opening = RedisStore::open(connection, Durability::Always, metrics.clone());
+                let options = redis::Options::new(connection, Durability::Always);
+                let opening = RedisStore::open(options, metrics.clone());
                 let store: Arc<dyn Store> = Arc::new(runtime.block_on(opening).unwrap());
                 (store, Some(server))
             }

@@ -25,6 +25,7 @@ mod load;
 mod payload;
 pub mod pointer;
 mod reader;
+mod redis_url;
 mod retry;
 mod routes;
 mod scalar;
@@ -37,6 +38,7 @@ mod verify;
 
 pub use error::{Fault, Faults};
 pub use pointer::Pointer;
+pub use redis_url::RedisUrl;
 pub use secret::Secret;
 
 /// The whole configuration: valid by construction.
@@ -120,8 +122,8 @@ pub struct Store {
 pub enum StoreUrl {
     /// `file:DIRECTORY`.
     Embedded { directory: PathBuf },
-    /// `redis://` or `rediss://`. May hold a password: never shown whole.
-    Redis(redis::ConnectionInfo),
+    /// Any other scheme.
+    Redis(RedisUrl),
 }
 
 /// Without the password that a Redis URL may hold.
@@ -129,7 +131,7 @@ impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded { directory } => write!(f, "file:{}", directory.display()),
-            Self::Redis(connection) => write!(f, "redis://{}", connection.addr()),
+            Self::Redis(url) => url.fmt(f),
         }
     }
 }

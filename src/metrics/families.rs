@@ -8,7 +8,9 @@ use prometheus::{
 
 use crate::event::{DeadReason, RouteName, TargetName};
 
-use super::{Metrics, PairMetrics, RouteMetrics, STORE_OPERATIONS, StoreMetrics, TargetMetrics};
+use super::{
+    Metrics, PairMetrics, RouteMetrics, STORE_OPERATIONS, SpoolMetrics, StoreMetrics, TargetMetrics,
+};
 
 /// Seconds, from a tenth of a millisecond to ten seconds.
 const FAST: [f64; 15] = [
@@ -242,6 +244,24 @@ impl Families {
             &BATCH,
         )?;
         let up = int_gauges(r, "store_up", "1 when the store answers.", &[])?;
+        let spool_events = int_gauges(
+            r,
+            "spool_events",
+            "Events in the spool that are not yet moved to the store.",
+            &[],
+        )?;
+        let spool_accepted = counters(
+            r,
+            "spool_accepted_total",
+            "Events accepted into the spool.",
+            &[],
+        )?;
+        let moved = counters(
+            r,
+            "spool_moved_total",
+            "Events that left the spool: accepted by the store, a duplicate there, or corrupt.",
+            &["result"],
+        )?;
         let connections = int_gauges(
             r,
             "connections",
@@ -299,6 +319,13 @@ impl Families {
                     .collect(),
                 up: up.with_label_values(&[] as &[&str]),
                 commit_batch_events: batch.with_label_values(&[] as &[&str]),
+            },
+            spool: SpoolMetrics {
+                events: spool_events.with_label_values(&[] as &[&str]),
+                accepted: spool_accepted.with_label_values(&[] as &[&str]),
+                moved_accepted: moved.with_label_values(&["accepted"]),
+                moved_duplicate: moved.with_label_values(&["duplicate"]),
+                moved_corrupt: moved.with_label_values(&["corrupt"]),
             },
             connections: connections.with_label_values(&[] as &[&str]),
             tls_certificate_not_after: not_after.with_label_values(&[] as &[&str]),

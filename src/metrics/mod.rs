@@ -38,6 +38,7 @@ pub struct Metrics {
     /// Requests that reached no route.
     pub unrouted: Arc<RouteMetrics>,
     pub store: StoreMetrics,
+    pub spool: SpoolMetrics,
     /// Open connections on the public listeners.
     pub connections: IntGauge,
     /// When the served certificate ends, in Unix seconds.
@@ -87,6 +88,15 @@ pub struct StoreMetrics {
     errors: HashMap<&'static str, IntCounter>,
     pub up: IntGauge,
     pub commit_batch_events: Histogram,
+}
+
+/// Where events go while the store cannot take them; all at zero without a spool.
+pub struct SpoolMetrics {
+    events: IntGauge,
+    pub accepted: IntCounter,
+    pub moved_accepted: IntCounter,
+    pub moved_duplicate: IntCounter,
+    pub moved_corrupt: IntCounter,
 }
 
 /// The operations of the store that are measured.
@@ -195,5 +205,11 @@ impl StoreMetrics {
         if failed && let Some(counter) = self.errors.get(operation) {
             counter.inc();
         }
+    }
+}
+
+impl SpoolMetrics {
+    pub fn set_events(&self, events: u64) {
+        self.events.set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 }

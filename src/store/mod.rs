@@ -8,6 +8,7 @@ pub mod listing;
 pub mod metered;
 pub mod redis;
 pub mod replays;
+pub mod spooled;
 
 use std::{
     sync::Arc,

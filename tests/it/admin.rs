@@ -27,7 +27,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 26] = [
+const FAMILIES: [(&str, &str, &str); 29] = [
     ("build_info", "gauge", "version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -46,6 +46,9 @@ const FAMILIES: [(&str, &str, &str); 26] = [
     ("rejections_total", "counter", "reason,route"),
     ("request_duration_seconds", "histogram", "route"),
     ("requests_total", "counter", "outcome,route"),
+    ("spool_accepted_total", "counter", ""),
+    ("spool_events", "gauge", ""),
+    ("spool_moved_total", "counter", "result"),
     ("store_errors_total", "counter", "operation"),
     ("store_operation_duration_seconds", "histogram", "operation"),
     ("store_up", "gauge", ""),

@@ -1,7 +1,7 @@
 //! The whole program while what it stands on fails: its store, its neighbour, its targets, its own end.
 
 mod backlog;
-mod disk;
+pub(crate) mod disk;
 mod refusals;
 mod sharing;
 mod stop;
@@ -24,7 +24,7 @@ async fn wait_until_ready(gateway: &Process) {
 }
 
 #[track_caller]
-fn assert_store_unavailable(reply: &Reply) {
+pub(crate) fn assert_store_unavailable(reply: &Reply) {
     assert_eq!(
         reply.status,
         StatusCode::SERVICE_UNAVAILABLE,

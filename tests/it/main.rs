@@ -20,3 +20,4 @@ mod layers;
 mod listener;
 mod outage;
 mod signatures;
+mod spool;

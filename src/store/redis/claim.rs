@@ -10,11 +10,10 @@ use uuid::Uuid;
 
 use super::{
     super::{Claimed, Claims, Lease, Settlement, StoreError, Want},
-    connection::Connection,
     encoding,
     error::unexpected,
-    record,
-    scripts::{self, Scripts},
+    record, scripts,
+    shard::Keys,
 };
 use crate::event::{DeadReason, Outcome};
 
@@ -31,20 +30,16 @@ pub(super) struct Reply {
     pub(super) orphans: i64,
 }
 
-pub(super) async fn claim(
-    connection: &Connection,
-    scripts: &Scripts,
-    wants: &[Want],
-) -> Result<Reply, StoreError> {
+pub(super) async fn claim(keys: &Keys, wants: &[Want]) -> Result<Reply, StoreError> {
     let since = Instant::now();
-    let mut call = scripts.claim.call();
+    let mut call = keys.call(&keys.scripts.claim);
     call.arg(RECORDS_MAX);
     for want in wants {
         call.arg(want.target.as_bytes())
             .arg(want.max.min(CLAIMED_MAX))
             .arg(encoding::millis(want.lease));
     }
-    let [claimed, next_due, orphans] = scripts::row(connection.run(&call).await?)?;
+    let [claimed, next_due, orphans] = scripts::row(keys.run(&call).await?)?;
     let mut reply = Reply {
         claims: Claims::default(),
         unreadable: Vec::new(),
@@ -54,7 +49,7 @@ pub(super) async fn claim(
         reply.claims.next_due.push(wait(value)?);
     }
     for row in scripts::array(claimed)? {
-        let row = Row::read(row)?;
+        let row = Row::read(row, keys)?;
         let want = wants.get(row.want).ok_or_else(unexpected)?;
         row.add_to(&mut reply, want, since)?;
     }
@@ -76,23 +71,32 @@ struct Row {
     record: Vec<u8>,
     attempts: i64,
     token: i64,
+    route: Vec<u8>,
+    replayed_ms: i64,
 }
 
 impl Row {
-    fn read(value: Value) -> Result<Self, StoreError> {
-        let [want, uid, record, attempts, token] = scripts::row(value)?;
+    fn read(value: Value, keys: &Keys) -> Result<Self, StoreError> {
+        let [want, uid, record, attempts, generation, route, replayed_ms] = scripts::row(value)?;
         Ok(Self {
             want: usize::try_from(scripts::integer(want)?).map_err(|_| unexpected())?,
             uid: Uuid::from_slice(&scripts::bytes(uid)?).map_err(|_| unexpected())?,
             record: scripts::bytes(record)?,
             attempts: scripts::integer(attempts)?,
-            token: scripts::integer(token)?,
+            token: keys.token(scripts::integer(generation)?),
+            route: scripts::bytes(route)?,
+            replayed_ms: scripts::integer(replayed_ms)?,
         })
     }
 
     fn add_to(self, reply: &mut Reply, want: &Want, since: Instant) -> Result<(), StoreError> {
         match record::event(self.uid, self.record) {
             Some(event) => reply.claims.claimed.push(Claimed {
+                order: event
+                    .deliveries
+                    .iter()
+                    .find(|delivery| delivery.target == want.target)
+                    .and_then(|delivery| delivery.order),
                 event: Arc::new(event),
                 target: want.target.clone(),
                 attempts: u32::try_from(self.attempts).map_err(|_| unexpected())?,
@@ -100,17 +104,19 @@ impl Row {
                     token: self.token,
                     ends: encoding::ends(since, want.lease),
                 },
-                order: None,
-                replayed_at: None,
+                replayed_at: encoding::replayed_at(self.replayed_ms),
             }),
             None => reply.unreadable.push(Settlement {
                 uid: self.uid,
+                route: str::from_utf8(&self.route)
+                    .map_err(|_| unexpected())?
+                    .into(),
                 target: want.target.clone(),
+                // Its state knows it.
+                order: None,
                 token: self.token,
                 outcome: Outcome::Dead(DeadReason::Corrupt),
                 attempt: None,
-                order: None,
-                route: "a".into(),
             }),
         }
         Ok(())

@@ -1,22 +1,36 @@
--- What the scripts share; put before each of them.
+-- What all scripts share; put before each of them.
 --
 -- KEYS[1] is the prefix of a shard: every key of a call begins with it, so that all are in one slot.
---   event:<uid>          an event's record: a head that the scripts know (below), its description, its body
---   state:<uid><target>  a delivery's state; there is none before the first claim from the store or settlement
---   settled:<uid>        how many deliveries are settled for good, while that is some and not all of them
---   due:<target>         sorted set of the unsettled uids, by the millisecond when each falls due; a claim is a
---                        score in the future, so that retry, lease and take-over are one mechanism
---   dead:<target>        sorted set of dead letters, by the time of death
---   id:<key>             a remembered event id: its time of acceptance (8) and the head of its body's digest (4)
---   ids:<minute>         list of what is to be forgotten in that minute: for each id its key (16) and that time (8)
---   minutes              sorted set of the minutes that have such a list
---   finished             sorted set of the uids whose deliveries are all settled, by the time of the last
---   targets              set of the targets that deliveries were stored for
---   format         which of these layouts it is, see format.rs
---   bytes                the bodies' bytes
---
--- A record begins with a byte of version, the bytes before the body and those of the body (four each), the number
--- of deliveries (two) and their targets, each after its length (two). A newer version may change what follows.
+--   event:<uid>            an event's record: a front that the scripts read (record.lua), the rest of its description,
+--                          its body
+--   state:<uid><target>    a delivery's state (deliveries.lua); one without an order has none before the first claim
+--                          from the store or settlement
+--   settled:<uid>          how many deliveries are settled for good, while that is some and not all of them
+--   due:<target>/<route>   a queue: sorted set of the unsettled uids, by the millisecond when each falls due; a claim
+--                          is a score in the future, so that retry, lease and take-over are one mechanism; what waits
+--                          for its turn in its group has an infinite one
+--   routes:<target>        sorted set (all scores 0) of the routes that have such a queue, and maybe of some more
+--   turns:<target>         sorted set of the routes with a delivery that is due or will be. A negative score is a
+--                          ticket: the route with the lowest is served next. Any other is never later than when the
+--                          queue's first falls due
+--   group:<group>          sorted set of the uids that are unsettled or hold the group up, by their place: the order of
+--                          acceptance. One at most has its turn; the first is the next to have it
+--   places                 the last place that was given
+--   dead:<target>          sorted set of dead letters, by the millisecond in which the event was received
+--   ids:<2 bytes>          a bucket of remembered event ids: hash of 12 more bytes of the id's key, to when the event was
+--                          received (6: ms), the head of its body's digest (4), the minute when it is forgotten (4).
+--                          2^15 buckets, each small enough for Redis' compact form
+--   forgetting             hash: how far the walk over the buckets is, see expire.lua
+--   log:<minute>           the uids of the events received in that minute (since 1970), in order of acceptance
+--   logs                   sorted set of those minutes
+--   unlogged               hash: how many of a minute's events have been removed
+--   finished               sorted set of the uids whose deliveries are all settled, by the time of the last
+--   targets                set of the targets that deliveries were stored for
+--   replays                hash of the replays by filter, see save_replay.lua
+--   shards                 how many shards there are
+--   format                 which of these layouts it is, see format.rs
+--   alive                  written to learn whether the shard can be written to
+--   bytes                  the bodies' bytes
 --
 -- A delivery's token is its generation: odd while it is claimed (also when the lease has ended), even while
 -- it waits. Each claim and each settlement raises it, so that neither a late, a repeated nor an invented
@@ -25,15 +39,14 @@
 -- whole millisecond and costs no write.
 --
 -- ARGV[1] is the time in milliseconds, or empty: then the server's time counts, which all gateways share.
--- What follows it is each script's own; what is packed there is little-endian.
+-- What follows it is each script's own; what is packed there is little-endian. No name has a slash.
 
 local PREFIX = KEYS[1]
 local EVENT, STATE, DUE, DEAD = PREFIX .. 'event:', PREFIX .. 'state:', PREFIX .. 'due:', PREFIX .. 'dead:'
-local FINISHED = PREFIX .. 'finished'
-local ID, IDS, MINUTES, MINUTE_MS = PREFIX .. 'id:', PREFIX .. 'ids:', PREFIX .. 'minutes', 60000
-local PENDING, DELIVERED, TARGET_REMOVED = 0, 1, 5
-local ATTEMPTS_KEPT = 20
-local RECORD_VERSION, RECORD_HEAD, RECORD_HEAD_BYTES = 1, '<BI4I4I2', 11
+local ROUTES, TURNS, GROUP, TARGETS = PREFIX .. 'routes:', PREFIX .. 'turns:', PREFIX .. 'group:', PREFIX .. 'targets'
+local FINISHED, IDS, LOG, LOGS = PREFIX .. 'finished', PREFIX .. 'ids:', PREFIX .. 'log:', PREFIX .. 'logs'
+local MINUTE_MS, UID_BYTES = 60000, 16
+local WAITS_FOR_ITS_TURN = 'inf'
 
 -- Runs a command that takes any number of arguments after the first two, unless it has none of them.
 local function run(command)
@@ -55,140 +68,34 @@ local function score(due_ms)
   return string.format('%.0f', due_ms)
 end
 
-local function score_of_claimed_at_once(due_ms, is_only)
-  return string.format('%.2f', due_ms - (is_only and 0.25 or 0.5))
-end
-
--- Returns whether the delivery was accepted already claimed and has no state, and whether it is its event's only one.
-local function read_score(score)
-  local fraction = string.match(score, '%.(%d+)$')
-  return fraction ~= nil, fraction == '75'
-end
-
 -- How long until a score's whole millisecond, as Redis takes it; zero when it has come.
 local function wait_ms(score, now)
   return math.max(0, math.ceil(tonumber(score)) - now)
 end
 
--- Strings that were packed one after the other, each after its length; `count` of them, or all.
-local function strings(packed, from, count)
-  local found = {}
-  while count and #found < count or not count and from <= #packed do
+-- Strings that were packed one after the other, each after its length.
+local function strings(packed)
+  local found, from = {}, 1
+  while from <= #packed do
     found[#found + 1], from = struct.unpack('<I2c0', packed, from)
   end
   return found
 end
 
--- Returns the number of deliveries and the body's bytes; nothing when there is no record or none that can be read.
-local function read_record_head(record)
-  if #record < RECORD_HEAD_BYTES then
-    return nil
-  end
-  local version, _, body_bytes, deliveries = struct.unpack(RECORD_HEAD, record)
-  if version ~= RECORD_VERSION then
-    return nil
-  end
-  return deliveries, body_bytes
+-- Where the deliveries of a route to a target wait.
+local function queue_of(target, route)
+  return { target = target, route = route, key = DUE .. target .. '/' .. route }
 end
 
-local function is_claimed(generation)
-  return generation % 2 == 1
+-- A delivery of this queue falls due at this score.
+local function lower_turn(queue, due)
+  if redis.call('ZADD', TURNS .. queue.target, 'LT', due, queue.route) == 1 then
+    redis.call('ZADD', ROUTES .. queue.target, 0, queue.route)
+    redis.call('SADD', TARGETS, queue.target)
+  end
 end
 
--- The deliveries of a target with these uids. Those that are settled or never were have no score.
-local function load(target, uids)
-  local deliveries, with_state, keys = {}, {}, {}
-  for i, due in ipairs(redis.call('ZMSCORE', DUE .. target, unpack(uids))) do
-    local delivery = { uid = uids[i], score = due, status = PENDING, attempts = 0, generation = 0, history = '' }
-    deliveries[i] = delivery
-    local is_claimed_at_once = false
-    if due then
-      is_claimed_at_once, delivery.is_only = read_score(due)
-    end
-    if is_claimed_at_once then
-      delivery.generation = 1
-    elseif due then
-      with_state[#with_state + 1] = delivery
-      keys[#keys + 1] = STATE .. uids[i] .. target
-    end
-  end
-  if #keys > 0 then
-    for i, packed in ipairs(redis.call('MGET', unpack(keys))) do
-      if packed then
-        local delivery, from = with_state[i], nil
-        delivery.status, delivery.attempts, delivery.generation, from = struct.unpack('<BI4I4', packed)
-        delivery.history = string.sub(packed, from)
-      end
-    end
-  end
-  return deliveries
-end
-
--- What `save` has settled for good: how many deliveries of which uid; and events with a single delivery.
-local settled, finished = {}, { 'ZADD', FINISHED }
-
-local function is_unsettled(uid)
-  for _, target in ipairs(redis.call('SMEMBERS', PREFIX .. 'targets')) do
-    if redis.call('ZSCORE', DUE .. target, uid) then
-      return true
-    end
-  end
-  return false
-end
-
--- Counts what was settled for good, once all is saved.
-local function count_settled(now)
-  for uid, count in pairs(settled) do
-    local total = read_record_head(redis.call('GETRANGE', EVENT .. uid, 0, RECORD_HEAD_BYTES - 1))
-    if not total then
-      -- No version of ours: it does not tell how many there are.
-      total = is_unsettled(uid) and math.huge or count
-    end
-    if count < total then
-      local key = PREFIX .. 'settled:' .. uid
-      count = redis.call('INCRBY', key, count)
-      if count >= total then
-        redis.call('DEL', key)
-      end
-    end
-    if count >= total then
-      finished[#finished + 1] = score(now)
-      finished[#finished + 1] = uid
-    end
-  end
-  run(finished)
-end
-
--- Writes those deliveries of a target that have changed. What has no score any more is settled for good.
-local function save(target, deliveries, now)
-  local states, due, ended, dead = { 'MSET' }, { 'ZADD', DUE .. target }, { 'ZREM', DUE .. target }, { 'ZADD', DEAD .. target }
-  local now_score = score(now)
-  for _, delivery in ipairs(deliveries) do
-    if delivery.changed then
-      local uid = delivery.uid
-      states[#states + 1] = STATE .. uid .. target
-      states[#states + 1] = struct.pack('<BI4I4', delivery.status, delivery.attempts, delivery.generation)
-        .. delivery.history
-      if delivery.score then
-        due[#due + 1] = delivery.score
-        due[#due + 1] = uid
-      else
-        ended[#ended + 1] = uid
-        if delivery.is_only then
-          finished[#finished + 1] = now_score
-          finished[#finished + 1] = uid
-        else
-          settled[uid] = (settled[uid] or 0) + 1
-        end
-        if delivery.status ~= DELIVERED then
-          dead[#dead + 1] = now_score
-          dead[#dead + 1] = uid
-        end
-      end
-    end
-  end
-  run(states)
-  run(due)
-  run(ended)
-  run(dead)
+-- When an event was received, which its uid begins with.
+local function received_ms(uid)
+  return (struct.unpack('>I6', uid))
 end

@@ -1,7 +1,7 @@
 //! How remembered ids, states and attempts are written as bytes; events are in `record.rs`.
 //!
 //! The facts of an attempt are JSON with a version, so that a newer Hookgate reads what an older one stored.
-//! States are packed by the scripts, see `common.lua`.
+//! States are packed by the scripts, see `deliveries.lua`.
 
 use std::{
     borrow::Cow,
@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    super::{StoreError, StoredDelivery, StoredEvent},
+    super::{StoreError, StoredDelivery, StoredEvent, listing::EventSummary},
     record, scripts,
 };
 use crate::{
     clock::Timestamp,
-    event::{AttemptRecord, DeadReason, DeliveryState},
+    event::{AttemptRecord, DeadReason, DeliveryState, EventKey, TargetName},
 };
 
 const VERSION: u8 = 1;
@@ -40,27 +40,48 @@ pub(super) fn ends(since: Instant, lease: Duration) -> Instant {
     since + lease.min(LONGEST)
 }
 
-/// What is kept of a remembered id: eight bytes of time and four of the body's digest.
+/// Where an id is remembered: its bucket (2), of which there are 2^15, and its field there (12).
+pub(super) fn place_of_id(key: EventKey) -> [u8; 14] {
+    let mut place = [0; 14];
+    place.copy_from_slice(&key.0[..14]);
+    place[0] &= 0x7f;
+    place
+}
+
+/// The minute since 1970 that an event's uid begins with.
+pub(super) fn log_minute(received_at: Timestamp) -> u32 {
+    u32::try_from(received_at.as_millis() / 60_000).unwrap_or(0)
+}
+
+/// What is kept of a remembered id, but for the minute when it is forgotten: six bytes of time and four of the body's
+/// digest.
 pub(super) struct Remembered {
     pub(super) received_at: Timestamp,
     pub(super) digest: [u8; 4],
 }
 
 impl Remembered {
-    pub(super) fn to_bytes(&self) -> [u8; 12] {
-        let mut bytes = [0; 12];
-        bytes[..8].copy_from_slice(&self.received_at.as_millis().to_le_bytes());
-        bytes[8..].copy_from_slice(&self.digest);
+    pub(super) fn to_bytes(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        let millis = u64::try_from(self.received_at.as_millis()).unwrap_or(0);
+        bytes[..6].copy_from_slice(&millis.to_le_bytes()[..6]);
+        bytes[6..].copy_from_slice(&self.digest);
         bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (millis, digest) = bytes.split_first_chunk()?;
+        let (millis, digest) = bytes.split_first_chunk::<6>()?;
+        let [a, b, c, d, e, f] = *millis;
         Some(Self {
-            received_at: Timestamp::from_millis(i64::from_le_bytes(*millis)),
+            received_at: Timestamp::from_millis(i64::from_le_bytes([a, b, c, d, e, f, 0, 0])),
             digest: digest.try_into().ok()?,
         })
     }
+}
+
+/// As a state tells it: 0, never.
+pub(super) fn replayed_at(millis: i64) -> Option<Timestamp> {
+    (millis != 0).then_some(Timestamp::from_millis(millis))
 }
 
 /// An attempt without the head of its response.
@@ -130,20 +151,56 @@ pub(super) fn stored_event(uid: Uuid, reply: Value) -> Result<Option<StoredEvent
         return Ok(None);
     };
     let states: Vec<_> = values.map(optional).collect::<Result<_, _>>()?;
-    let unreadable = || StoreError::Unavailable("a stored event cannot be read back".into());
     let event = record::event(uid, record).ok_or_else(unreadable)?;
-    if states.len() != event.deliveries.len() {
-        return Err(unreadable());
-    }
-    let deliveries = event.deliveries.iter().zip(&states);
-    let deliveries = deliveries
-        .map(|(delivery, packed)| stored_delivery(&delivery.target, packed.as_deref()))
-        .collect::<Option<_>>()
-        .ok_or_else(unreadable)?;
+    let targets = event.deliveries.iter().map(|delivery| &delivery.target);
+    let deliveries = stored_deliveries(targets, &states).ok_or_else(unreadable)?;
     Ok(Some(StoredEvent {
         event: Arc::new(event),
         deliveries,
     }))
+}
+
+/// An event as `describe.lua` gives it; `None` when there is none, or none that can be read.
+pub(super) fn summary(uid: Uuid, reply: Value) -> Result<Option<EventSummary>, StoreError> {
+    let Some(values) = scripts::optional(reply).map(scripts::array).transpose()? else {
+        return Ok(None);
+    };
+    let mut values = values.into_iter();
+    let Some(front) = values.next().map(scripts::bytes).transpose()? else {
+        return Ok(None);
+    };
+    let states: Vec<_> = values.map(optional).collect::<Result<_, _>>()?;
+    Ok(
+        record::description(uid, front).and_then(|(event, body_bytes)| {
+            let targets = event.deliveries.iter().map(|delivery| &delivery.target);
+            Some(EventSummary {
+                uid,
+                deliveries: stored_deliveries(targets, &states)?,
+                route: event.route,
+                id: event.id,
+                event_type: event.event_type,
+                received_at: event.received_at,
+                body_bytes,
+            })
+        }),
+    )
+}
+
+fn unreadable() -> StoreError {
+    StoreError::Unavailable("a stored event cannot be read back".into())
+}
+
+fn stored_deliveries<'a>(
+    targets: impl ExactSizeIterator<Item = &'a TargetName>,
+    states: &[Option<Vec<u8>>],
+) -> Option<Vec<StoredDelivery>> {
+    if states.len() != targets.len() {
+        return None;
+    }
+    let deliveries = targets.zip(states);
+    deliveries
+        .map(|(target, packed)| stored_delivery(target, packed.as_deref()))
+        .collect()
 }
 
 fn optional(value: Value) -> Result<Option<Vec<u8>>, StoreError> {
@@ -153,44 +210,50 @@ fn optional(value: Value) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
-/// One delivery, from its state as the scripts pack it: a byte of status, four of attempts, four of
-/// generation, then the history. No state: never claimed from the store, never settled.
-fn stored_delivery(target: &Arc<str>, packed: Option<&[u8]>) -> Option<StoredDelivery> {
+/// What `deliveries.lua` adds to the status of a state that tells more.
+const EXTENDED: u8 = 128;
+/// Place, group and kind of order: only the scripts need them.
+const ORDER_BYTES: usize = 8 + 16 + 1;
+
+/// One delivery, from its state as `deliveries.lua` packs it. No state: never claimed from the store, never settled.
+fn stored_delivery(target: &TargetName, packed: Option<&[u8]>) -> Option<StoredDelivery> {
     let packed = packed.unwrap_or(&[0; 9]);
     let (&number, rest) = packed.split_first()?;
     let (attempts, rest) = rest.split_first_chunk()?;
-    let (_generation, history) = rest.split_first_chunk::<4>()?;
+    let (_generation, mut rest) = rest.split_first_chunk::<4>()?;
+    let mut replayed_ms = 0;
+    if number >= EXTENDED {
+        let (millis, others) = rest.split_first_chunk()?;
+        replayed_ms = i64::from_le_bytes(*millis);
+        (_, rest) = others.split_at_checked(ORDER_BYTES)?;
+    }
     Some(StoredDelivery {
         target: target.clone(),
-        state: state(number)?,
+        state: state(number % EXTENDED)?,
         attempts: u32::from_le_bytes(*attempts),
-        history: last_attempt(history)?.into_iter().collect(),
-        replayed_at: None,
+        history: history(rest)?,
+        replayed_at: replayed_at(replayed_ms),
     })
 }
 
-/// The newest attempt of a history; `Some(None)` when it is empty.
-fn last_attempt(mut history: &[u8]) -> Option<Option<AttemptRecord>> {
-    let mut last = None;
-    while !history.is_empty() {
-        let (facts_bytes, rest) = history.split_first_chunk()?;
+fn history(mut packed: &[u8]) -> Option<Vec<AttemptRecord>> {
+    let mut attempts = Vec::new();
+    while !packed.is_empty() {
+        let (facts_bytes, rest) = packed.split_first_chunk()?;
         let (head_bytes, rest) = rest.split_first_chunk()?;
         let (facts, rest) = rest.split_at_checked(u16::from_le_bytes(*facts_bytes).into())?;
         let (head, rest) = rest.split_at_checked(u16::from_le_bytes(*head_bytes).into())?;
-        last = Some((facts, head));
-        history = rest;
+        let facts: Facts<'_> = serde_json::from_slice(facts).ok()?;
+        attempts.push(AttemptRecord {
+            started_at: Timestamp::from_millis(facts.started_ms),
+            duration: Duration::from_micros(facts.took_us),
+            status: facts.status,
+            error: facts.error.map(Cow::into_owned),
+            response_head: Bytes::copy_from_slice(head),
+        });
+        packed = rest;
     }
-    let Some((facts, head)) = last else {
-        return Some(None);
-    };
-    let facts: Facts<'_> = serde_json::from_slice(facts).ok()?;
-    Some(Some(AttemptRecord {
-        started_at: Timestamp::from_millis(facts.started_ms),
-        duration: Duration::from_micros(facts.took_us),
-        status: facts.status,
-        error: facts.error.map(Cow::into_owned),
-        response_head: Bytes::copy_from_slice(head),
-    }))
+    Some(attempts)
 }
 
 #[cfg(test)]
@@ -220,8 +283,8 @@ mod tests {
         let back = Remembered::from_bytes(&remembered.to_bytes()).unwrap();
         assert_eq!(back.received_at, remembered.received_at);
         assert_eq!(back.digest, remembered.digest);
+        assert!(Remembered::from_bytes(&[0; 9]).is_none());
         assert!(Remembered::from_bytes(&[0; 11]).is_none());
-        assert!(Remembered::from_bytes(&[0; 13]).is_none());
     }
 
     #[test]
@@ -231,5 +294,6 @@ mod tests {
         assert!(stored_delivery(&target, Some(&[])).is_none());
         assert!(stored_delivery(&target, Some(&[9; 9])).is_none());
         assert!(stored_delivery(&target, Some(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 7])).is_none());
+        assert!(stored_delivery(&target, Some(&[EXTENDED; 9 + 8 + ORDER_BYTES - 1])).is_none());
     }
 }

@@ -1,42 +1,67 @@
 -- ARGV: age_ms, bytes of bodies to keep at most, how many events to remove at most.
 -- Returns: how many were removed, how many ids were forgotten, 1 when more is to be removed now.
+--
+-- Ids are forgotten by a walk over their buckets. The gateways together look, in each minute, at a sixtieth of the
+-- buckets, so that a round takes an hour at most, and at more as long as there is little in them: at all of them when
+-- the store is small.
 
--- Ids to forget, about; and how many batches, of what one call accepted, are taken at once.
-local IDS_A_CALL, BATCHES, ID_BYTES = 1000, 8, 24
--- The head of a record with the names of a few targets.
-local FRONT_BYTES = 512
+local BUCKETS, BUCKETS_A_CALL, BUCKETS_A_MINUTE = 32768, 2048, 547
+local IDS_A_CALL, IDS_A_MINUTE, MINUTE_AT = 2000, 20000, 11
 
 local now = now_ms()
 local oldest_ms, bytes_max, left = now - tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local bytes = tonumber(redis.call('GET', PREFIX .. 'bytes') or '0')
-local freed, removed, dead = 0, { 'ZREM', FINISHED }, {}
+local freed, removed, dead, unlogged = 0, { 'ZREM', FINISHED }, {}, {}
 
--- The names of an event's targets and its body's bytes.
-local function read_event(uid)
-  local front = redis.call('GETRANGE', EVENT .. uid, 0, FRONT_BYTES - 1)
-  local deliveries, body_bytes = read_record_head(front)
-  local read, targets = pcall(strings, front, RECORD_HEAD_BYTES + 1, deliveries or 0)
-  if not read then
-    read, targets = pcall(strings, redis.call('GET', EVENT .. uid), RECORD_HEAD_BYTES + 1, deliveries)
+-- The route of whoever is behind it in its group.
+local function route_behind(delivery)
+  for _, uid in ipairs(redis.call('ZRANGE', GROUP .. delivery.group, 0, 1)) do
+    local front = uid ~= delivery.uid and read_front(uid)
+    if front then
+      return front.route
+    end
   end
-  if not deliveries or not read then
-    -- No version of ours, or not whole: whatever it may have been delivered to.
-    targets = redis.call('SMEMBERS', PREFIX .. 'targets')
+  return ''
+end
+
+-- Lets those behind an ordered delivery have their turn.
+local function end_order(uid, target, route)
+  local packed = redis.call('GET', STATE .. uid .. target)
+  if packed then
+    local delivery = new_delivery(uid)
+    read_state(delivery, packed)
+    leave_group(delivery, queue_of(target, route or route_behind(delivery)), now)
   end
-  return targets, body_bytes or 0
 end
 
 local function remove(uid)
-  local targets, body_bytes = read_event(uid)
+  -- Of no version of ours, or not whole: whatever it may have been delivered to.
+  local front = read_front(uid) or { targets = redis.call('SMEMBERS', TARGETS), body_bytes = 0 }
   local keys = { 'UNLINK', EVENT .. uid, PREFIX .. 'settled:' .. uid }
-  for _, target in ipairs(targets) do
+  for number, target in ipairs(front.targets) do
     keys[#keys + 1] = STATE .. uid .. target
-    dead[target] = dead[target] or { 'ZREM', DEAD .. target }
-    table.insert(dead[target], uid)
+    redis.call('ZREM', DEAD .. target, uid)
+    if not front.route or front.is_ordered[number] then
+      end_order(uid, target, front.route)
+    end
   end
   redis.call(unpack(keys))
-  freed = freed + body_bytes
+  freed = freed + front.body_bytes
   removed[#removed + 1] = uid
+  local minute = math.floor(received_ms(uid) / MINUTE_MS)
+  unlogged[minute] = (unlogged[minute] or 0) + 1
+end
+
+-- A minute's log goes with the last of its events.
+local function unlog()
+  for minute, count in pairs(unlogged) do
+    local log = LOG .. score(minute)
+    if redis.call('HINCRBY', PREFIX .. 'unlogged', minute, count) * UID_BYTES >= redis.call('STRLEN', log) then
+      redis.call('UNLINK', log)
+      redis.call('ZREM', LOGS, minute)
+      redis.call('HDEL', PREFIX .. 'unlogged', minute)
+    end
+  end
 end
 
 -- One more than may be removed, to know whether more are to be.
@@ -53,53 +78,49 @@ for i = 1, #oldest, 2 do
   remove(oldest[i])
   left = left - 1
 end
-for _, command in pairs(dead) do
-  run(command)
-end
 run(removed)
+unlog()
 if freed > 0 then
   redis.call('DECRBY', PREFIX .. 'bytes', freed)
 end
 
--- Forgets ids, unless they have been accepted anew since; returns how many.
-local function forget(ids)
-  local keys, times = {}, {}
-  for at = 1, #ids, ID_BYTES do
-    keys[#keys + 1] = ID .. string.sub(ids, at, at + 15)
-    times[#times + 1] = string.sub(ids, at + 16, at + 23)
-  end
-  local forgotten = { 'UNLINK' }
-  for i, value in ipairs(redis.call('MGET', unpack(keys))) do
-    if value and string.sub(value, 1, 8) == times[i] then
-      forgotten[#forgotten + 1] = keys[i]
+-- Forgets the ids of a bucket whose minute has come. Returns how many were there, and how many of them went.
+local function forget(bucket, minute)
+  local key = IDS .. struct.pack('>I2', bucket)
+  local ids, over = redis.call('HGETALL', key), { 'HDEL', key }
+  for i = 1, #ids, 2 do
+    if struct.unpack('<I4', ids[i + 1], MINUTE_AT) <= minute then
+      over[#over + 1] = ids[i]
     end
   end
-  if #forgotten > 1 then
-    redis.call(unpack(forgotten))
-  end
-  return #forgotten - 1
+  run(over)
+  return #ids / 2, #over - 2
 end
 
--- Forgets ids of the oldest minute that has come.
-local function forget_oldest()
-  local minute = redis.call('ZRANGE', MINUTES, '-inf', math.floor(now / MINUTE_MS), 'BYSCORE', 'LIMIT', 0, 1)[1]
-  if not minute then
+local function walk()
+  local key, minute = PREFIX .. 'forgetting', math.floor(now / MINUTE_MS)
+  local kept = redis.call('HMGET', key, 'minute', 'buckets', 'ids', 'next')
+  local buckets, ids, next, forgotten = 0, 0, tonumber(kept[4] or 0), 0
+  if tonumber(kept[1] or 0) == minute then
+    buckets, ids = tonumber(kept[2]), tonumber(kept[3])
+  end
+  local function is_enough()
+    return buckets >= BUCKETS or buckets >= BUCKETS_A_MINUTE and ids >= IDS_A_MINUTE
+  end
+  if is_enough() then
     return 0
   end
-  more = 1
-  local seen, forgotten = 0, 0
-  while seen < IDS_A_CALL do
-    local batches = redis.call('LPOP', IDS .. minute, BATCHES)
-    if not batches then
-      redis.call('ZREM', MINUTES, minute)
-      break
-    end
-    local ids = table.concat(batches)
-    seen = seen + #ids / ID_BYTES
-    forgotten = forgotten + forget(ids)
+  local buckets_max, ids_max = buckets + BUCKETS_A_CALL, ids + IDS_A_CALL
+  while buckets < buckets_max and ids < ids_max and not is_enough() do
+    local seen, gone = forget(next, minute)
+    next, buckets, ids, forgotten = (next + 1) % BUCKETS, buckets + 1, ids + seen, forgotten + gone
+  end
+  redis.call('HSET', key, 'minute', minute, 'buckets', buckets, 'ids', ids, 'next', next)
+  if not is_enough() then
+    more = 1
   end
   return forgotten
 end
 
-local forgotten = forget_oldest()
+local forgotten = walk()
 return { #removed - 2, forgotten, more }

@@ -1,45 +1,104 @@
 //! Which layout of keys a Redis holds: one that this program does not read must be told at the start, since every
 //! claim would fail later.
 
-use redis::{Cmd, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection};
 
-use super::{
-    super::{OpenError, StoreError},
-    connection::Connection,
-    scripts::{self, PREFIX},
-};
+use super::error;
 
 /// The layout that `common.lua` tells of.
 const FORMAT: &str = "2";
 
-/// Notes the format in a Redis that holds nothing of Hookgate's yet.
-pub(super) async fn check(connection: &Connection) -> Result<(), OpenError> {
-    let failed = |error: StoreError| OpenError(format!("cannot use Redis: {error}"));
-    let ask = async |name: &str, key: &str| {
-        let mut command = Cmd::new();
-        command.arg(name).arg(format!("{PREFIX}{key}"));
-        connection.send(&command).await.map_err(failed)
-    };
-    // Every layout has had this set. Asked first: whoever made it has noted the format before.
-    let is_used = ask("EXISTS", "targets").await? == Value::Int(1);
-    let known = match ask("GET", "format").await? {
-        Value::Nil => None,
-        value => Some(scripts::bytes(value).map_err(failed)?),
-    };
-    match known.as_deref() {
-        Some(format) if format == FORMAT.as_bytes() => Ok(()),
-        None if !is_used => {
-            let mut command = Cmd::new();
-            command
-                .arg("SET")
-                .arg(format!("{PREFIX}format"))
-                .arg(FORMAT);
-            connection.send(&command).await.map(drop).map_err(failed)
+/// Notes the format, and the number of shards, in a shard that holds nothing of Hookgate's yet.
+/// With another number an event would be looked for where it does not stand, and a known id taken for a new one.
+pub(super) async fn check(
+    connection: &mut MultiplexedConnection,
+    prefix: &str,
+    shards: u16,
+) -> Result<(), String> {
+    let noted = read(connection, prefix).await;
+    let noted = noted.map_err(|error| format!("cannot use Redis: {}", error::text(&error)))?;
+    noted.judge(shards)?;
+    let written = write(connection, prefix, &noted, shards).await;
+    written.map_err(|error| format!("cannot use Redis: {}", error::text(&error)))
+}
+
+/// What a shard holds.
+struct Noted {
+    is_used: bool,
+    format: Option<String>,
+    shards: Option<String>,
+}
+
+impl Noted {
+    fn judge(&self, shards: u16) -> Result<(), String> {
+        match self.format.as_deref() {
+            Some(FORMAT) => {}
+            None if !self.is_used => {}
+            other => {
+                return Err(format!(
+                    "Redis holds events in format {}, and this version of hookgate reads format {FORMAT}; run the \
+                     version that wrote them until all is delivered, or use another Redis",
+                    other.unwrap_or("1 (before 0.1.0)")
+                ));
+            }
         }
-        other => Err(OpenError(format!(
-            "Redis holds events in format {}, and this version of hookgate reads format {FORMAT}; run the version \
-             that wrote them until all is delivered, or use another Redis",
-            other.map_or("1 (before 0.1.0)".into(), String::from_utf8_lossy)
-        ))),
+        // Before it was noted there was one.
+        let noted = match &self.shards {
+            None if self.is_used => "1",
+            None => return Ok(()),
+            Some(noted) => noted,
+        };
+        if noted == shards.to_string() {
+            return Ok(());
+        }
+        Err(format!(
+            "Redis holds events in {noted} shards, and `store.shards` is {shards}; set it to {noted}, or use another \
+             Redis or database: with another number neither events nor remembered ids would be found"
+        ))
     }
+}
+
+async fn read(connection: &mut MultiplexedConnection, prefix: &str) -> RedisResult<Noted> {
+    Ok(Noted {
+        // Every layout has had this set. Asked first: whoever made it has noted the format before.
+        is_used: ask(connection, "EXISTS", prefix, "targets").await?,
+        format: ask(connection, "GET", prefix, "format").await?,
+        shards: ask(connection, "GET", prefix, "shards").await?,
+    })
+}
+
+async fn ask<T: FromRedisValue>(
+    connection: &mut MultiplexedConnection,
+    command: &str,
+    prefix: &str,
+    key: &str,
+) -> RedisResult<T> {
+    let mut command = redis::cmd(command);
+    command.arg(format!("{prefix}{key}"));
+    command.query_async(connection).await
+}
+
+async fn write(
+    connection: &mut MultiplexedConnection,
+    prefix: &str,
+    noted: &Noted,
+    shards: u16,
+) -> RedisResult<()> {
+    if noted.shards.is_none() {
+        set(prefix, "shards", &shards.to_string())
+            .query_async::<()>(connection)
+            .await?;
+    }
+    if noted.format.is_none() {
+        set(prefix, "format", FORMAT)
+            .query_async::<()>(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+fn set(prefix: &str, key: &str, value: &str) -> Cmd {
+    let mut command = redis::cmd("SET");
+    command.arg(format!("{prefix}{key}")).arg(value);
+    command
 }

@@ -6,8 +6,8 @@ local record = redis.call('GET', EVENT .. uid)
 if not record then
   return {}
 end
-local keys = { EVENT .. uid }
-for _, target in ipairs(strings(record, RECORD_HEAD_BYTES + 1, read_record_head(record) or 0)) do
+local keys, front = { EVENT .. uid }, read_front(uid)
+for _, target in ipairs(front and front.targets or {}) do
   keys[#keys + 1] = STATE .. uid .. target
 end
 return redis.call('MGET', unpack(keys))

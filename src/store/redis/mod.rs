@@ -10,26 +10,29 @@ mod connection;
 mod encoding;
 mod error;
 mod format;
+mod list;
+mod locator;
 mod record;
+mod replay;
 mod scripts;
 mod settings;
 mod settle;
+mod shard;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use redis::{ConnectionInfo, Value};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    accept::{Accept, Arrival},
-    batch::Queue,
-    connection::Connection,
+    accept::Arrival,
+    connection::{Connection, Server},
     error::unexpected,
-    scripts::{PREFIX, Scripts},
-    settle::Settle,
+    locator::Nodes,
+    scripts::Scripts,
+    shard::{Keys, Shard},
 };
 use super::{
     Acceptance, Claims, DeliveryName, Depth, Expired, OpenError, Replayed, Retention, Settled,
@@ -39,7 +42,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::Durability,
+    config::{Durability, RedisUrl},
     event::{Event, TargetName},
     metrics::Metrics,
 };
@@ -52,91 +55,198 @@ const RETIRED_A_CALL: usize = 500;
 /// Events that one call of [`Store::expire`] removes.
 const EXPIRED_A_CALL: usize = 200;
 
+/// What a store in Redis is opened with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub servers: RedisUrl,
+    pub durability: Durability,
+    /// Parts that the events are spread over, each in one slot of a cluster: at least 1, and always as many as the
+    /// Redis was begun with.
+    pub shards: u16,
+}
+
+impl Options {
+    /// One shard.
+    pub fn new(servers: impl Into<RedisUrl>, durability: Durability) -> Self {
+        Self {
+            servers: servers.into(),
+            durability,
+            shards: 1,
+        }
+    }
+}
+
 /// Events in Redis or Valkey, shared by any number of gateways.
 pub struct RedisStore {
-    connection: Arc<Connection>,
-    scripts: Arc<Scripts>,
-    accepts: Queue<Accept>,
-    settlements: Queue<Settle>,
+    /// At least one.
+    shards: Vec<Shard>,
     /// The queues' workers and the calls that they sent.
     calls: TaskTracker,
     stop_queues: CancellationToken,
-    keeper: TaskTracker,
-    stop_connection: CancellationToken,
+    keepers: TaskTracker,
+    stop_connections: CancellationToken,
 }
 
 impl RedisStore {
-    /// Connects, and checks that the server's version and settings keep `durability`.
+    /// Connects, and checks that the server's version and settings keep the durability.
     ///
     /// Fails with one line that names what is wrong and what to do about it: the server cannot be reached, it is
-    /// older than 7.0, it may evict, it does not persist as promised, or its settings may not be read.
-    pub async fn open(
-        connection: ConnectionInfo,
-        durability: Durability,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, OpenError> {
-        Self::open_with(connection, durability, metrics, None).await
+    /// older than 7.0, it may evict, it does not persist as promised, its settings may not be read, or its data is
+    /// of another format or number of shards.
+    pub async fn open(options: Options, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
+        Self::open_with(options, metrics, None).await
     }
 
     /// As [`Self::open`], but leases and due times follow `clock` and not the server's time: for gateways that
     /// all share that clock, as in a test that moves it.
     pub async fn open_with_clock(
-        connection: ConnectionInfo,
-        durability: Durability,
+        options: Options,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        Self::open_with(connection, durability, metrics, Some(clock)).await
+        Self::open_with(options, metrics, Some(clock)).await
+    }
+
+    /// As [`Self::open`], but connects and checks later, and goes on trying: until then calls fail with
+    /// [`StoreError::Unavailable`], whose text says why. Must be called within a tokio runtime.
+    pub fn open_lazily(options: &Options, metrics: Arc<Metrics>) -> Self {
+        let opening = Opening::new(options, metrics, None);
+        let connections = opening.numbers().map(|number| {
+            let stop = opening.stop_connections.clone();
+            Connection::open_lazily(opening.server(number), &opening.keepers, stop)
+        });
+        let connections = connections.collect();
+        opening.store(connections)
     }
 
     async fn open_with(
-        connection: ConnectionInfo,
-        durability: Durability,
+        options: Options,
         metrics: Arc<Metrics>,
         clock: Option<Clock>,
     ) -> Result<Self, OpenError> {
-        let (calls, keeper) = (TaskTracker::new(), TaskTracker::new());
-        let (stop_queues, stop_connection) = (CancellationToken::new(), CancellationToken::new());
-        let connection =
-            Connection::open(connection, durability, &keeper, stop_connection.clone()).await?;
-        format::check(&connection).await?;
-        let connection = Arc::new(connection);
-        let scripts = Arc::new(Scripts::new(clock));
-        let accept = Accept::new(connection.clone(), scripts.clone(), metrics);
-        let settle = Settle::new(connection.clone(), scripts.clone());
-        Ok(Self {
-            accepts: Queue::start(accept, &calls, stop_queues.clone()),
-            settlements: Queue::start(settle, &calls, stop_queues.clone()),
-            connection,
-            scripts,
-            calls,
-            stop_queues,
-            keeper,
-            stop_connection,
-        })
+        let opening = Opening::new(&options, metrics, clock);
+        match opening.connect_all().await {
+            Ok(connections) => Ok(opening.store(connections)),
+            Err(error) => {
+                opening.stop_connections.cancel();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where what is not spread is kept.
+    fn first(&self) -> &Shard {
+        &self.shards[0]
+    }
+
+    /// Lets each request go to the shard that it belongs to, all at once; answers in the order of the requests.
+    async fn spread<Q, A>(
+        &self,
+        requests: Vec<Q>,
+        shard_of: impl Fn(&Q) -> usize,
+        ask: impl AsyncFn(&Shard, Vec<Q>) -> Vec<Result<A, StoreError>>,
+    ) -> Vec<Result<A, StoreError>> {
+        let mut parts: Vec<(Vec<usize>, Vec<Q>)> = Vec::new();
+        parts.resize_with(self.shards.len(), Default::default);
+        let mut answers = Vec::with_capacity(requests.len());
+        for (index, request) in requests.into_iter().enumerate() {
+            let (places, part) = &mut parts[shard_of(&request)];
+            places.push(index);
+            part.push(request);
+            answers.push(Err(unexpected()));
+        }
+        let asked = self.shards.iter().zip(parts);
+        let asked = asked.filter(|(_, (places, _))| !places.is_empty());
+        let asked = asked.map(async |(shard, (places, part))| (places, ask(shard, part).await));
+        for (places, replies) in join_all(asked).await {
+            for (place, reply) in places.into_iter().zip(replies) {
+                answers[place] = reply;
+            }
+        }
+        answers
+    }
+
+    /// Asks every shard at once.
+    async fn all<'a, A, F>(&'a self, ask: impl Fn(&'a Shard) -> F) -> Result<Vec<A>, StoreError>
+    where
+        F: Future<Output = Result<A, StoreError>>,
+    {
+        let answers = join_all(self.shards.iter().map(ask)).await;
+        answers.into_iter().collect()
     }
 
     /// Makes dead letters of claimed deliveries whose event cannot be read back.
     async fn bury(&self, unreadable: Vec<Settlement>) {
-        let settlements = unreadable.into_iter().map(|settlement| {
+        for settlement in &unreadable {
             tracing::error!(
                 event = %settlement.uid,
                 target = %settlement.target,
                 "a stored event cannot be read back; its delivery becomes a dead letter"
             );
-            self.settle(settlement)
-        });
-        // Where this fails the lease ends, and whoever claims the delivery next comes back here.
-        drop(join_all(settlements).await);
+        }
+        if !unreadable.is_empty() {
+            // Where this fails the lease ends, and whoever claims the delivery next comes back here.
+            drop(self.settle_all(unreadable).await);
+        }
+    }
+}
+
+/// What the shards of a store have in common while it is opened.
+struct Opening<'a> {
+    options: &'a Options,
+    metrics: Arc<Metrics>,
+    scripts: Arc<Scripts>,
+    nodes: Arc<Nodes>,
+    keepers: TaskTracker,
+    stop_connections: CancellationToken,
+}
+
+impl<'a> Opening<'a> {
+    fn new(options: &'a Options, metrics: Arc<Metrics>, clock: Option<Clock>) -> Self {
+        Self {
+            options,
+            metrics,
+            scripts: Arc::new(Scripts::new(clock)),
+            nodes: Arc::default(),
+            keepers: TaskTracker::new(),
+            stop_connections: CancellationToken::new(),
+        }
     }
 
-    /// A script removed deliveries that waited without an event: it can only come from a loss inside Redis.
-    fn tell_orphans(&self, orphans: i64) {
-        if orphans > 0 {
-            tracing::error!(
-                deliveries = orphans,
-                "Redis holds no event for waiting deliveries; they were removed"
-            );
+    fn numbers(&self) -> Range<u16> {
+        0..self.options.shards.max(1)
+    }
+
+    fn server(&self, number: u16) -> Server {
+        Server::new(self.options, number, &self.nodes)
+    }
+
+    async fn connect_all(&self) -> Result<Vec<Connection>, OpenError> {
+        let connect = async |number| {
+            let stop = self.stop_connections.clone();
+            Connection::open(self.server(number), &self.keepers, stop).await
+        };
+        // The first alone: a Redis with another number of shards is told by it, and left as it is.
+        let mut connections = vec![connect(0).await?];
+        for connection in join_all(self.numbers().skip(1).map(connect)).await {
+            connections.push(connection?);
+        }
+        Ok(connections)
+    }
+
+    /// Of the connections of all shards, in order.
+    fn store(self, connections: Vec<Connection>) -> RedisStore {
+        let (calls, stop_queues) = (TaskTracker::new(), CancellationToken::new());
+        let shards = (0..).zip(connections).map(|(number, connection)| {
+            let keys = Keys::new(number, connection, self.scripts.clone());
+            Shard::start(keys, self.metrics.clone(), &calls, &stop_queues)
+        });
+        RedisStore {
+            shards: shards.collect(),
+            calls,
+            stop_queues,
+            keepers: self.keepers,
+            stop_connections: self.stop_connections,
         }
     }
 }
@@ -144,99 +254,147 @@ impl RedisStore {
 impl Drop for RedisStore {
     fn drop(&mut self) {
         self.stop_queues.cancel();
-        self.stop_connection.cancel();
+        self.stop_connections.cancel();
     }
 }
 
 #[async_trait]
 impl Store for RedisStore {
     async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
-        self.accepts
-            .ask(events.into_iter().map(Arrival::new).collect())
+        let ask = async |shard: &Shard, events: Vec<Arc<Event>>| {
+            let arrivals = events.into_iter().map(Arrival::new);
+            shard.accepts.ask(arrivals.collect()).await
+        };
+        let shards = self.shards.len();
+        if shards == 1 {
+            return ask(self.first(), events).await;
+        }
+        self.spread(events, |event| shard::of_event(event, shards), ask)
             .await
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
-        let reply = claim::claim(&self.connection, &self.scripts, wants).await?;
-        self.tell_orphans(reply.orphans);
-        self.bury(reply.unreadable).await;
-        Ok(reply.claims)
+        let mut joined = Claims {
+            claimed: Vec::new(),
+            next_due: vec![None; wants.len()],
+        };
+        let mut wants = wants.to_vec();
+        for shard in &self.shards {
+            let (claims, unreadable) = shard.claim(&wants).await?;
+            self.bury(unreadable).await;
+            join_claims(&mut joined, &mut wants, claims);
+        }
+        Ok(joined)
     }
 
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
-        self.settlements.ask(settlements).await
+        let ask = async |shard: &Shard, settlements| shard.settlements.ask(settlements).await;
+        if self.shards.len() == 1 {
+            return ask(self.first(), settlements).await;
+        }
+        // A token that no shard gave is lost wherever it is asked for.
+        let shard_of = |settlement: &Settlement| {
+            let shard = shard::of_token(settlement.token);
+            shard
+                .filter(|&shard| shard < self.shards.len())
+                .unwrap_or(0)
+        };
+        self.spread(settlements, shard_of, ask).await
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
-        let mut call = self.scripts.depth.call();
-        for target in targets {
-            call.arg(target.as_bytes());
+        let mut joined = vec![Depth::default(); targets.len()];
+        for depths in self.all(|shard| shard.depth(targets)).await? {
+            for (joined, depth) in joined.iter_mut().zip(depths) {
+                joined.pending += depth.pending;
+                joined.dead += depth.dead;
+                joined.oldest_due = joined.oldest_due.max(depth.oldest_due);
+            }
         }
-        let rows = scripts::array(self.connection.run(&call).await?)?;
-        rows.into_iter().map(depth).collect()
+        Ok(joined)
     }
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
-        let mut call = self.scripts.get.call();
-        call.arg(uid.as_bytes());
-        encoding::stored_event(uid, self.connection.run(&call).await?)
+        let likely = shard::of_uid(uid, self.shards.len());
+        if let Some(event) = self.shards[likely].get(uid).await? {
+            return Ok(Some(event));
+        }
+        let others = self.shards.iter().enumerate();
+        let others = others.filter(|(number, _)| *number != likely);
+        let answers = join_all(others.map(async |(_, shard)| shard.get(uid).await)).await;
+        let answers: Vec<_> = answers.into_iter().collect::<Result<_, _>>()?;
+        Ok(answers.into_iter().flatten().next())
     }
 
-    async fn list(&self, _query: &Query) -> Result<Page, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        list::list(&self.shards, query).await
     }
 
-    async fn replay(&self, _deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        let mut replayed = vec![Replayed::Unknown; deliveries.len()];
+        let shards = self.shards.len();
+        // First where each is likely to stand; then, what is unknown there, in the others: those whose route is
+        // kept together.
+        for offset in 0..shards {
+            let mut parts = vec![Vec::new(); shards];
+            for (index, delivery) in deliveries.iter().enumerate() {
+                if replayed[index] == Replayed::Unknown {
+                    parts[(shard::of_uid(delivery.uid, shards) + offset) % shards].push(index);
+                }
+            }
+            let asked = self.shards.iter().zip(parts);
+            let asked = asked.map(async |(shard, indices)| {
+                let names = indices.iter().map(|&index| deliveries[index].clone());
+                let answers = replay::replay(&shard.keys, &names.collect::<Vec<_>>()).await?;
+                Ok(indices.into_iter().zip(answers).collect())
+            });
+            let answers: Vec<Result<Vec<_>, StoreError>> = join_all(asked).await;
+            for part in answers {
+                for (index, answer) in part? {
+                    replayed[index] = answer;
+                }
+            }
+        }
+        Ok(replayed)
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+        replay::replays(&self.first().keys).await
     }
 
-    async fn save_replay(&self, _replay: &Replay) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError> {
+        replay::save(&self.first().keys, replay).await
     }
 
-    async fn forget_replay(&self, _id: Uuid) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
+        replay::forget(&self.first().keys, id).await
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
-        let mut call = self.scripts.retire.call();
-        call.arg(RETIRED_A_CALL);
-        for target in known {
-            call.arg(target.as_bytes());
-        }
-        let mut retired = 0;
-        loop {
-            let [count, orphans, more] = scripts::integers(self.connection.run(&call).await?)?;
-            retired += u64::try_from(count).map_err(|_| unexpected())?;
-            self.tell_orphans(orphans);
-            if more == 0 {
-                return Ok(retired);
-            }
-        }
+        let retired = self.all(|shard| shard.retire_targets(known));
+        Ok(retired.await?.into_iter().sum())
     }
 
     async fn expire(&self, retention: Retention) -> Result<Expired, StoreError> {
-        let mut call = self.scripts.expire.call();
-        call.arg(encoding::millis(retention.age))
-            .arg(retention.bytes)
-            .arg(EXPIRED_A_CALL);
-        let [events, ids, more] = scripts::integers(self.connection.run(&call).await?)?;
-        Ok(Expired {
-            events: u64::try_from(events).map_err(|_| unexpected())?,
-            ids: u64::try_from(ids).map_err(|_| unexpected())?,
-            more: more != 0,
-        })
+        // Events spread evenly, and so do their bodies.
+        let retention = Retention {
+            bytes: retention.bytes / self.shards.len() as u64,
+            ..retention
+        };
+        let mut joined = Expired::default();
+        for expired in self
+            .all(async |shard| shard.expire(retention).await)
+            .await?
+        {
+            joined.events += expired.events;
+            joined.ids += expired.ids;
+            joined.more |= expired.more;
+        }
+        Ok(joined)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        // A write: a read-only replica, a full memory and a failing disk refuse it as they would an event.
-        let mut command = redis::cmd("SET");
-        command.arg(format!("{PREFIX}alive")).arg(1);
-        self.connection.send(&command).await.map(drop)
+        self.all(Shard::ready).await.map(drop)
     }
 
     async fn failed(&self) -> String {
@@ -244,10 +402,10 @@ impl Store for RedisStore {
     }
 
     async fn close(&self) {
-        // The connection stays until everything that waited has had its answer.
+        // The connections stay until everything that waited has had its answer.
         for (stop, tasks) in [
             (&self.stop_queues, &self.calls),
-            (&self.stop_connection, &self.keeper),
+            (&self.stop_connections, &self.keepers),
         ] {
             stop.cancel();
             tasks.close();
@@ -256,12 +414,15 @@ impl Store for RedisStore {
     }
 }
 
-fn depth(row: Value) -> Result<Depth, StoreError> {
-    let [pending, dead, oldest_ms] =
-        scripts::integers(row)?.map(|count| u64::try_from(count).unwrap_or(0));
-    Ok(Depth {
-        pending,
-        dead,
-        oldest_due: Duration::from_millis(oldest_ms),
-    })
+/// Adds one shard's answer, and takes what it claimed off the wants.
+fn join_claims(joined: &mut Claims, wants: &mut [Want], claims: Claims) {
+    for (due, next) in joined.next_due.iter_mut().zip(claims.next_due) {
+        *due = [*due, next].into_iter().flatten().min();
+    }
+    for claimed in &claims.claimed {
+        if let Some(want) = wants.iter_mut().find(|want| want.target == claimed.target) {
+            want.max = want.max.saturating_sub(1);
+        }
+    }
+    joined.claimed.extend(claims.claimed);
 }

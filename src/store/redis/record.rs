@@ -1,9 +1,8 @@
-//! An event as it is stored: one string that the scripts read only the head of, see `common.lua`.
+//! An event as it is stored: one string that the scripts read only the front of, see `record.lua`.
 //!
-//! Version, bytes before the body (4), bytes of the body (4), number of deliveries (2), the targets; then what no script
-//! reads: the key, the digest, the time of acceptance, the window, the route, the id, the type, the
-//! content type, the kept headers; then the body. Numbers are little-endian; a text follows its length (4; a
-//! target's 2), and one that may be absent a byte that tells.
+//! What `record.lua` tells of; then what no script reads: the key, the digest, the time of acceptance, the window, (in
+//! version 1 only) the route, the id, the type, the content type, the kept headers; then the body. Numbers are
+//! little-endian; a text follows its length (4; what the scripts read: 2), and one that may be absent a byte that tells.
 
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use uuid::Uuid;
 use super::{super::StoreError, encoding::millis};
 use crate::{
     clock::Timestamp,
-    event::{BodyDigest, Event, EventKey, NewDelivery},
+    event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup},
 };
 
-const VERSION: u8 = 1;
+/// What is written; version 1, without orders, is read too.
+const VERSION: u8 = 2;
 
 /// All of an event's record but its body, which follows it.
 pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
@@ -26,15 +26,18 @@ pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
     front.0.extend_from_slice(&[0; 4]);
     front.length(event.body.len())?;
     front.short_length(event.deliveries.len())?;
+    front.short_text(&event.route)?;
     for delivery in &event.deliveries {
-        front.short_length(delivery.target.len())?;
-        front.0.extend_from_slice(delivery.target.as_bytes());
+        front.short_text(&delivery.target)?;
+        front.0.push(order_kind(delivery.order));
+        if let Some(order) = delivery.order {
+            front.0.extend_from_slice(&order.group.0);
+        }
     }
     front.0.extend_from_slice(&event.key.0);
     front.0.extend_from_slice(&event.digest.0);
     front.integer(event.received_at.as_millis());
     front.integer(millis(event.dedupe_window));
-    front.text(&event.route)?;
     front.text(&event.id)?;
     front.optional(event.event_type.as_deref())?;
     front.optional(event.content_type.as_deref())?;
@@ -48,22 +51,51 @@ pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
     Ok(front.0)
 }
 
+/// How a record, and a state, tell whether a delivery is ordered.
+pub(super) const fn order_kind(order: Option<Order>) -> u8 {
+    match order {
+        None => 0,
+        Some(Order { hold: false, .. }) => 1,
+        Some(Order { hold: true, .. }) => 2,
+    }
+}
+
 /// The event again; its deliveries ask for no lease. `None` when the record cannot be read.
 pub(super) fn event(uid: Uuid, record: Vec<u8>) -> Option<Event> {
     let record = Bytes::from(record);
-    let mut reader = Reader(&record);
-    if reader.array()? != [VERSION] {
+    let (event, front_bytes, body_bytes) = read(uid, &record)?;
+    (record.len() - front_bytes == body_bytes).then(|| Event {
+        body: record.slice(front_bytes..),
+        ..event
+    })
+}
+
+/// The event of a record's front, without the body, and the body's bytes.
+pub(super) fn description(uid: Uuid, front: Vec<u8>) -> Option<(Event, usize)> {
+    let (event, front_bytes, body_bytes) = read(uid, &front)?;
+    (front.len() == front_bytes).then_some((event, body_bytes))
+}
+
+/// The event without its body, the bytes before that, and its own.
+fn read(uid: Uuid, record: &[u8]) -> Option<(Event, usize, usize)> {
+    let mut reader = Reader(record);
+    let [version @ 1..=VERSION] = reader.array()? else {
         return None;
-    }
+    };
     let front_bytes = reader.length()?;
     let body_bytes = reader.length()?;
-    let deliveries = (0..reader.short_length()?)
+    let deliveries = reader.short_length()?;
+    let route_before = if version == 1 {
+        None
+    } else {
+        Some(reader.short_text()?)
+    };
+    let deliveries = (0..deliveries)
         .map(|_| {
-            let bytes = reader.short_length()?;
             Some(NewDelivery {
-                target: str::from_utf8(reader.bytes(bytes)?).ok()?.into(),
+                target: reader.short_text()?.into(),
                 lease: None,
-                order: None,
+                order: if version == 1 { None } else { reader.order()? },
             })
         })
         .collect::<Option<_>>()?;
@@ -74,7 +106,10 @@ pub(super) fn event(uid: Uuid, record: Vec<u8>) -> Option<Event> {
         digest: BodyDigest(reader.array()?),
         received_at: Timestamp::from_millis(reader.integer()?),
         dedupe_window: Duration::from_millis(u64::try_from(reader.integer()?).ok()?),
-        route: reader.text()?.into(),
+        route: match route_before {
+            Some(route) => route.into(),
+            None => reader.text()?.into(),
+        },
         id: reader.text()?.into(),
         event_type: reader.optional()?.map(Into::into),
         content_type: reader.optional()?.map(Into::into),
@@ -84,11 +119,7 @@ pub(super) fn event(uid: Uuid, record: Vec<u8>) -> Option<Event> {
         body: Bytes::new(),
         together: false,
     };
-    let is_whole = record.len() - reader.0.len() == front_bytes && reader.0.len() == body_bytes;
-    is_whole.then(|| Event {
-        body: record.slice(front_bytes..),
-        ..event
-    })
+    (record.len() - reader.0.len() == front_bytes).then_some((event, front_bytes, body_bytes))
 }
 
 fn length(bytes: usize) -> Result<u32, StoreError> {
@@ -110,6 +141,12 @@ impl Writer {
     fn short_length(&mut self, bytes: usize) -> Result<(), StoreError> {
         let bytes = u16::try_from(bytes).map_err(|_| too_large())?;
         self.0.extend_from_slice(&bytes.to_le_bytes());
+        Ok(())
+    }
+
+    fn short_text(&mut self, text: &str) -> Result<(), StoreError> {
+        self.short_length(text.len())?;
+        self.0.extend_from_slice(text.as_bytes());
         Ok(())
     }
 
@@ -151,6 +188,22 @@ impl<'a> Reader<'a> {
         Some(u16::from_le_bytes(self.array()?).into())
     }
 
+    fn short_text(&mut self) -> Option<&'a str> {
+        let bytes = self.short_length()?;
+        str::from_utf8(self.bytes(bytes)?).ok()
+    }
+
+    fn order(&mut self) -> Option<Option<Order>> {
+        let hold = match self.array()? {
+            [0] => return Some(None),
+            [1] => false,
+            [2] => true,
+            _ => return None,
+        };
+        let group = OrderGroup(self.array()?);
+        Some(Some(Order { group, hold }))
+    }
+
     fn integer(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
     }
@@ -177,10 +230,13 @@ mod tests {
         let key = EventKey::new("github", "id");
         let received_at = Timestamp::from_millis(1_790_000_000_123);
         let body = Bytes::from_static(b"\x00body\xff");
-        let delivery = |target: &str| NewDelivery {
+        let delivery = |target: &str, hold: Option<bool>| NewDelivery {
             target: target.into(),
             lease: None,
-            order: None,
+            order: hold.map(|hold| Order {
+                group: OrderGroup::new("github", target, "key"),
+                hold,
+            }),
         };
         Event {
             uid: crate::event::event_uid(key, received_at),
@@ -194,7 +250,11 @@ mod tests {
             headers: vec![("x-a".into(), "1".into()), ("x-a".into(), "".into())],
             digest: BodyDigest::of(&body),
             body,
-            deliveries: vec![delivery("crm"), delivery("billing")],
+            deliveries: vec![
+                delivery("crm", None),
+                delivery("billing", Some(true)),
+                delivery("audit", Some(false)),
+            ],
             together: false,
         }
     }
@@ -211,6 +271,9 @@ mod tests {
         (bare.body, bare.dedupe_window) = (Bytes::new(), Duration::ZERO);
         for sent in [full(), bare] {
             let back = event(sent.uid, record(&sent)).unwrap();
+            let (described, body_bytes) = description(sent.uid, front(&sent).unwrap()).unwrap();
+            assert_eq!(described.id, sent.id);
+            assert_eq!((described.body.len(), body_bytes), (0, sent.body.len()));
             assert_eq!((back.uid, back.key), (sent.uid, sent.key));
             assert_eq!((back.route, back.id), (sent.route, sent.id));
             assert_eq!(back.event_type, sent.event_type);
@@ -226,27 +289,64 @@ mod tests {
     #[test]
     fn a_record_that_is_cut_or_too_long_is_refused() {
         let whole = record(&full());
+        let front_bytes = front(&full()).unwrap().len();
         for bytes in 0..whole.len() {
             assert!(event(full().uid, whole[..bytes].to_vec()).is_none());
+            assert!(
+                description(full().uid, whole[..bytes].to_vec()).is_none() || bytes == front_bytes
+            );
         }
         assert!(event(full().uid, [&whole[..], b"x"].concat()).is_none());
     }
 
     #[test]
     fn another_version_is_refused() {
-        let mut newer = record(&full());
-        newer[0] = VERSION + 1;
-        assert!(event(full().uid, newer).is_none());
+        for version in [0, VERSION + 1] {
+            let mut other = record(&full());
+            other[0] = version;
+            assert!(event(full().uid, other).is_none());
+        }
     }
 
-    /// The head as `common.lua` reads it.
     #[test]
-    fn the_head_stands_where_the_scripts_look() {
+    fn a_record_of_version_1_is_read() {
+        let mut front = vec![1, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0];
+        front.extend_from_slice(b"\x03\x00crm");
+        front.extend_from_slice(&[7; 16]);
+        front.extend_from_slice(&[8; 16]);
+        front.extend_from_slice(&5_i64.to_le_bytes());
+        front.extend_from_slice(&6_i64.to_le_bytes());
+        front
+            .extend_from_slice(b"\x06\x00\x00\x00github\x02\x00\x00\x00id\x00\x00\x00\x00\x00\x00");
+        front[1] = u8::try_from(front.len()).unwrap();
+        let uid = full().uid;
+        let back = event(uid, [&front[..], b"{}"].concat()).unwrap();
+        assert_eq!(
+            (&*back.route, &*back.id, &*back.body),
+            ("github", "id", &b"{}"[..])
+        );
+        assert_eq!(back.deliveries, [NewDelivery::to("crm".into())]);
+        assert_eq!(
+            (back.key, back.digest),
+            (EventKey([7; 16]), BodyDigest([8; 16]))
+        );
+        assert_eq!(back.received_at, Timestamp::from_millis(5));
+        assert_eq!(back.dedupe_window, Duration::from_millis(6));
+    }
+
+    /// What `record.lua` reads.
+    #[test]
+    fn the_front_stands_where_the_scripts_look() {
         let (event, front) = (full(), front(&full()).unwrap());
-        assert_eq!(front[0], 1);
+        assert_eq!(front[0], 2);
         let number = |at: usize| u32::from_le_bytes(front[at..at + 4].try_into().unwrap());
         assert_eq!(number(1) as usize, front.len());
         assert_eq!(number(5) as usize, event.body.len());
-        assert_eq!(&front[9..25], b"\x02\x00\x03\x00crm\x07\x00billing");
+        assert_eq!(
+            &front[9..36],
+            b"\x03\x00\x06\x00github\x03\x00crm\x00\x07\x00billing\x02"
+        );
+        let group = OrderGroup::new("github", "billing", "key");
+        assert_eq!(&front[34..50], &group.0);
     }
 }

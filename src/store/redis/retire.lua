@@ -1,16 +1,18 @@
 -- ARGV: how many deliveries to retire at most, then the known targets.
 -- Returns: how many were retired, how many had no event, 1 when more are left.
 
+local QUEUES_A_CALL = 500
+
 local now = now_ms()
-local left = tonumber(ARGV[2])
+local left, queues_left = tonumber(ARGV[2]), QUEUES_A_CALL
 local known = {}
 for i = 3, #ARGV do
   known[ARGV[i]] = true
 end
 
 local retired, orphans = 0, 0
-local function retire(target, uids)
-  local deliveries = load(target, uids)
+local function retire(queue, uids)
+  local deliveries = load(queue, uids)
   for _, delivery in ipairs(deliveries) do
     if redis.call('EXISTS', EVENT .. delivery.uid) == 1 then
       delivery.changed = true
@@ -19,25 +21,45 @@ local function retire(target, uids)
       delivery.score = nil
       retired = retired + 1
     else
-      redis.call('ZREM', DUE .. target, delivery.uid)
+      redis.call('ZREM', queue.key, delivery.uid)
       orphans = orphans + 1
     end
   end
-  save(target, deliveries, now)
+  save(queue, deliveries, now)
+  -- Nobody waits for a turn any more.
+  for _, delivery in ipairs(deliveries) do
+    if delivery.order ~= UNORDERED then
+      redis.call('UNLINK', GROUP .. delivery.group)
+    end
+  end
+end
+
+-- Returns whether nothing is left of the target's queues.
+local function retire_target(target)
+  for _, route in ipairs(redis.call('ZRANGE', ROUTES .. target, 0, queues_left - 1)) do
+    local queue = queue_of(target, route)
+    local uids = left > 0 and redis.call('ZRANGE', queue.key, 0, left - 1) or {}
+    if #uids > 0 then
+      retire(queue, uids)
+      left = left - #uids
+    end
+    if redis.call('EXISTS', queue.key) == 1 then
+      return false
+    end
+    redis.call('ZREM', ROUTES .. target, route)
+    queues_left = queues_left - 1
+  end
+  return queues_left > 0
 end
 
 local function retire_unknown()
-  for _, target in ipairs(redis.call('SMEMBERS', PREFIX .. 'targets')) do
+  for _, target in ipairs(redis.call('SMEMBERS', TARGETS)) do
     if not known[target] then
-      local uids = left > 0 and redis.call('ZRANGE', DUE .. target, 0, left - 1) or {}
-      if #uids > 0 then
-        retire(target, uids)
-        left = left - #uids
-      end
-      if redis.call('EXISTS', DUE .. target) == 1 then
+      if not retire_target(target) then
         return 1
       end
-      redis.call('SREM', PREFIX .. 'targets', target)
+      redis.call('DEL', TURNS .. target)
+      redis.call('SREM', TARGETS, target)
     end
   end
   return 0

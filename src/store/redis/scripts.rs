@@ -1,31 +1,32 @@
 //! The scripts, how they are called, and how their replies are taken apart.
 
-use std::{collections::HashMap, io::Write as _};
+use std::{collections::HashMap, io::Write as _, sync::Arc};
 
 use redis::{Cmd, RedisWrite as _, ToRedisArgs, Value};
+use uuid::Uuid;
 
 use super::{super::StoreError, error::unexpected};
-use crate::{clock::Clock, event::TargetName};
+use crate::clock::Clock;
 
-/// What every key begins with. The braces put all keys of a shard in one slot of a cluster; there is one shard.
-pub(super) const PREFIX: &str = "hookgate:{0}:";
-
-/// A script's text: its flags, what all share, and its own.
+/// A script's text: its flags, what all share, and its own parts.
 ///
 /// Without flags Redis refuses it, before it begins, on a read-only replica, over `maxmemory` and when the
 /// disk fails. What only moves or frees things says `allow-oom`: a full store must still drain.
 macro_rules! script {
-    ($clock:expr, $flags:literal, $file:literal) => {
+    ($clock:expr, $flags:literal, $($file:literal),+) => {
         Script {
             script: redis::Script::new(concat!(
                 "#!lua",
                 $flags,
                 "\n",
                 include_str!("common.lua"),
-                include_str!($file)
+                $(include_str!($file)),+
             )),
             clock: $clock.clone(),
         }
+    };
+    ($clock:expr, deliveries, $flags:literal, $file:literal) => {
+        script!($clock, $flags, "record.lua", "deliveries.lua", $file)
     };
 }
 
@@ -35,6 +36,11 @@ pub(super) struct Scripts {
     pub(super) settle: Script,
     pub(super) depth: Script,
     pub(super) get: Script,
+    pub(super) log: Script,
+    pub(super) dead: Script,
+    pub(super) describe: Script,
+    pub(super) replay: Script,
+    pub(super) save_replay: Script,
     pub(super) retire: Script,
     pub(super) expire: Script,
 }
@@ -43,13 +49,18 @@ impl Scripts {
     /// With a clock, its time counts instead of the server's.
     pub(super) fn new(clock: Option<Clock>) -> Self {
         Self {
-            accept: script!(clock, "", "accept.lua"),
-            claim: script!(clock, " flags=allow-oom", "claim.lua"),
-            settle: script!(clock, " flags=allow-oom", "settle.lua"),
+            accept: script!(clock, deliveries, "", "accept.lua"),
+            claim: script!(clock, deliveries, " flags=allow-oom", "claim.lua"),
+            settle: script!(clock, deliveries, " flags=allow-oom", "settle.lua"),
             depth: script!(clock, " flags=no-writes", "depth.lua"),
-            get: script!(clock, " flags=no-writes", "get.lua"),
-            retire: script!(clock, " flags=allow-oom", "retire.lua"),
-            expire: script!(clock, " flags=allow-oom", "expire.lua"),
+            get: script!(clock, " flags=no-writes", "record.lua", "get.lua"),
+            log: script!(clock, " flags=no-writes", "log.lua"),
+            dead: script!(clock, " flags=no-writes", "dead.lua"),
+            describe: script!(clock, " flags=no-writes", "record.lua", "describe.lua"),
+            replay: script!(clock, deliveries, " flags=allow-oom", "replay.lua"),
+            save_replay: script!(clock, " flags=allow-oom", "save_replay.lua"),
+            retire: script!(clock, deliveries, " flags=allow-oom", "retire.lua"),
+            expire: script!(clock, deliveries, " flags=allow-oom", "expire.lua"),
         }
     }
 }
@@ -60,12 +71,13 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn call(&self) -> Call<'_> {
-        self.call_with(8, 128)
+    /// On the shard whose keys begin so.
+    pub(super) fn call(&self, prefix: &str) -> Call<'_> {
+        self.call_with(prefix, 8, 128)
     }
 
     /// As [`Self::call`], with room for so many arguments and all their bytes.
-    pub(super) fn call_with(&self, arguments: usize, bytes: usize) -> Call<'_> {
+    pub(super) fn call_with(&self, prefix: &str, arguments: usize, bytes: usize) -> Call<'_> {
         let mut command = Cmd::with_capacity(arguments + 5, bytes + 128);
         command.arg("EVALSHA");
         let clock = self.clock.as_ref();
@@ -73,7 +85,7 @@ impl Script {
         command
             .arg(self.script.get_hash())
             .arg(1)
-            .arg(PREFIX)
+            .arg(prefix)
             .arg(now);
         Call {
             script: &self.script,
@@ -104,17 +116,17 @@ impl Call<'_> {
     }
 }
 
-/// The targets that a call names, each once, for scripts that take their numbers.
+/// The routes and targets that a call names, each once, for scripts that take their numbers.
 #[derive(Default)]
 pub(super) struct Names {
     /// Each name after its length in two bytes.
     pub(super) packed: Vec<u8>,
-    numbers: HashMap<TargetName, u16>,
+    numbers: HashMap<Arc<str>, u16>,
 }
 
 impl Names {
     /// From 1.
-    pub(super) fn number(&mut self, name: &TargetName) -> Result<u16, StoreError> {
+    pub(super) fn number(&mut self, name: &Arc<str>) -> Result<u16, StoreError> {
         if let Some(number) = self.numbers.get(name) {
             return Ok(*number);
         }
@@ -166,4 +178,16 @@ pub(super) fn bytes(value: Value) -> Result<Vec<u8>, StoreError> {
         Value::BulkString(bytes) => Ok(bytes),
         _ => Err(unexpected()),
     }
+}
+
+/// What is `false` in a script is absent.
+pub(super) fn optional(value: Value) -> Option<Value> {
+    (value != Value::Nil).then_some(value)
+}
+
+/// Uids that a script tells as one string.
+pub(super) fn uids(value: Value) -> Result<Vec<Uuid>, StoreError> {
+    let bytes = bytes(value)?;
+    let uids = bytes.chunks(16).map(Uuid::from_slice);
+    uids.collect::<Result<_, _>>().map_err(|_| unexpected())
 }

@@ -1,13 +1,14 @@
--- ARGV: the targets' names; the settlements' heads, packed into one; then for each settlement its attempt as it is
--- kept in a history, or empty.
--- A head is uid, number of the target (from 1), token, status to set (0 pending, 1 delivered, else the dead letter's
--- reason), wait_ms (when pending).
+-- ARGV: the names of routes and targets; the settlements' heads, packed into one; then for each settlement its
+-- attempt as it is kept in a history, or empty.
+-- A head is uid, number of the target, number of the route (from 1), token, status to set (0 pending, 1 delivered, else
+-- the dead letter's reason), wait_ms (when pending).
 -- Returns the numbers (from 1) of those settlements whose lease was lost.
 
-local HEAD, HEAD_BYTES = '<c16I2i8Bi8', 35
+local HEAD, HEAD_BYTES = '<c16I2I2i8Bi8', 37
+local ATTEMPT_LENGTHS, ATTEMPT_LENGTHS_BYTES, ATTEMPTS_KEPT = '<I2I2', 4, 256
 
 local now = now_ms()
-local targets, heads, FIRST_ATTEMPT = strings(ARGV[2], 1), ARGV[3], 4
+local names, heads, FIRST_ATTEMPT = strings(ARGV[2]), ARGV[3], 4
 
 -- The history with one more attempt. Each is its two lengths, its facts and the head of the response;
 -- only the newest keeps the head, and only the newest ATTEMPTS_KEPT are kept.
@@ -15,18 +16,20 @@ local function with_attempt(history, attempt)
   if history == '' then
     return attempt
   end
-  local earlier, at = {}, 1
+  local starts, at, facts_bytes = {}, 1, nil
   while at <= #history do
-    local facts_bytes, head_bytes, from = struct.unpack('<I2I2', history, at)
-    earlier[#earlier + 1] = string.sub(history, from, from + facts_bytes - 1)
-    at = from + facts_bytes + head_bytes
+    local head_bytes
+    starts[#starts + 1] = at
+    facts_bytes, head_bytes = struct.unpack(ATTEMPT_LENGTHS, history, at)
+    at = at + ATTEMPT_LENGTHS_BYTES + facts_bytes + head_bytes
   end
-  local parts = {}
-  for i = math.max(1, #earlier - ATTEMPTS_KEPT + 2), #earlier do
-    parts[#parts + 1] = struct.pack('<I2I2', #earlier[i], 0) .. earlier[i]
-  end
-  parts[#parts + 1] = attempt
-  return table.concat(parts)
+  local last = starts[#starts]
+  local first = starts[math.max(1, #starts - ATTEMPTS_KEPT + 2)]
+  local facts = last + ATTEMPT_LENGTHS_BYTES
+  return string.sub(history, first, last - 1)
+    .. struct.pack(ATTEMPT_LENGTHS, facts_bytes, 0)
+    .. string.sub(history, facts, facts + facts_bytes - 1)
+    .. attempt
 end
 
 -- True when it is done, false when the lease was lost.
@@ -45,33 +48,41 @@ local function settle(delivery, token, status, wait, attempt)
   return true
 end
 
--- For each target the uids that are settled, each once, and where each is found.
-local uids, places = {}, {}
-for number = 1, #targets do
-  uids[number], places[number] = {}, {}
+-- For each queue the uids that are settled, each once, and where each is found.
+local queues = {}
+
+local function queue_for(target, route)
+  local queue = queue_of(names[target], names[route])
+  if not queues[queue.key] then
+    queue.uids, queue.places = {}, {}
+    queues[queue.key] = queue
+  end
+  return queues[queue.key]
 end
+
 for number = 1, #heads / HEAD_BYTES do
-  local uid, target = struct.unpack('<c16I2', heads, (number - 1) * HEAD_BYTES + 1)
-  if not places[target][uid] then
-    table.insert(uids[target], uid)
-    places[target][uid] = #uids[target]
+  local uid, target, route = struct.unpack('<c16I2I2', heads, (number - 1) * HEAD_BYTES + 1)
+  local queue = queue_for(target, route)
+  if not queue.places[uid] then
+    table.insert(queue.uids, uid)
+    queue.places[uid] = #queue.uids
   end
 end
 
-local deliveries = {}
-for number, target in ipairs(targets) do
-  deliveries[number] = load(target, uids[number])
+for _, queue in pairs(queues) do
+  queue.deliveries = load(queue, queue.uids)
 end
 local lost = {}
 for number = 1, #heads / HEAD_BYTES do
-  local uid, target, token, status, wait = struct.unpack(HEAD, heads, (number - 1) * HEAD_BYTES + 1)
-  local delivery = deliveries[target][places[target][uid]]
+  local uid, target, route, token, status, wait = struct.unpack(HEAD, heads, (number - 1) * HEAD_BYTES + 1)
+  local queue = queue_for(target, route)
+  local delivery = queue.deliveries[queue.places[uid]]
   if not settle(delivery, token, status, wait, ARGV[FIRST_ATTEMPT + number - 1]) then
     lost[#lost + 1] = number
   end
 end
-for number, target in ipairs(targets) do
-  save(target, deliveries[number], now)
+for _, queue in pairs(queues) do
+  save(queue, queue.deliveries, now)
 end
 count_settled(now)
 return lost

@@ -5,24 +5,20 @@ use std::sync::Arc;
 use super::{
     super::{Settled, Settlement, StoreError},
     batch::Batch,
-    connection::Connection,
     encoding,
     error::unexpected,
-    scripts::{self, Call, Names, Script, Scripts},
+    scripts::{self, Call, Names},
+    shard::{self, Keys},
 };
 use crate::event::{AttemptRecord, DeliveryState, Outcome};
 
 pub(super) struct Settle {
-    connection: Arc<Connection>,
-    scripts: Arc<Scripts>,
+    keys: Arc<Keys>,
 }
 
 impl Settle {
-    pub(super) fn new(connection: Arc<Connection>, scripts: Arc<Scripts>) -> Self {
-        Self {
-            connection,
-            scripts,
-        }
+    pub(super) fn new(keys: Arc<Keys>) -> Self {
+        Self { keys }
     }
 }
 
@@ -36,8 +32,8 @@ impl Batch for Settle {
     }
 
     async fn call(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
-        let call = prepare(&self.scripts.settle, settlements)?;
-        let lost = scripts::array(self.connection.run(&call).await?)?;
+        let call = prepare(&self.keys, settlements)?;
+        let lost = scripts::array(self.keys.run(&call).await?)?;
         let mut settled = vec![Settled::Done; settlements.len()];
         for number in lost {
             let index = scripts::index(number)?;
@@ -48,11 +44,12 @@ impl Batch for Settle {
 }
 
 /// The call for these settlements, as `settle.lua` says.
-fn prepare<'a>(script: &'a Script, settlements: &[Settlement]) -> Result<Call<'a>, StoreError> {
-    let mut targets = Names::default();
+fn prepare<'a>(keys: &'a Keys, settlements: &[Settlement]) -> Result<Call<'a>, StoreError> {
+    let mut names = Names::default();
     let mut heads = Vec::with_capacity(settlements.len() * 40);
     for settlement in settlements {
-        let target = targets.number(&settlement.target)?;
+        let target = names.number(&settlement.target)?;
+        let route = names.number(&settlement.route)?;
         let (state, wait_ms) = match settlement.outcome {
             Outcome::Delivered => (DeliveryState::Delivered, 0),
             Outcome::Dead(reason) => (DeliveryState::Dead(reason), 0),
@@ -61,13 +58,15 @@ fn prepare<'a>(script: &'a Script, settlements: &[Settlement]) -> Result<Call<'a
         };
         heads.extend_from_slice(settlement.uid.as_bytes());
         heads.extend_from_slice(&target.to_le_bytes());
-        heads.extend_from_slice(&settlement.token.to_le_bytes());
+        heads.extend_from_slice(&route.to_le_bytes());
+        heads.extend_from_slice(&shard::generation(settlement.token).to_le_bytes());
         heads.push(encoding::status(state));
         heads.extend_from_slice(&wait_ms.to_le_bytes());
     }
-    let bytes = targets.packed.len() + heads.len() + settlements.len() * 128;
-    let mut call = script.call_with(settlements.len() + 2, bytes);
-    call.arg(&targets.packed).arg(&heads);
+    let bytes = names.packed.len() + heads.len() + settlements.len() * 128;
+    let script = &keys.scripts.settle;
+    let mut call = script.call_with(&keys.prefix, settlements.len() + 2, bytes);
+    call.arg(&names.packed).arg(&heads);
     for settlement in settlements {
         let attempt = settlement.attempt.as_ref().map(encoding::attempt);
         call.arg(attempt.transpose()?.unwrap_or_default());

@@ -238,6 +238,58 @@ retentoin = "3d""#,
 }
 
 #[test]
+fn the_spool() {
+    check(
+        file,
+        &[
+            (
+                r#"[store]
+spool = "file:spool""#,
+                &[
+                    "routes.toml:2:9: store.spool: found a spool beside a store that is a directory itself, expected no `spool`, or a `url` of Redis",
+                ],
+            ),
+            (
+                r#"[store]
+url = "file:data"
+spool = "file:data""#,
+                &[
+                    "routes.toml:3:9: store.spool: found a spool beside a store that is a directory itself, expected no `spool`, or a `url` of Redis",
+                ],
+            ),
+            (
+                r#"[store]
+url = "redis://host"
+spool = "file:data/tls""#,
+                &[
+                    "routes.toml:3:9: store.spool: found the directory of the self-signed certificate, expected a directory of its own",
+                ],
+            ),
+            (
+                r#"[store]
+url = "redis://host"
+spool = "spool""#,
+                &[r#"routes.toml:3:9: store.spool: found "spool", expected "file:DIRECTORY""#],
+            ),
+            (
+                r#"[store]
+url = "redis://host"
+spool = "file:""#,
+                &[r#"routes.toml:3:9: store.spool: found "file:", expected "file:DIRECTORY""#],
+            ),
+            (
+                r#"[store]
+url = "redis://:password@host:port"
+spool = "file:spool""#,
+                &[
+                    r#"routes.toml:2:7: store.url: found a redis:// URL that cannot be read, expected "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]""#,
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
 fn syntax() {
     check(
         file,

@@ -404,6 +404,20 @@ fn sections_may_be_left_out() {
 }
 
 #[test]
+fn a_spool_is_a_directory_beside_the_configuration() {
+    for (spool, expected) in [
+        ("file:spool", fixtures().join("spool")),
+        ("file:///var/spool/hookgate", "/var/spool/hookgate".into()),
+    ] {
+        let text = format!("[store]\nurl = \"redis://host\"\nspool = \"{spool}\"\n{ROUTE}");
+        let config = parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(config.store.spool, Some(expected), "{spool}");
+    }
+    let config = parse(ROUTE).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.store.spool, None);
+}
+
+#[test]
 fn retries_have_defaults() {
     let text = format!("[targets.crm]\nurl = \"https://crm.example.com\"\n{ROUTE}");
     let config = parse(&text).unwrap_or_else(|faults| panic!("{faults}"));

@@ -13,6 +13,7 @@ use hookgate::{
         embedded::{Embedded, Options},
         metered::Metered,
         replays::{Replay, ReplayState},
+        spooled::{self, Spooled},
     },
 };
 use tempfile::TempDir;
@@ -38,6 +39,25 @@ pub(super) async fn metered_subject() -> Subject {
     let store = Arc::new(open(directory.path(), &clock, Durability::Always).unwrap());
     let store = Arc::new(Metered::new(store, metrics()));
     Subject::new(store, clock, hand, directory)
+}
+
+/// The primary is always there: the spool must not show.
+pub(super) async fn spooled_subject() -> Subject {
+    let directories = [(); 2].map(|()| TempDir::new().unwrap());
+    let (clock, hand) = Clock::manual(START);
+    let [primary, spool] = directories
+        .each_ref()
+        .map(|directory| open(directory.path(), &clock, Durability::Memory).unwrap());
+    let setup = spooled::Setup {
+        primary: Arc::new(primary),
+        spool: Arc::new(spool),
+        body_max: 1 << 20,
+        retention: LONG,
+        metrics: metrics(),
+        clock: clock.clone(),
+    };
+    let store = Arc::new(Spooled::start(setup).await.unwrap());
+    Subject::new(store, clock, hand, directories)
 }
 
 pub(super) fn open(

@@ -8,7 +8,10 @@ use hookgate::{
     clock::{Clock, Timestamp},
     config::Durability,
     metrics::{Labels, Metrics},
-    store::{Acceptance, Retention, redis::RedisStore},
+    store::{
+        Acceptance, Retention,
+        redis::{Options, RedisStore},
+    },
 };
 use redis::ConnectionInfo;
 
@@ -29,8 +32,12 @@ async fn subject_in(database: ConnectionInfo) -> Subject {
         reasons: &[],
     };
     let metrics = Arc::new(Metrics::new(&labels).unwrap());
-    let store =
-        RedisStore::open_with_clock(database, Durability::Always, metrics, clock.clone()).await;
+    let store = RedisStore::open_with_clock(
+        Options::new(database, Durability::Always),
+        metrics,
+        clock.clone(),
+    )
+    .await;
     Subject::new(Arc::new(store.unwrap()), clock, hand, ())
 }
 

@@ -23,7 +23,7 @@ const SEES_FILE_LIMIT: &[&str] = &["sh", "-c", r#"trap '' XFSZ; exec "$0" "$@""#
 const FILE_MAX: u64 = 1 << 20;
 
 /// The store's directory becomes a small file system of the program's own.
-const SMALL_DISK: &[&str] = &[
+pub(crate) const SMALL_DISK: &[&str] = &[
     "unshare",
     "--user",
     "--map-root-user",
@@ -184,7 +184,7 @@ async fn no_room_for_a_store_that_is_there_is_503_until_there_is_room() {
     drained(&load.stop().await, &sinks, &[&gateway]).await;
 }
 
-fn small_disks_are_allowed() -> bool {
+pub(crate) fn small_disks_are_allowed() -> bool {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (command, arguments) = SMALL_DISK.split_first().expect("a command");
     let allowed = Command::new(command)
@@ -196,11 +196,11 @@ fn small_disks_are_allowed() -> bool {
 }
 
 /// What fills the small disk, until it is dropped.
-struct Ballast(PathBuf);
+pub(crate) struct Ballast(PathBuf);
 
 impl Ballast {
     /// Until not one byte more can be written.
-    fn fill(gateway: &Process) -> Self {
+    pub(crate) fn fill(gateway: &Process) -> Self {
         let path = Self::path(gateway);
         let mut file = File::create(&path).expect("a file on the small disk");
         for size in [1 << 16, 1] {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use hookgate::{
     config::Durability,
-    store::{Store as _, StoreError, redis::RedisStore},
+    store::{
+        Store as _, StoreError,
+        redis::{Options, RedisStore},
+    },
 };
 
 use super::{event, metrics, open, until};
 use crate::support::redis::{RedisServer, connection, free_port};
 
 async fn refusal(url: &str, durability: Durability) -> String {
-    let opened = RedisStore::open(connection(url), durability, metrics()).await;
+    let opened = RedisStore::open(Options::new(connection(url), durability), metrics()).await;
     let fault = opened.err().expect("a refusal").to_string();
     assert_eq!(fault.lines().count(), 1, "{fault}");
     fault
@@ -62,7 +65,11 @@ async fn what_another_format_wrote_is_refused_and_its_own_opened_again() {
 #[tokio::test]
 async fn memory_needs_no_persistence() {
     let server = RedisServer::with(&[("appendonly", "no")]);
-    let opened = RedisStore::open(server.connection(), Durability::Memory, metrics()).await;
+    let opened = RedisStore::open(
+        Options::new(server.connection(), Durability::Memory),
+        metrics(),
+    )
+    .await;
     opened.unwrap().accept(Arc::new(event("a"))).await.unwrap();
 }
 

@@ -214,13 +214,15 @@ async fn an_event_that_cannot_be_read_back_becomes_a_dead_letter() {
         assert!(store.get(event("bad").uid).await.is_err(), "{damage}");
 
         // It is finished like any other, and goes whole: what is left is of the good one.
-        let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
-        assert_eq!((expired.events, expired.more), (1, false), "{damage}");
+        assert_eq!(expire(&store).await, 1, "{damage}");
         let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
         assert_eq!((depth.pending, depth.dead), (1, 0), "{damage}");
         assert_eq!(
             keys_left(&server.connection()),
-            ["bytes", "due", "event", "format", "state", "targets"],
+            [
+                "bytes", "due", "event", "format", "log", "logs", "routes", "state", "targets",
+                "turns", "unlogged"
+            ],
             "{damage}"
         );
     }
@@ -250,11 +252,12 @@ async fn an_event_that_cannot_be_read_back_stays_until_its_last_delivery_is_sett
     let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
     assert_eq!(expired.events, 0, "a delivery waits");
     claim("slow").await;
-    let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
-    assert_eq!(expired.events, 1);
+    assert_eq!(expire(&store).await, 1);
     assert_eq!(
         keys_left(&server.connection()),
-        ["bytes", "format", "targets"]
+        [
+            "bytes", "format", "routes", "routes", "targets", "turns", "turns"
+        ]
     );
 }
 
@@ -262,7 +265,11 @@ async fn an_event_that_cannot_be_read_back_stays_until_its_last_delivery_is_sett
 async fn an_accept_that_fails_half_way_remembers_no_id() {
     let server = RedisServer::start();
     let store = open(server.connection()).await;
-    for (key, damage) in [("due:crm", "SET"), ("targets", "SET"), ("bytes", "SADD")] {
+    for (key, damage) in [
+        ("due:crm/github", "SET"),
+        ("turns:crm", "SET"),
+        ("bytes", "SADD"),
+    ] {
         let key = format!("hookgate:{{0}}:{key}");
         server.command(&["DEL", &key]);
         server.command(&[damage, &key, "garbage"]);
@@ -304,7 +311,7 @@ async fn a_history_of_attempts_is_bounded_and_keeps_the_last_whole() {
     let store = open(server.connection()).await;
     store.accept(Arc::new(event("failing"))).await.unwrap();
     let mut last = None;
-    for number in 0..60u16 {
+    for number in 0..300u16 {
         let claimed = claim_one(&store, super::PATIENCE).await;
         assert_eq!(claimed.attempts, u32::from(number));
         let attempt = super::sharing::failed_attempt(500 + number);
@@ -317,14 +324,14 @@ async fn a_history_of_attempts_is_bounded_and_keeps_the_last_whole() {
         assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
     }
     let stored = store.get(event("failing").uid).await.unwrap().unwrap();
-    assert_eq!(stored.deliveries[0].attempts, 60);
+    assert_eq!(stored.deliveries[0].attempts, 300);
     assert_eq!(stored.deliveries[0].last_attempt().cloned(), last);
     let script = "return redis.call('STRLEN', redis.call('KEYS', '*state:*crm')[1])";
     let redis::Value::Int(bytes) = server.command(&["EVAL", script, "0"]) else {
         panic!("a length");
     };
-    // Twenty attempts of about a hundred bytes, and one head of a response.
-    assert!((1024..1024 + 20 * 128).contains(&bytes), "{bytes}");
+    // 256 attempts of about a hundred bytes, and one head of a response.
+    assert!((1024..1024 + 256 * 128).contains(&bytes), "{bytes}");
 }
 
 #[tokio::test]
@@ -374,14 +381,16 @@ async fn an_expired_event_leaves_nothing_behind() {
         assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
     }
     // Only what is finished goes.
-    let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
-    assert_eq!((expired.events, expired.more), (3, false));
+    assert_eq!(expire(&store).await, 3);
     let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
     assert_eq!((depth.pending, depth.dead), (1, 0));
-    // The pending event, its place in the queue, the set of targets, and the count of its body's bytes.
+    // The pending event, its place in the log and in the queue, where that is found, and its body's bytes.
     assert_eq!(
         keys_left(&connection),
-        ["bytes", "due", "event", "format", "targets"]
+        [
+            "bytes", "due", "event", "format", "log", "logs", "routes", "targets", "turns",
+            "unlogged"
+        ]
     );
     let bytes = event("a").body.len().to_string();
     assert_eq!(stored_bytes(&connection), bytes);
@@ -421,16 +430,34 @@ async fn an_event_of_several_targets_leaves_nothing_behind() {
             outcome,
             attempt: Some(super::sharing::failed_attempt(500)),
             order: None,
-            route: "a".into(),
+            route: "github".into(),
         };
         assert_eq!(store.settle(settlement).await.unwrap(), Settled::Done);
     }
-    assert_eq!(store.expire(super::NOTHING_KEPT).await.unwrap().events, 1);
+    assert_eq!(expire(&store).await, 1);
+    // Whoever claims next finds the queues empty.
+    for target in &targets {
+        let mut wants = want(1, super::PATIENCE);
+        wants[0].target = target.as_str().into();
+        assert_eq!(store.claim(&wants).await.unwrap().next_due, [None]);
+    }
     assert_eq!(keys_left(&connection), ["bytes", "format", "targets"]);
     assert_eq!(stored_bytes(&connection), "0");
 }
 
-/// What kinds of keys there are, remembered ids aside.
+/// Expires whatever is finished; returns how many events went.
+async fn expire(store: &RedisStore) -> u64 {
+    let mut events = 0;
+    loop {
+        let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+        events += expired.events;
+        if !expired.more {
+            return events;
+        }
+    }
+}
+
+/// What kinds of keys there are, remembered ids and the number of shards aside.
 fn keys_left(connection: &ConnectionInfo) -> Vec<String> {
     let redis::Value::Array(keys) = command(connection, &["KEYS", "*"]) else {
         panic!("keys");
@@ -444,7 +471,7 @@ fn keys_left(connection: &ConnectionInfo) -> Vec<String> {
             }
             other => panic!("{other:?}"),
         })
-        .filter(|kind| !["id", "ids", "minutes"].contains(&&**kind))
+        .filter(|kind| !["ids", "forgetting", "shards"].contains(&&**kind))
         .collect();
     kinds.sort();
     kinds
@@ -494,6 +521,6 @@ fn delivered(claimed: &hookgate::store::Claimed) -> Settlement {
         outcome: Outcome::Delivered,
         attempt: None,
         order: None,
-        route: "a".into(),
+        route: claimed.event.route.clone(),
     }
 }

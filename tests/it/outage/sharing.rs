@@ -8,7 +8,10 @@ use hookgate::{
     clock::Timestamp,
     config::Durability,
     event::{AttemptRecord, NewDelivery, Outcome},
-    store::{Acceptance, Claimed, Settled, Settlement, Store as _, StoreError, redis::RedisStore},
+    store::{
+        Acceptance, Claimed, Settled, Settlement, Store as _, StoreError,
+        redis::{Options, RedisStore},
+    },
 };
 use tokio::task::JoinSet;
 
@@ -36,7 +39,7 @@ fn settlement(claimed: &Claimed, outcome: Outcome) -> Settlement {
         outcome,
         attempt: Some(failed_attempt(200)),
         order: None,
-        route: "a".into(),
+        route: claimed.event.route.clone(),
     }
 }
 
@@ -153,7 +156,11 @@ async fn one_id_at_two_gateways_at_once_is_accepted_once() {
 async fn calls_of_one_moment_share_script_calls() {
     let metrics = metrics();
     let connection = RedisServer::shared().fresh_database();
-    let store = RedisStore::open(connection, Durability::Always, metrics.clone()).await;
+    let store = RedisStore::open(
+        Options::new(connection, Durability::Always),
+        metrics.clone(),
+    )
+    .await;
     let store = Arc::new(store.unwrap());
     let mut accepts = JoinSet::new();
     for number in 0..500 {

@@ -7,7 +7,7 @@ mod check;
 mod sender;
 mod sink;
 
-pub use check::{DRAIN, drained, nothing_pending};
+pub use check::{DRAIN, drained, drained_through_spools, nothing_pending, spool_moved};
 pub use sender::{Failure, Load, Log};
 pub use sink::Sink;
 
