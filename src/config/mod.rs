@@ -23,6 +23,7 @@ mod load;
 mod payload;
 pub mod pointer;
 mod reader;
+mod redis_url;
 mod retry;
 mod routes;
 mod scalar;
@@ -34,6 +35,7 @@ mod verify;
 
 pub use error::{Fault, Faults};
 pub use pointer::Pointer;
+pub use redis_url::RedisUrl;
 pub use secret::Secret;
 
 /// The whole configuration: valid by construction.
@@ -117,7 +119,7 @@ pub struct Store {
 pub enum StoreUrl {
     /// `file:DIRECTORY`.
     Embedded { directory: PathBuf },
-    /// Any other scheme: `redis`, `rediss`.
+    /// Any other scheme.
     Redis(RedisUrl),
 }
 
@@ -127,28 +129,6 @@ impl fmt::Debug for StoreUrl {
         match self {
             Self::Embedded { directory } => write!(f, "file:{}", directory.display()),
             Self::Redis(url) => url.fmt(f),
-        }
-    }
-}
-
-/// How the servers of a Redis are found. May hold passwords: never shown whole.
-#[derive(Clone)]
-pub enum RedisUrl {
-    /// `redis://` or `rediss://`: at a fixed address.
-    Server(redis::ConnectionInfo),
-}
-
-impl From<redis::ConnectionInfo> for RedisUrl {
-    fn from(server: redis::ConnectionInfo) -> Self {
-        Self::Server(server)
-    }
-}
-
-/// Without passwords.
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server(connection) => write!(f, "redis://{}", connection.addr()),
         }
     }
 }

@@ -6,8 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster;
 mod durability;
 mod faults;
+mod sentinel;
 mod sharing;
 mod tls;
 
@@ -17,10 +19,10 @@ use bytes::Bytes;
 use hookgate::{
     clock::Timestamp,
     config::Durability,
-    event::{BodyDigest, Event, EventKey, NewDelivery, event_uid},
+    event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, event_uid},
     metrics::{Labels, Metrics},
     store::{
-        Acceptance, Claimed, Retention, Store as _, Want,
+        Acceptance, Claimed, Retention, Store as _, StoreError, Want,
         redis::{Options, RedisStore},
     },
 };
@@ -73,6 +75,29 @@ fn event(id: &str) -> Event {
         }],
         together: false,
     }
+}
+
+/// Accepts an event, claims it and settles it.
+async fn work(store: &RedisStore, id: &str) -> Result<(), StoreError> {
+    let acceptance = store.accept(Arc::new(event(id))).await?;
+    assert!(is_accepted(&acceptance), "{id}: {acceptance:?}");
+    let claims = store.claim(&want(1, PATIENCE)).await?;
+    for claimed in &claims.claimed {
+        store
+            .settle(claimed.settlement(Outcome::Delivered, None))
+            .await?;
+    }
+    Ok(())
+}
+
+/// The same, again and again with new events, until all of it succeeds.
+async fn works_again(store: &RedisStore, id: &str) {
+    let mut attempts = 0;
+    until("everything works again", async || {
+        attempts += 1;
+        work(store, &format!("{id}-{attempts}")).await.ok()
+    })
+    .await;
 }
 
 fn want(max: usize, lease: Duration) -> [Want; 1] {

@@ -1,4 +1,5 @@
-//! One connection, kept: many calls share it, each with a deadline, and it is replaced when it is lost.
+//! One connection, kept: many calls share it, each with a deadline, and it is replaced when it is lost or leads to
+//! the wrong server.
 
 use std::{
     sync::{Arc, Weak},
@@ -6,8 +7,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError,
-    RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo,
+    PushKind, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
 use tokio::{
     sync::watch,
@@ -18,10 +19,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     super::{OpenError, StoreError},
     DEADLINE, Options, error, format,
+    locator::{Locator, Nodes},
     scripts::Call,
     settings, shard,
 };
-use crate::config::{Durability, RedisUrl};
+use crate::config::Durability;
 
 /// For TCP, TLS and the greeting together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -72,41 +74,51 @@ impl Connection {
         Ok(Self { link })
     }
 
+    /// As [`Self::open`], but leaves connecting and checking to that task; until it has done so, calls fail.
+    pub(super) fn open_lazily(
+        server: Server,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let link = Arc::new(watch::Sender::new(Link::Connecting { generation: 0 }));
+        tasks.spawn(keep(server, link.clone(), stop));
+        Self { link }
+    }
+
     /// Runs a script, loading it when Redis does not (or no longer) know it.
     pub(super) async fn run(&self, call: &Call<'_>) -> Result<Value, StoreError> {
-        self.within_deadline(async |connection| {
-            match call.command.query_async(connection).await {
-                // Redis knew no such script, so nothing ran: the second try is the first.
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    call.script.load_async(connection).await?;
-                    call.command.query_async(connection).await
-                }
-                result => result,
-            }
-        })
-        .await
+        self.within_deadline(Request::Script(call)).await
     }
 
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, StoreError> {
-        self.within_deadline(async |connection| command.query_async(connection).await)
-            .await
+        self.within_deadline(Request::Command(command)).await
     }
 
-    async fn within_deadline(
-        &self,
-        act: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
-    ) -> Result<Value, StoreError> {
+    async fn within_deadline(&self, request: Request<'_>) -> Result<Value, StoreError> {
         let deadline = Instant::now() + DEADLINE;
+        let result = match self.attempt(request, deadline).await? {
+            // Another node has the slot, so nothing ran: the second try is the first.
+            Err(error) if error::is_moved(&error) => self.attempt(request, deadline).await?,
+            result => result,
+        };
+        result.map_err(|error| error::store_error(&error))
+    }
+
+    /// What the server said, or why it could not be asked.
+    async fn attempt(
+        &self,
+        request: Request<'_>,
+        deadline: Instant,
+    ) -> Result<RedisResult<Value>, StoreError> {
         let late = |_| StoreError::Deadline(DEADLINE);
         let (mut connection, generation) =
             timeout_at(deadline, self.up()).await.map_err(late)??;
-        match timeout_at(deadline, act(&mut connection)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                if error::is_lost(&error) {
+        match timeout_at(deadline, request.send(&mut connection)).await {
+            Ok(result) => {
+                if result.as_ref().is_err_and(error::must_reconnect) {
                     replace(&self.link, generation);
                 }
-                Err(error::store_error(&error))
+                Ok(result)
             }
             // A server that stopped answering may be gone without a word; only a new connection finds out.
             Err(elapsed) => {
@@ -133,6 +145,29 @@ impl Connection {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    Script(&'a Call<'a>),
+    Command(&'a Cmd),
+}
+
+impl Request<'_> {
+    async fn send(self, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
+        let call = match self {
+            Request::Command(command) => return command.query_async(connection).await,
+            Request::Script(call) => call,
+        };
+        match call.command.query_async(connection).await {
+            // Redis knew no such script, so nothing ran: the second try is the first.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                call.script.load_async(connection).await?;
+                call.command.query_async(connection).await
+            }
+            result => result,
+        }
+    }
+}
+
 /// Marks a connection as lost, unless it was replaced already.
 fn replace(link: &watch::Sender<Link>, lost: u64) {
     link.send_if_modified(|link| match link {
@@ -148,13 +183,22 @@ fn replace(link: &watch::Sender<Link>, lost: u64) {
 async fn keep(server: Server, link: Arc<watch::Sender<Link>>, stop: CancellationToken) {
     let mut watched = link.subscribe();
     let keeping = async {
+        // Connections that were lost again at once: a server answers, but is not fit to be used.
+        let mut short_lived = 0;
         while let Some(generation) = next_generation(&mut watched).await {
+            if short_lived > 1 {
+                tokio::time::sleep(wait(short_lived, rand::random())).await;
+            }
             let connection = reconnect(&server, &link, generation).await;
-            tracing::info!(server = %server.address, "connected to Redis again");
+            tracing::info!(servers = %server.servers, "connected to Redis");
+            let since = Instant::now();
             link.send_replace(Link::Up {
                 connection,
                 generation,
             });
+            lost(&mut watched).await;
+            let was_short = since.elapsed() < LONGEST_WAIT;
+            short_lived = if was_short { short_lived + 1 } else { 0 };
         }
     };
     tokio::select! {
@@ -164,12 +208,17 @@ async fn keep(server: Server, link: Arc<watch::Sender<Link>>, stop: Cancellation
     link.send_replace(Link::Closed);
 }
 
-/// Waits until the connection is lost; returns the number of its successor.
+/// Waits until there is no connection.
+async fn lost(watched: &mut watch::Receiver<Link>) {
+    let is_lost = |link: &Link| !matches!(link, Link::Up { .. });
+    // An error says that nobody is left to use it.
+    drop(watched.wait_for(is_lost).await);
+}
+
+/// Waits until there is no connection; returns the number of the next.
 async fn next_generation(watched: &mut watch::Receiver<Link>) -> Option<u64> {
-    let lost = watched
-        .wait_for(|link| !matches!(link, Link::Up { .. }))
-        .await;
-    match *lost.ok()? {
+    lost(watched).await;
+    match *watched.borrow() {
         Link::Connecting { generation } | Link::Down { generation, .. } => Some(generation + 1),
         Link::Up { .. } | Link::Closed => None,
     }
@@ -180,12 +229,15 @@ async fn reconnect(
     link: &Arc<watch::Sender<Link>>,
     generation: u64,
 ) -> MultiplexedConnection {
+    let mut told = None;
     for failures in 0u32.. {
         match server.connect(link, generation).await {
             Ok(connection) => return connection,
             Err(why) => {
-                if failures == 0 {
-                    tracing::warn!(reason = %why, "the connection to Redis is lost");
+                // Again when the reason has become another.
+                if told.as_ref() != Some(&why) {
+                    tracing::warn!(reason = %why, "there is no connection to Redis");
+                    told = Some(why.clone());
                 }
                 link.send_replace(Link::Down { why, generation });
             }
@@ -206,9 +258,9 @@ fn wait(failures: u32, random: f64) -> Duration {
 
 /// What a connection leads to, and what it must keep.
 pub(super) struct Server {
-    client: Client,
-    /// Host and port: no user, no password.
-    address: String,
+    locator: Locator,
+    /// For logs: no user, no password.
+    servers: String,
     durability: Durability,
     /// What the shard's keys begin with.
     prefix: String,
@@ -217,22 +269,14 @@ pub(super) struct Server {
 
 impl Server {
     /// For the shard of this number.
-    pub(super) fn new(options: &Options, number: u16) -> Result<Self, OpenError> {
-        let RedisUrl::Server(info) = options.servers.clone();
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let redis = info.redis_settings().clone();
-        let info = info
-            .set_tcp_settings(tcp)
-            .set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3));
-        let address = info.addr().to_string();
-        let client = Client::open(info).map_err(|error| OpenError(lost(&address, &error)))?;
-        Ok(Self {
-            client,
-            address,
+    pub(super) fn new(options: &Options, number: u16, nodes: &Arc<Nodes>) -> Self {
+        Self {
+            locator: Locator::new(&options.servers, &number.to_string(), nodes),
+            servers: format!("{:?}", options.servers),
             durability: options.durability,
             prefix: shard::prefix(number),
             shards: options.shards,
-        })
+        }
     }
 
     /// A connection to a server that keeps the durability: asked of every connection, because after a restart
@@ -242,26 +286,44 @@ impl Server {
         link: &Arc<watch::Sender<Link>>,
         generation: u64,
     ) -> Result<MultiplexedConnection, String> {
-        let connecting = async {
-            let config = config(Arc::downgrade(link), generation);
-            let connecting = self
-                .client
-                .get_multiplexed_async_connection_with_config(&config);
-            let mut connection = connecting
-                .await
-                .map_err(|error| lost(&self.address, &error))?;
-            settings::check(&mut connection, &self.address, self.durability).await?;
-            format::check(&mut connection, &self.prefix, self.shards).await?;
-            Ok(connection)
-        };
-        match timeout(DEADLINE, connecting).await {
+        match timeout(DEADLINE, self.connect_in_time(link, generation)).await {
             Ok(connected) => connected,
             Err(_) => Err(format!(
-                "cannot reach Redis at {}: no answer in time",
-                self.address
+                "cannot reach Redis ({}): no answer in time",
+                self.servers
             )),
         }
     }
+
+    async fn connect_in_time(
+        &self,
+        link: &Arc<watch::Sender<Link>>,
+        generation: u64,
+    ) -> Result<MultiplexedConnection, String> {
+        let info = self.locator.locate().await?;
+        let address = info.addr().to_string();
+        let mut connection = greet(info, &config(Arc::downgrade(link), generation))
+            .await
+            .map_err(|error| format!("cannot reach Redis at {address}: {}", error::text(&error)))?;
+        settings::check(&mut connection, &address, self.durability).await?;
+        format::check(&mut connection, &self.prefix, self.shards).await?;
+        Ok(connection)
+    }
+}
+
+async fn greet(
+    info: ConnectionInfo,
+    config: &AsyncConnectionConfig,
+) -> RedisResult<MultiplexedConnection> {
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    let redis = info.redis_settings().clone();
+    let info = info
+        .set_tcp_settings(tcp)
+        .set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3));
+    let client = Client::open(info)?;
+    client
+        .get_multiplexed_async_connection_with_config(config)
+        .await
 }
 
 /// With it a connection says itself that it is lost.
@@ -280,10 +342,6 @@ fn config(link: Weak<watch::Sender<Link>>, generation: u64) -> AsyncConnectionCo
         .set_response_timeout(None)
         .set_pipeline_buffer_size(PIPELINE_BUFFER)
         .set_push_sender(on_push)
-}
-
-fn lost(address: &str, error: &RedisError) -> String {
-    format!("cannot reach Redis at {address}: {}", error::text(error))
 }
 
 #[cfg(test)]

@@ -17,9 +17,27 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
     }
 }
 
-/// Whether the connection must be replaced: it is lost, or leads to a server that may not be written to.
-pub(super) fn is_lost(error: &RedisError) -> bool {
-    error.is_unrecoverable_error() || error.is_io_error() || error.code() == Some("READONLY")
+/// Whether the connection must be replaced: it is lost, or leads to a server that may not be written to, as after
+/// a fail-over.
+pub(super) fn must_reconnect(error: &RedisError) -> bool {
+    const WRONG_SERVER: [&str; 5] = [
+        "READONLY",
+        "MOVED",
+        "CLUSTERDOWN",
+        "MASTERDOWN",
+        // It may be the old primary, cut off from the others.
+        "NOREPLICAS",
+    ];
+    error.is_unrecoverable_error()
+        || error.is_io_error()
+        || error
+            .code()
+            .is_some_and(|code| WRONG_SERVER.contains(&code))
+}
+
+/// Whether another server has the keys: this one did nothing.
+pub(super) fn is_moved(error: &RedisError) -> bool {
+    error.code() == Some("MOVED")
 }
 
 /// A short text from fixed words: the server's own messages may quote keys and values.
@@ -37,6 +55,9 @@ pub(super) fn text(error: &RedisError) -> String {
         Some("MISCONF") => "Redis cannot write to its disk",
         Some("OOM") => "Redis has reached its maxmemory",
         Some("NOPERM") => "Redis does not permit this user a command",
+        Some("MOVED" | "ASK" | "TRYAGAIN") => "the Redis cluster is moving the shard",
+        Some("CLUSTERDOWN") => "the Redis cluster is down",
+        Some("NOREPLICAS") => "Redis has fewer replicas than min-replicas-to-write asks for",
         Some("NOAUTH" | "WRONGPASS") => "Redis refuses the user name or password",
         Some(code) => return format!("Redis answered with the error {}", shown(code)),
         None => match error.kind() {

@@ -11,6 +11,7 @@ mod encoding;
 mod error;
 mod format;
 mod list;
+mod locator;
 mod record;
 mod replay;
 mod scripts;
@@ -18,7 +19,7 @@ mod settings;
 mod settle;
 mod shard;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -29,6 +30,7 @@ use self::{
     accept::Arrival,
     connection::{Connection, Server},
     error::unexpected,
+    locator::Nodes,
     scripts::Scripts,
     shard::{Keys, Shard},
 };
@@ -105,29 +107,31 @@ impl RedisStore {
         Self::open_with(options, metrics, Some(clock)).await
     }
 
+    /// As [`Self::open`], but connects and checks later, and goes on trying: until then calls fail with
+    /// [`StoreError::Unavailable`], whose text says why. Must be called within a tokio runtime.
+    pub fn open_lazily(options: &Options, metrics: Arc<Metrics>) -> Self {
+        let opening = Opening::new(options, metrics, None);
+        let connections = opening.numbers().map(|number| {
+            let stop = opening.stop_connections.clone();
+            Connection::open_lazily(opening.server(number), &opening.keepers, stop)
+        });
+        let connections = connections.collect();
+        opening.store(connections)
+    }
+
     async fn open_with(
         options: Options,
         metrics: Arc<Metrics>,
         clock: Option<Clock>,
     ) -> Result<Self, OpenError> {
-        let mut store = Self {
-            shards: Vec::new(),
-            calls: TaskTracker::new(),
-            stop_queues: CancellationToken::new(),
-            keepers: TaskTracker::new(),
-            stop_connections: CancellationToken::new(),
-        };
-        let scripts = Arc::new(Scripts::new(clock));
-        // One after the other: a Redis with another number of shards is told by the first, and left as it is.
-        for number in 0..options.shards.max(1) {
-            let server = Server::new(&options, number)?;
-            let stop = store.stop_connections.clone();
-            let connection = Connection::open(server, &store.keepers, stop).await?;
-            let keys = Keys::new(number, connection, scripts.clone());
-            let shard = Shard::start(keys, metrics.clone(), &store.calls, &store.stop_queues);
-            store.shards.push(shard);
+        let opening = Opening::new(&options, metrics, clock);
+        match opening.connect_all().await {
+            Ok(connections) => Ok(opening.store(connections)),
+            Err(error) => {
+                opening.stop_connections.cancel();
+                Err(error)
+            }
         }
-        Ok(store)
     }
 
     /// Where what is not spread is kept.
@@ -183,6 +187,66 @@ impl RedisStore {
         if !unreadable.is_empty() {
             // Where this fails the lease ends, and whoever claims the delivery next comes back here.
             drop(self.settle_all(unreadable).await);
+        }
+    }
+}
+
+/// What the shards of a store have in common while it is opened.
+struct Opening<'a> {
+    options: &'a Options,
+    metrics: Arc<Metrics>,
+    scripts: Arc<Scripts>,
+    nodes: Arc<Nodes>,
+    keepers: TaskTracker,
+    stop_connections: CancellationToken,
+}
+
+impl<'a> Opening<'a> {
+    fn new(options: &'a Options, metrics: Arc<Metrics>, clock: Option<Clock>) -> Self {
+        Self {
+            options,
+            metrics,
+            scripts: Arc::new(Scripts::new(clock)),
+            nodes: Arc::default(),
+            keepers: TaskTracker::new(),
+            stop_connections: CancellationToken::new(),
+        }
+    }
+
+    fn numbers(&self) -> Range<u16> {
+        0..self.options.shards.max(1)
+    }
+
+    fn server(&self, number: u16) -> Server {
+        Server::new(self.options, number, &self.nodes)
+    }
+
+    async fn connect_all(&self) -> Result<Vec<Connection>, OpenError> {
+        let connect = async |number| {
+            let stop = self.stop_connections.clone();
+            Connection::open(self.server(number), &self.keepers, stop).await
+        };
+        // The first alone: a Redis with another number of shards is told by it, and left as it is.
+        let mut connections = vec![connect(0).await?];
+        for connection in join_all(self.numbers().skip(1).map(connect)).await {
+            connections.push(connection?);
+        }
+        Ok(connections)
+    }
+
+    /// Of the connections of all shards, in order.
+    fn store(self, connections: Vec<Connection>) -> RedisStore {
+        let (calls, stop_queues) = (TaskTracker::new(), CancellationToken::new());
+        let shards = (0..).zip(connections).map(|(number, connection)| {
+            let keys = Keys::new(number, connection, self.scripts.clone());
+            Shard::start(keys, self.metrics.clone(), &calls, &stop_queues)
+        });
+        RedisStore {
+            shards: shards.collect(),
+            calls,
+            stop_queues,
+            keepers: self.keepers,
+            stop_connections: self.stop_connections,
         }
     }
 }

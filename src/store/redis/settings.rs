@@ -59,7 +59,7 @@ async fn read(connection: &mut MultiplexedConnection, address: &str) -> Result<S
 }
 
 fn refused(address: &str, command: &str, permission: &str, error: &RedisError) -> String {
-    if error::is_lost(error) {
+    if error::must_reconnect(error) {
         return format!("cannot reach Redis at {address}: {}", error::text(error));
     }
     format!(

@@ -1,10 +1,15 @@
-//! A real Redis of the test's own, on a free port of 127.0.0.1, in a directory of its own.
+//! A real Redis of the test's own, on a free port of 127.0.0.1, in a directory of its own: one server, or below
+//! three with Sentinel, or six as a Cluster.
 
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
+
+pub(crate) mod cluster;
+pub(crate) mod sentinel;
+pub(crate) mod tls;
 
 use std::{
     io::ErrorKind,
@@ -13,7 +18,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         OnceLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU16, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -44,25 +49,27 @@ impl RedisServer {
 
     /// The same, with these options of `redis.conf` instead of the defaults of the same name.
     pub(crate) fn with(options: &[(&str, &str)]) -> Self {
+        // Between finding a free port and using it, another may take it.
+        let started = (0..10).find_map(|_| Self::try_on(free_port(), options));
+        started.expect("redis-server starts")
+    }
+
+    /// On this port.
+    pub(crate) fn on(port: u16, options: &[(&str, &str)]) -> Self {
+        Self::try_on(port, options).expect("redis-server starts")
+    }
+
+    fn try_on(port: u16, options: &[(&str, &str)]) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let options: Vec<_> = options.iter().map(owned).collect();
-        // Between finding a free port and using it, another may take it.
-        for _ in 0..10 {
-            let port = free_port();
-            if let Some(process) = Process::start(directory.path(), port, &options) {
-                return Self {
-                    directory,
-                    port,
-                    options,
-                    process,
-                };
-            }
-        }
-        panic!(
-            "redis-server does not start in {}",
-            directory.path().display()
-        );
+        let process = Process::start(directory.path(), port, &options)?;
+        Some(Self {
+            directory,
+            port,
+            options,
+            process,
+        })
     }
 
     /// One server for all tests of this run that do not disturb it; take a [`Self::fresh_database`] each.
@@ -86,6 +93,10 @@ impl RedisServer {
 
     pub(crate) fn url(&self, database: i64) -> String {
         format!("redis://127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// `kill -9`: nothing is flushed, nobody is told.
@@ -133,10 +144,43 @@ pub(crate) fn connection(url: &str) -> ConnectionInfo {
     url.into_connection_info().expect("a valid URL")
 }
 
-/// A port that nothing listens on.
+/// A port that nothing listens on, below those that the kernel gives to connections.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other runs of the tests begin elsewhere.
+    let first = 10_000 + u16::try_from(std::process::id() % 10_000).expect("a small number") * 2;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_500;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Looks again and again until it is so.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + START_TIMEOUT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A field of what `INFO`, `CLUSTER INFO` and the like tell.
+pub(crate) fn info(reply: &Value, field: &str) -> String {
+    let text = match reply {
+        Value::BulkString(text) => String::from_utf8_lossy(text).into_owned(),
+        Value::VerbatimString { text, .. } => text.clone(),
+        other => panic!("no text: {other:?}"),
+    };
+    let fields = text.lines().filter_map(|line| line.split_once(':'));
+    let found = fields
+        .filter(|(name, _)| *name == field)
+        .map(|(_, value)| value);
+    found
+        .map(|value| value.trim().to_owned())
+        .next()
+        .unwrap_or_default()
 }
 
 struct Process {
@@ -160,6 +204,10 @@ impl Process {
         for (name, value) in options {
             command.arg(format!("--{name}")).args(value.split(' '));
         }
+        Self::spawn(command, directory, port)
+    }
+
+    fn spawn(mut command: Command, directory: &Path, port: u16) -> Option<Self> {
         let server = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -190,7 +238,15 @@ impl Process {
                 .and_then(|mut connection| redis::cmd("EXISTS").arg("x").query(&mut connection));
             match answers {
                 Ok(()) => return true,
-                Err(error) if matches!(error.code(), Some("NOAUTH" | "NOPERM")) => return true,
+                // A sentinel knows no keys, and a node of a cluster that is not yet one has none.
+                Err(error)
+                    if matches!(
+                        error.code(),
+                        Some("NOAUTH" | "NOPERM" | "CLUSTERDOWN" | "ERR")
+                    ) =>
+                {
+                    return true;
+                }
                 Err(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
