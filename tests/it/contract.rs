@@ -14,6 +14,7 @@ mod damage;
 mod embedded;
 mod expiring;
 mod listing;
+mod migrating;
 mod ordering;
 mod redis;
 mod replaying;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 use super::{
-    claims::{Claim, Waiting},
+    claims::{BLOCKED_MS, Claim, Waiting},
     commits,
     deliveries::{self, DeliveryId},
     failure::Failure,
@@ -65,22 +65,40 @@ impl Ledger {
         event: &Event,
         delivery: &NewDelivery,
     ) -> Result<Option<Lease>, Failure> {
-        let target = self.target(&delivery.target)?;
+        let (queue, target) = self.queue(&event.route, &delivery.target)?;
+        let has_turn = match delivery.order {
+            Some(order) => self.join(order.group, queue, id)?,
+            None => true,
+        };
         // A clock that was set back must not make "due at once" mean later.
         let due = event.received_at.min(self.clock.now());
         let waiting = Waiting {
             id,
-            due_ms: due.as_millis(),
+            due_ms: if has_turn {
+                due.as_millis()
+            } else {
+                BLOCKED_MS
+            },
             attempts: 0,
+            replayed_ms: None,
+            order: delivery.order,
         };
-        self.wait(target, waiting)?;
-        if let Some(pending) = self.targets.counts.pending.get_mut(target) {
-            *pending += 1;
+        self.wait(queue, waiting)?;
+        self.targets.add_pending(target);
+        if !has_turn {
+            return Ok(None);
         }
-        Ok(delivery.lease.map(|lease| {
-            self.claims
-                .claim(Claim { target, waiting }, Instant::now(), lease)
-        }))
+        let Some(lease) = delivery.lease else {
+            self.queues.look_at(queue, waiting.spot());
+            return Ok(None);
+        };
+        let claim = Claim {
+            target,
+            queue,
+            waiting,
+            uid: Some(event.uid),
+        };
+        Ok(Some(self.claims.claim(claim, Instant::now(), lease)))
     }
 
     /// What tells expiry that an event has nothing to wait for.

@@ -1,25 +1,35 @@
-//! Claiming what is due, settling it, and telling how much waits.
+//! Claiming what is due, and telling how much waits.
 
 use std::time::{Duration, Instant};
 
-use rusqlite::{Row, params};
+use rusqlite::Row;
 
 use crate::{
     clock::Timestamp,
-    event::{AttemptRecord, DeliveryState, Outcome, TargetName},
-    store::{Depth, Settled, Settlement, Want},
+    event::TargetName,
+    store::{Depth, Want},
 };
 
 use super::{
-    claims::{Claim, Claims, TargetIndex, Waiting},
+    claims::{Claim, TargetIndex, Waiting},
     failure::Failure,
     ledger::{Ledger, Picked, Picks},
-    targets::{row_of, state_code},
+    queues::{END, QueueIndex, Spot},
+    targets::row_of,
+    turns::read_order,
 };
 
-/// A target's pending deliveries, those longest due first; read only as far as needed.
-pub(super) const DUE: &str =
-    "SELECT id, due_ms, attempts FROM waiting WHERE target = ?1 ORDER BY due_ms, id";
+/// A queue's pending deliveries from a place on, those longest due first; read only as far as needed.
+pub(super) const WAITING: &str = "SELECT id, due_ms, attempts, replayed_ms, turn FROM waiting
+    WHERE queue = ?1 AND (due_ms, id) >= (?2, ?3) ORDER BY due_ms, id";
+
+/// What the deliveries of a claim have in common.
+struct Hand<'a> {
+    want: &'a Want,
+    target: TargetIndex,
+    now: Timestamp,
+    instant: Instant,
+}
 
 impl Ledger {
     pub(super) fn claim(&mut self, wants: &[Want]) -> Result<Picks, Failure> {
@@ -44,141 +54,121 @@ impl Ledger {
         picked: &mut Vec<Picked>,
     ) -> Result<Option<Duration>, Failure> {
         let instant = Instant::now();
-        let mut statement = self.connection.prepare_cached(DUE)?;
-        let mut rows = statement.query([row_of(target)])?;
+        self.note_lapsed(target, instant);
+        let hand = Hand {
+            want,
+            target,
+            now,
+            instant,
+        };
         let mut left = want.max;
-        let mut next = None;
-        while let Some(row) = rows.next()? {
-            let waiting = read_waiting(row)?;
-            if self.claims.is_held(waiting.id, instant) {
-                continue;
-            }
-            let due = Timestamp::from_millis(waiting.due_ms);
-            if due > now || left == 0 {
-                next = Some(due.since(now));
+        // Each with its rank in its queue, to alternate in the end.
+        let mut ranked = Vec::new();
+        let mut rank = 0;
+        loop {
+            let queues = self.queues.take_turns(target, now.as_millis(), left);
+            // There are no more queues than are wanted.
+            let Some(share) = left.checked_div(queues.len()) else {
                 break;
+            };
+            for queue in queues {
+                let taken = self.pick_from(&hand, queue, share)?;
+                left -= taken.len();
+                ranked.extend((rank..).zip(taken));
             }
-            left -= 1;
-            picked.push(Picked {
-                delivery: waiting.id,
-                target: want.target.clone(),
-                attempts: waiting.attempts,
-                lease: (self.claims).claim(Claim { target, waiting }, instant, want.lease),
-            });
+            rank += share;
         }
+        ranked.sort_by_key(|(rank, _)| *rank);
+        picked.extend(ranked.into_iter().map(|(_, picked)| picked));
+        let next = self.first_due(target, instant)?.map(|due| due.since(now));
         let lapse = self.claims.next_end(target, instant);
         Ok([next, lapse].into_iter().flatten().min())
     }
 
-    pub(super) fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Failure> {
-        let target = self.targets.find(&settlement.target);
-        let claimed = target.and_then(|target| {
-            let waiting = self.claims.end(settlement.token, target)?;
-            Some((target, waiting))
-        });
-        let Some((target, waiting)) = claimed else {
-            return Ok(Settled::Lost);
-        };
-        let state = match settlement.outcome {
-            // Its row never changed: it is due at once.
-            Outcome::Released => return Ok(Settled::Done),
-            Outcome::Retry(_) => DeliveryState::Pending,
-            Outcome::Delivered => DeliveryState::Delivered,
-            Outcome::Dead(reason) => DeliveryState::Dead(reason),
-        };
-        self.begin()?;
-        if !self.end_wait(target, &waiting)? {
-            return Ok(Settled::Lost);
+    /// Claims at most `max` of a queue.
+    fn pick_from(
+        &mut self,
+        hand: &Hand<'_>,
+        queue: QueueIndex,
+        max: usize,
+    ) -> Result<Vec<Picked>, Failure> {
+        let (due_ms, id) = self.queues.from(queue);
+        let mut picked = Vec::new();
+        let mut rest = END;
+        let mut statement = self.connection.prepare_cached(WAITING)?;
+        let mut rows = statement.query((row_of(queue), due_ms, id))?;
+        while let Some(row) = rows.next()? {
+            let waiting = read_waiting(row)?;
+            if self.claims.is_held(waiting.id, hand.instant) {
+                continue;
+            }
+            if picked.len() == max || Timestamp::from_millis(waiting.due_ms) > hand.now {
+                rest = waiting.spot().min(END);
+                break;
+            }
+            let claim = Claim {
+                target: hand.target,
+                queue,
+                waiting,
+                uid: None,
+            };
+            picked.push(Picked {
+                delivery: waiting.id,
+                target: hand.want.target.clone(),
+                attempts: waiting.attempts,
+                lease: self.claims.claim(claim, hand.instant, hand.want.lease),
+                order: waiting.order,
+                replayed_at: waiting.replayed_ms.map(Timestamp::from_millis),
+            });
         }
-        let waiting = Waiting {
-            attempts: waiting.attempts.saturating_add(1),
-            ..waiting
-        };
-        let now = self.clock.now();
-        self.write(target, &waiting, state, now, settlement.attempt.as_ref())?;
-        if state != DeliveryState::Delivered {
-            self.keep(&waiting, settlement.attempt.as_ref())?;
-        }
-        if let Outcome::Retry(wait) = settlement.outcome {
-            let due_ms = now.saturating_add(wait).as_millis();
-            self.wait(target, Waiting { due_ms, ..waiting })?;
-        } else {
-            let dead = state != DeliveryState::Delivered;
-            self.targets.settled(target, dead);
-            self.may_be_finished(settlement.uid);
-        }
-        Ok(Settled::Done)
+        self.queues.look_from(queue, rest);
+        Ok(picked)
     }
 
-    /// Makes a delivery pending.
-    pub(super) fn wait(&self, target: TargetIndex, waiting: Waiting) -> Result<(), Failure> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO waiting (target, due_ms, id, attempts) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute((row_of(target), waiting.due_ms, waiting.id, waiting.attempts))?;
-        Ok(())
+    /// What lapsed can be claimed again.
+    fn note_lapsed(&mut self, target: TargetIndex, instant: Instant) {
+        for claim in self.claims.lapsed(target, instant) {
+            self.queues.look_at(claim.queue, claim.waiting.spot());
+        }
     }
 
-    /// False when the delivery was not pending.
-    pub(super) fn end_wait(&self, target: TargetIndex, waiting: &Waiting) -> Result<bool, Failure> {
-        let rows = self
-            .connection
-            .prepare_cached("DELETE FROM waiting WHERE target = ?1 AND due_ms = ?2 AND id = ?3")?
-            .execute((row_of(target), waiting.due_ms, waiting.id))?;
-        Ok(rows == 1)
-    }
-
-    /// Writes where a delivery stands, with its newest attempt.
-    fn write(
-        &self,
+    /// When the first of the target's deliveries that nobody has claimed falls, or fell, due.
+    fn first_due(
+        &mut self,
         target: TargetIndex,
-        waiting: &Waiting,
-        state: DeliveryState,
-        now: Timestamp,
-        attempt: Option<&AttemptRecord>,
-    ) -> Result<(), Failure> {
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO deliveries (id, target, state, settled_ms, attempts,
-                 started_ms, duration_ms, status, error, response_head)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
-                waiting.id,
-                row_of(target),
-                state_code(state),
-                now.as_millis(),
-                waiting.attempts,
-                attempt.map(|a| a.started_at.as_millis()),
-                attempt.map(duration_ms),
-                attempt.and_then(|a| a.status),
-                attempt.and_then(|a| a.error.as_deref()),
-                attempt.map(|a| &*a.response_head),
-            ])?;
-        Ok(())
+        instant: Instant,
+    ) -> Result<Option<Timestamp>, Failure> {
+        for queue in self.queues.unseen(target) {
+            self.look_on(queue, instant)?;
+        }
+        // What a queue is looked at from may be gone: then it is looked for further on.
+        while let Some(queue) = self.queues.first(target) {
+            let first = self.look_on(queue, instant)?;
+            if self.queues.first(target) == Some(queue) {
+                return Ok(Some(Timestamp::from_millis(first.0)));
+            }
+        }
+        Ok(None)
     }
 
-    /// Adds a failed attempt to the newest 32.
-    fn keep(&self, waiting: &Waiting, attempt: Option<&AttemptRecord>) -> Result<(), Failure> {
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO attempts (delivery, slot, started_ms, duration_ms, status,
-                 error, response_head) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                waiting.id,
-                waiting.attempts % 32,
-                attempt.map(|a| a.started_at.as_millis()),
-                attempt.map(duration_ms),
-                attempt.and_then(|a| a.status),
-                attempt.and_then(|a| a.error.as_deref()),
-                attempt.map(|a| &*a.response_head),
-            ])?;
-        Ok(())
+    /// Looks for the first of a queue that nobody has claimed.
+    fn look_on(&mut self, queue: QueueIndex, instant: Instant) -> Result<Spot, Failure> {
+        let (due_ms, id) = self.queues.from(queue);
+        let mut first = END;
+        let mut statement = self.connection.prepare_cached(WAITING)?;
+        let mut rows = statement.query((row_of(queue), due_ms, id))?;
+        while let Some(row) = rows.next()? {
+            let waiting = read_waiting(row)?;
+            if !self.claims.is_held(waiting.id, instant) {
+                first = waiting.spot().min(END);
+                break;
+            }
+        }
+        self.queues.look_from(queue, first);
+        Ok(first)
     }
 
-    pub(super) fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, Failure> {
+    pub(super) fn depth(&mut self, targets: &[TargetName]) -> Result<Vec<Depth>, Failure> {
         let now = self.clock.now();
         targets
             .iter()
@@ -189,10 +179,10 @@ impl Ledger {
             .collect()
     }
 
-    fn depth_of(&self, target: TargetIndex, now: Timestamp) -> Result<Depth, Failure> {
-        let mut statement = self.connection.prepare_cached(DUE)?;
-        let mut rows = statement.query([row_of(target)])?;
-        let oldest = first_unclaimed(&mut rows, &self.claims)?;
+    fn depth_of(&mut self, target: TargetIndex, now: Timestamp) -> Result<Depth, Failure> {
+        let instant = Instant::now();
+        self.note_lapsed(target, instant);
+        let oldest = self.first_due(target, instant)?;
         let count = |of: &[u64]| of.get(target).copied().unwrap_or(0);
         Ok(Depth {
             pending: count(&self.targets.counts.pending),
@@ -202,28 +192,13 @@ impl Ledger {
     }
 }
 
-/// Of [`DUE`].
+/// Of [`WAITING`].
 pub(super) fn read_waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     Ok(Waiting {
         id: row.get(0)?,
         due_ms: row.get(1)?,
         attempts: row.get(2)?,
+        replayed_ms: row.get(3)?,
+        order: read_order(row, 4)?,
     })
-}
-
-fn duration_ms(attempt: &AttemptRecord) -> i64 {
-    i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn first_unclaimed(
-    rows: &mut rusqlite::Rows<'_>,
-    claims: &Claims,
-) -> rusqlite::Result<Option<Timestamp>> {
-    let instant = Instant::now();
-    while let Some(row) = rows.next()? {
-        if !claims.is_held(row.get(0)?, instant) {
-            return Ok(Some(Timestamp::from_millis(row.get(1)?)));
-        }
-    }
-    Ok(None)
 }

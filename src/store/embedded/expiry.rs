@@ -4,18 +4,20 @@ use rusqlite::OptionalExtension as _;
 
 use crate::{
     clock::Timestamp,
-    event::{DeadReason, DeliveryState, TargetName},
+    event::{DeadReason, DeliveryState, Order, TargetName},
     store::{Expired, Retention},
 };
 
 use super::{
-    claiming::{DUE, read_waiting},
+    claiming::{WAITING, read_waiting},
     claims::{TargetIndex, Waiting},
     commits::{self, Place},
     deliveries::{self, DeliveryId, number_of, seq_of},
     failure::Failure,
     ledger::{Answer, Kept, Ledger, MILLISECOND, first_ids_row},
-    targets::{row_of, state_code},
+    queues::QueueIndex,
+    targets::{index_of, row_of, state_code},
+    turns::read_order,
 };
 
 /// Bounds of one call: other operations wait for it.
@@ -61,6 +63,13 @@ struct Finished {
     seq: i64,
     /// When the last of them was.
     at_ms: i64,
+}
+
+struct DeadLetter {
+    id: DeliveryId,
+    target: TargetIndex,
+    /// The order that it holds up.
+    holds: Option<Order>,
 }
 
 impl Walk {
@@ -246,9 +255,10 @@ impl Ledger {
         self.connection
             .prepare_cached("DELETE FROM attempts WHERE delivery BETWEEN ?1 AND ?2")?
             .execute((first, last))?;
-        for target in self.dead_targets(first, last)? {
-            if let Some(dead) = self.targets.counts.dead.get_mut(target) {
-                *dead = dead.saturating_sub(1);
+        for dead in self.dead_letters(first, last)? {
+            self.targets.remove_dead(dead.target);
+            if let Some(order) = dead.holds {
+                self.stop_holding(order.group, dead.id)?;
             }
         }
         self.connection
@@ -263,15 +273,19 @@ impl Ledger {
         Ok(())
     }
 
-    fn dead_targets(&self, first: i64, last: i64) -> Result<Vec<TargetIndex>, Failure> {
+    fn dead_letters(&self, first: i64, last: i64) -> Result<Vec<DeadLetter>, Failure> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT target FROM deliveries NOT INDEXED WHERE id BETWEEN ?1 AND ?2 AND state >= 2",
+            "SELECT id, target, turn FROM deliveries NOT INDEXED
+             WHERE id BETWEEN ?1 AND ?2 AND state >= 2",
         )?;
-        let rows = statement.query_map((first, last), |row| row.get::<_, i64>(0))?;
-        let index = |row: i64| usize::try_from(row - 1).unwrap_or(usize::MAX);
-        Ok(rows
-            .map(|row| row.map(index))
-            .collect::<rusqlite::Result<_>>()?)
+        let rows = statement.query_map((first, last), |row| {
+            Ok(DeadLetter {
+                id: row.get(0)?,
+                target: index_of(row.get(1)?),
+                holds: read_order(row, 2)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Returns how many rows that were.
@@ -314,8 +328,15 @@ impl Ledger {
                 *pending = 0;
             }
         }
-        for waiting in &deliveries {
-            self.retire_one(waiting, target)?;
+        // What gets a turn by that is looked for only now: it may be among those just retired.
+        let mut freed = Vec::new();
+        for (queue, waiting) in &deliveries {
+            self.retire_one(target, *queue, waiting)?;
+            let had_turn = !waiting.is_blocked();
+            freed.extend(waiting.order.filter(|_| had_turn));
+        }
+        for order in freed {
+            self.pass_on(order.group)?;
         }
         Ok(Answer::Retired {
             deliveries: deliveries.len() as u64,
@@ -323,9 +344,15 @@ impl Ledger {
         })
     }
 
-    fn retire_one(&mut self, waiting: &Waiting, target: TargetIndex) -> Result<(), Failure> {
+    /// It holds up nobody, whatever its order says.
+    fn retire_one(
+        &mut self,
+        target: TargetIndex,
+        queue: QueueIndex,
+        waiting: &Waiting,
+    ) -> Result<(), Failure> {
         self.begin()?;
-        self.end_wait(target, waiting)?;
+        self.end_wait(queue, waiting)?;
         // Its newest attempt stays.
         self.connection
             .prepare_cached(
@@ -343,12 +370,21 @@ impl Ledger {
         self.claims.drop_claim(waiting.id);
         self.targets.settled(target, true);
         self.unfinished_until = commits::START;
+        if let Some(order) = waiting.order {
+            self.strike(order.group, waiting.id)?;
+        }
         Ok(())
     }
 
-    fn pending(&self, target: TargetIndex) -> Result<Vec<Waiting>, Failure> {
-        let mut statement = self.connection.prepare_cached(DUE)?;
-        let rows = statement.query_map([row_of(target)], read_waiting)?;
-        Ok(rows.take(RETIRED_MAX).collect::<rusqlite::Result<_>>()?)
+    fn pending(&self, target: TargetIndex) -> Result<Vec<(QueueIndex, Waiting)>, Failure> {
+        let mut pending = Vec::new();
+        for &queue in self.queues.of(target) {
+            let mut statement = self.connection.prepare_cached(WAITING)?;
+            let rows = statement.query_map((row_of(queue), i64::MIN, 0), read_waiting)?;
+            for row in rows.take(RETIRED_MAX - pending.len()) {
+                pending.push((queue, row?));
+            }
+        }
+        Ok(pending)
     }
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     config::Durability,
-    event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, event_uid},
+    event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup, Outcome, event_uid},
     metrics::{Labels, Metrics},
     store::{Acceptance, Retention, Settled, Settlement, Store, StoreError, Want},
 };
@@ -187,7 +187,7 @@ fn a_failed_batch_leaves_nothing_in_memory_either() {
     let mut ledger = Ledger::load(connection, clock).unwrap();
     // Where the second event's delivery will want to wait.
     let second = deliveries::ids(2, 1).next().unwrap();
-    let in_the_way = "INSERT INTO waiting VALUES (1, ?1, ?2, 0)";
+    let in_the_way = "INSERT INTO waiting (queue, due_ms, id, attempts) VALUES (1, ?1, ?2, 0)";
     ledger
         .connection
         .execute(in_the_way, (NOW.as_millis(), second))
@@ -238,6 +238,65 @@ fn a_failed_batch_leaves_nothing_in_memory_either() {
     ));
 }
 
+/// Whose turn it is stands in the table, and what can be claimed in memory: both go back.
+#[test]
+fn a_failed_batch_gives_no_turn_on() {
+    let directory = TempDir::new().unwrap();
+    let home = Home::lock(directory.path()).unwrap();
+    let (clock, _hand) = Clock::manual(NOW);
+    let connection = home.writer(Durability::Memory).unwrap();
+    let mut ledger = Ledger::load(connection, clock).unwrap();
+    let ordered = |id: &str| {
+        let mut event = (*event(id, 10, Some(LONG))).clone();
+        let group = OrderGroup::new("route", "t", "k");
+        event.deliveries[0].order = Some(Order { group, hold: false });
+        Arc::new(event)
+    };
+    let first = ordered("first");
+    let arrivals = [accept(first.clone()), accept(ordered("second"))];
+    let mut accepted = ledger.run(arrivals.iter()).unwrap().answers;
+    let leases = |answer: Option<Answer>| match answer {
+        Some(Answer::Accepted(mut acceptances)) => match acceptances.pop() {
+            Some(Acceptance::Accepted { leases }) => leases,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(leases(accepted.pop()), [None]);
+    let lease = leases(accepted.pop())[0].unwrap();
+    let leases = vec![Some(lease)];
+    let settle = Ask::Settle(vec![delivered(&first, &Acceptance::Accepted { leases })]);
+    let claim = Ask::Claim(vec![Want {
+        target: "t".into(),
+        max: 10,
+        lease: LONG,
+    }]);
+    let picked = |answers: &[Answer]| match answers.last() {
+        Some(Answer::Picked(picks)) => (picks.picked.len(), picks.next_due[0]),
+        other => panic!("{other:?}"),
+    };
+
+    // Where the third event's delivery will want to wait.
+    let third = deliveries::ids(3, 1).next().unwrap();
+    let in_the_way = "INSERT INTO waiting (queue, due_ms, id, attempts) VALUES (1, ?1, ?2, 0)";
+    let row = (NOW.as_millis(), third);
+    ledger.connection.execute(in_the_way, row).unwrap();
+    let batch = [settle, claim, accept(event("third", 10, None))];
+    ledger.run(batch.iter()).err().unwrap();
+    ledger
+        .connection
+        .execute("DELETE FROM waiting WHERE id = ?1", [third])
+        .unwrap();
+
+    let [settle, claim, _] = batch;
+    let (claimed, next_due) = picked(&ledger.run([&claim].into_iter()).unwrap().answers);
+    assert_eq!(claimed, 0, "the first is still claimed");
+    assert!(next_due.unwrap() > LONG / 2);
+    let answers = ledger.run([&settle, &claim].into_iter()).unwrap().answers;
+    assert!(matches!(&answers[0], Answer::Settled(of) if *of == [Settled::Done]));
+    assert_eq!(picked(&answers).0, 1, "the second");
+}
+
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_answered_any_more() {
     let directory = TempDir::new().unwrap();
@@ -278,6 +337,7 @@ async fn the_groups_of_one_call_wait_together() {
     let store = Embedded {
         requests,
         reader: Arc::default(),
+        inspector: Arc::default(),
         fate: Arc::new(watch::Sender::new(None)),
         writer: Mutex::default(),
     };

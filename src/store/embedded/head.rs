@@ -4,11 +4,14 @@
 //!
 //! ```text
 //! uid 16 · key 16 · received_ms i64 · window_ms u64 · digest · route · id · type? · content type?
-//! · kept headers: number, (name, value)… · targets: number, name…
+//! · kept headers: number, (name, value)… · together u8
+//! · deliveries: number, (target, order u8, group 16 if there is an order)…
 //! ```
 //!
 //! Bytes of variable length come after their length; lengths and numbers are LEB128. What may be missing
-//! has its length plus one, and zero when it is missing. The uid's place is the same in every version.
+//! has its length plus one, and zero when it is missing. `order`: 0 none, 1 one that does not hold, 2 one that
+//! does. The places of uid and route are the same in every version. Version 1, of format 2, is read too: it ends
+//! with the names of the targets.
 
 use std::{str, sync::Arc, time::Duration};
 
@@ -17,10 +20,13 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    event::{BodyDigest, Event, EventKey, TargetName},
+    event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const VERSION_WITHOUT_ORDER: u8 = 1;
+/// Of the digest, with the route behind it.
+const DIGEST_AT: usize = 1 + 16 + 16 + 8 + 8;
 
 pub(super) fn encode(event: &Event) -> Vec<u8> {
     let mut head = Writer(Vec::with_capacity(256));
@@ -41,21 +47,24 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
         head.bytes(name.as_bytes());
         head.bytes(value.as_bytes());
     }
+    head.0.push(u8::from(event.together));
     head.number(event.deliveries.len());
     for delivery in &event.deliveries {
         head.bytes(delivery.target.as_bytes());
+        head.order(delivery.order);
     }
     head.0
 }
 
-/// An event that was read back, without body and deliveries, and its targets in order. `None` when the
-/// record is not whole, or of another version.
-pub(super) fn decode(head: &[u8]) -> Option<(Event, Vec<TargetName>)> {
+/// An event that was read back, without its body; no delivery asks for a lease. `None` when the record is not
+/// whole, or of another version.
+pub(super) fn decode(head: &[u8]) -> Option<Event> {
     let mut head = Reader(head);
-    if head.array() != Some([VERSION]) {
+    let [version] = head.array()?;
+    if version != VERSION && version != VERSION_WITHOUT_ORDER {
         return None;
     }
-    let event = Event {
+    let mut event = Event {
         uid: Uuid::from_bytes(head.array()?),
         key: EventKey(head.array()?),
         received_at: Timestamp::from_millis(i64::from_le_bytes(head.array()?)),
@@ -70,13 +79,31 @@ pub(super) fn decode(head: &[u8]) -> Option<(Event, Vec<TargetName>)> {
         deliveries: Vec::new(),
         together: false,
     };
-    let targets = head.list(Reader::text)?;
-    head.0.is_empty().then_some((event, targets))
+    if version == VERSION {
+        event.together = head.array()? != [0];
+    }
+    event.deliveries = head.list(|head| {
+        let delivery = NewDelivery::to(head.text()?);
+        if version == VERSION_WITHOUT_ORDER {
+            return Some(delivery);
+        }
+        let order = head.order()?;
+        Some(NewDelivery { order, ..delivery })
+    })?;
+    head.0.is_empty().then_some(event)
 }
 
 /// The uid alone.
 pub(super) fn uid(head: &[u8]) -> Option<Uuid> {
     Some(Uuid::from_bytes(Reader(head.get(1..)?).array()?))
+}
+
+/// The route alone.
+pub(super) fn route(head: &[u8]) -> Option<&str> {
+    let mut head = Reader(head);
+    head.take(DIGEST_AT)?;
+    head.bytes()?;
+    str::from_utf8(head.bytes()?).ok()
 }
 
 struct Writer(Vec<u8>);
@@ -99,6 +126,14 @@ impl Writer {
         self.number(text.map_or(0, |text| text.len() + 1));
         self.0
             .extend_from_slice(text.unwrap_or_default().as_bytes());
+    }
+
+    fn order(&mut self, order: Option<Order>) {
+        let Some(order) = order else {
+            return self.0.push(0);
+        };
+        self.0.push(1 + u8::from(order.hold));
+        self.0.extend_from_slice(&order.group.0);
     }
 }
 
@@ -149,6 +184,23 @@ impl<'a> Reader<'a> {
         Some(Some(str::from_utf8(self.take(length)?).ok()?.into()))
     }
 
+    /// The outer `None`: too little is left, or it is none.
+    #[expect(
+        clippy::option_option,
+        reason = "a field that is missing is not a fault"
+    )]
+    fn order(&mut self) -> Option<Option<Order>> {
+        let [kind] = self.array()?;
+        if kind == 0 {
+            return Some(None);
+        }
+        let group = OrderGroup(self.array()?);
+        (kind <= 2).then_some(Some(Order {
+            group,
+            hold: kind == 2,
+        }))
+    }
+
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let length = self.number()?;
         (0..length).map(|_| item(self)).collect()
@@ -158,7 +210,6 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::NewDelivery;
 
     fn full() -> Event {
         let body = Bytes::from_static(b"body");
@@ -174,14 +225,17 @@ mod tests {
             headers: vec![("x-a".into(), "1\tü".into()), ("x-a".into(), "".into())],
             digest: BodyDigest::of(&body),
             body,
-            deliveries: ["t", "u"]
-                .map(|target| NewDelivery {
+            deliveries: [("t", None), ("u", Some(false)), ("v", Some(true))]
+                .map(|(target, hold)| NewDelivery {
                     target: target.into(),
                     lease: Some(Duration::from_secs(60)),
-                    order: None,
+                    order: hold.map(|hold| Order {
+                        group: OrderGroup::new("route", target, "key"),
+                        hold,
+                    }),
                 })
                 .into(),
-            together: false,
+            together: true,
         }
     }
 
@@ -209,7 +263,9 @@ mod tests {
         for event in [full(), bare(), empty] {
             let head = encode(&event);
             assert_eq!(uid(&head), Some(event.uid));
-            let (back, targets) = decode(&head).unwrap();
+            assert_eq!(route(&head), Some(&*event.route));
+            let back = decode(&head).unwrap();
+            assert_eq!(back.together, event.together);
             assert_eq!((back.uid, back.key), (event.uid, event.key));
             assert_eq!((back.route, back.id), (event.route, event.id));
             assert_eq!(back.event_type, event.event_type);
@@ -218,9 +274,31 @@ mod tests {
             assert_eq!(back.dedupe_window, event.dedupe_window);
             assert_eq!(back.headers, event.headers);
             assert_eq!(back.digest, event.digest);
-            let expected: Vec<_> = event.deliveries.into_iter().map(|d| d.target).collect();
-            assert_eq!(targets, expected);
+            let told = |of: Vec<NewDelivery>| -> Vec<_> {
+                of.into_iter().map(|d| (d.target, d.order)).collect()
+            };
+            assert!(back.deliveries.iter().all(|d| d.lease.is_none()));
+            assert_eq!(told(back.deliveries), told(event.deliveries));
         }
+    }
+
+    #[test]
+    fn a_record_of_version_1_is_read() {
+        let event = Event {
+            deliveries: ["t", "u"].map(|t| NewDelivery::to(t.into())).into(),
+            together: false,
+            ..full()
+        };
+        // It ended with the names; the byte before their number and those behind each name came later.
+        let mut head = encode(&event);
+        let end = head.split_off(head.len() - 8);
+        assert_eq!(end, b"\0\x02\x01t\0\x01u\0");
+        head[0] = VERSION_WITHOUT_ORDER;
+        head.extend(b"\x02\x01t\x01u");
+        assert_eq!(route(&head), Some("route"));
+        let back = decode(&head).unwrap();
+        assert_eq!(back.id, event.id);
+        assert_eq!(back.deliveries, event.deliveries);
     }
 
     #[test]

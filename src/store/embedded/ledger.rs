@@ -10,8 +10,11 @@ use uuid::Uuid;
 
 use crate::{
     clock::{Clock, Timestamp},
-    event::{Event, TargetName},
-    store::{Acceptance, Depth, Expired, Lease, Retention, Settled, Settlement, Want},
+    event::{Event, Order, RouteName, TargetName},
+    store::{
+        Acceptance, Depth, Expired, Lease, Replayed, Retention, Settled, Settlement, Want,
+        replays::Replay,
+    },
 };
 
 use super::{
@@ -20,8 +23,10 @@ use super::{
     deliveries::DeliveryId,
     failure::Failure,
     memory::Ids,
+    queues::{QueueIndex, Queues},
+    replaying::Replayable,
     schema::FORMAT_VERSION,
-    targets::{Counts, Targets},
+    targets::{Counts, Targets, row_of},
 };
 
 /// The factor between the end of a row of ids, in milliseconds, and the row's number.
@@ -34,6 +39,10 @@ pub(super) enum Ask {
     Accept(Vec<Arrival>),
     Claim(Vec<Want>),
     Settle(Vec<Settlement>),
+    /// `None`: not found.
+    Replay(Vec<Option<Replayable>>),
+    SaveReplay(Box<Replay>),
+    ForgetReplay(Uuid),
     Depth(Vec<TargetName>),
     Retire(Vec<TargetName>),
     Expire(Retention),
@@ -48,6 +57,7 @@ impl Ask {
         match self {
             Self::Accept(arrivals) => arrivals.len(),
             Self::Settle(settlements) => settlements.len(),
+            Self::Replay(deliveries) => deliveries.len(),
             _ => 1,
         }
     }
@@ -66,10 +76,22 @@ pub(super) enum Answer {
     Accepted(Vec<Acceptance>),
     Picked(Picks),
     Settled(Vec<Settled>),
+    Replayed(Vec<Replayed>),
+    Saved(SavedReplay),
     Depth(Vec<Depth>),
     Retired { deliveries: u64, more: bool },
     Expired(Expired),
     Done,
+}
+
+/// What became of a replay that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SavedReplay {
+    Kept,
+    /// Another revision is kept, or none.
+    Changed,
+    /// There are too many already.
+    NoRoom,
 }
 
 /// [`crate::store::Claims`], before the events are read.
@@ -85,6 +107,8 @@ pub(super) struct Picked {
     pub(super) target: TargetName,
     pub(super) attempts: u32,
     pub(super) lease: Lease,
+    pub(super) order: Option<Order>,
+    pub(super) replayed_at: Option<Timestamp>,
 }
 
 pub(super) struct Ledger {
@@ -93,6 +117,7 @@ pub(super) struct Ledger {
     pub(super) ids: Ids,
     pub(super) claims: Claims,
     pub(super) targets: Targets,
+    pub(super) queues: Queues,
     pub(super) next_seq: i64,
     /// The events of the batch under way.
     pub(super) spans: Vec<Span>,
@@ -101,8 +126,8 @@ pub(super) struct Ledger {
     /// Finished events before that place, which expiry has to look at again.
     pub(super) kept: Option<Kept>,
     in_transaction: bool,
-    /// The counts when the batch under way began.
-    before: Option<Counts>,
+    /// The counts, and the number of queues, when the batch under way began.
+    before: Option<(Counts, usize)>,
 }
 
 /// Finished events that expiry went past, because they have not been finished for long enough.
@@ -131,11 +156,13 @@ impl Ledger {
         let next_seq = last("SELECT ifnull(max(seq), 0) + 1 FROM events")?;
         // Of events that are gone by damage too: something may be left of their deliveries.
         let next_commit = last("SELECT ifnull(max(last_seq), 0) + 1 FROM commits")?;
+        let targets = Targets::load(&connection)?;
         Ok(Self {
             ids: load_ids(&connection, now)?,
             // Beyond every token that an earlier process can have given out.
             claims: Claims::new(now.as_millis().clamp(0, 1 << 42) << 20),
-            targets: Targets::load(&connection)?,
+            queues: Queues::load(&connection, targets.names())?,
+            targets,
             connection,
             clock,
             next_seq: next_seq.max(next_commit),
@@ -161,7 +188,7 @@ impl Ledger {
     /// The next operation of the batch. On an error, nothing of the whole batch has happened.
     pub(super) fn execute(&mut self, ask: &Ask) -> Result<Answer, Failure> {
         if self.before.is_none() {
-            self.before = Some(self.targets.counts.clone());
+            self.before = Some((self.targets.counts.clone(), self.queues.len()));
         }
         self.answer(ask).inspect_err(|_| self.rollback())
     }
@@ -169,7 +196,7 @@ impl Ledger {
     /// Ends the batch; `answers` are those of [`Ledger::execute`]. On an error, nothing of it has happened.
     pub(super) fn commit(&mut self, answers: Vec<Answer>) -> Result<Committed, Failure> {
         let wrote = self.write_out().inspect_err(|_| self.rollback())?;
-        let before = self.before.take().unwrap_or_default();
+        let (before, _) = self.before.take().unwrap_or_default();
         Ok(self.committed(answers, wrote, &before))
     }
 
@@ -198,8 +225,35 @@ impl Ledger {
         let index = self.targets.push(name.clone());
         self.connection
             .prepare_cached("INSERT INTO targets (id, name) VALUES (?1, ?2)")?
-            .execute((super::targets::row_of(index), &**name))?;
+            .execute((row_of(index), &**name))?;
         Ok(index)
+    }
+
+    /// The queue of this route's deliveries to this target.
+    pub(super) fn queue(
+        &mut self,
+        route: &RouteName,
+        target: &TargetName,
+    ) -> Result<(QueueIndex, TargetIndex), Failure> {
+        if let Some(queue) = self.queues.find(route, target)
+            && let Some(target) = self.queues.target(queue)
+        {
+            return Ok((queue, target));
+        }
+        let index = self.target(target)?;
+        self.begin()?;
+        let queue = self.queues.push(route.clone(), target.clone(), index);
+        self.connection
+            .prepare_cached("INSERT INTO queues (id, target, route) VALUES (?1, ?2, ?3)")?
+            .execute((row_of(queue), row_of(index), &**route))?;
+        Ok((queue, index))
+    }
+
+    /// Between two batches: what is claimed so can be claimed again.
+    pub(super) fn give_back(&mut self, lease: Lease) {
+        if let Some(claim) = self.claims.give_back(lease) {
+            self.queues.look_at(claim.queue, claim.waiting.spot());
+        }
     }
 
     fn answer(&mut self, ask: &Ask) -> Result<Answer, Failure> {
@@ -213,6 +267,12 @@ impl Ledger {
                 let settled = settlements.iter().map(|settlement| self.settle(settlement));
                 Answer::Settled(settled.collect::<Result<_, _>>()?)
             }
+            Ask::Replay(deliveries) => {
+                let replayed = deliveries.iter().map(|found| self.replay(found.as_ref()));
+                Answer::Replayed(replayed.collect::<Result<_, _>>()?)
+            }
+            Ask::SaveReplay(replay) => Answer::Saved(self.save_replay(replay)?),
+            Ask::ForgetReplay(id) => self.forget_replay(*id)?,
             Ask::Depth(targets) => Answer::Depth(self.depth(targets)?),
             Ask::Retire(known) => self.retire(known)?,
             Ask::Expire(retention) => Answer::Expired(self.expire(*retention)?),
@@ -272,8 +332,9 @@ impl Ledger {
         self.spans.clear();
         self.ids.rollback();
         self.claims.rollback();
-        if let Some(counts) = self.before.take() {
+        if let Some((counts, queues)) = self.before.take() {
             self.targets.restore(counts);
+            self.queues.restore(queues);
         }
         self.unfinished_until = commits::START;
     }

@@ -3,8 +3,9 @@
 //! ```text
 //!  accept, claim, settle, … ──▶ queue ──▶ writer thread ──▶ one transaction ──▶ syncer thread ──▶ all answers
 //!                                         (owns the ids, the claims, the counts)
-//!  the events of what was claimed, get ─▶ a connection that reads
-//!  checkpoints                         ─▶ a thread and a connection of their own
+//!  the events of what was claimed ─▶ a connection that reads
+//!  get, list, replays             ─▶ another one, so that they keep no claim waiting
+//!  checkpoints                    ─▶ a thread and a connection of their own
 //! ```
 
 mod accept;
@@ -21,13 +22,19 @@ mod failure;
 mod fault_tests;
 mod head;
 mod ledger;
+mod list;
 mod memory;
+mod migration;
+mod queues;
 mod reader;
+mod replaying;
 mod schema;
+mod settling;
 mod syncer;
 #[cfg(test)]
 mod syncer_tests;
 mod targets;
+mod turns;
 mod writer;
 
 use std::{
@@ -65,7 +72,9 @@ use crate::{
 use self::{
     deliveries::DELIVERIES_MAX,
     failure::Failure,
-    ledger::{Answer, Arrival, Ask, Ledger},
+    ledger::{Answer, Arrival, Ask, Ledger, SavedReplay},
+    list::Search,
+    replaying::REPLAYS_MAX,
     schema::Home,
     syncer::Syncing,
     writer::{Fate, Message, Request, Writer},
@@ -75,6 +84,8 @@ use self::{
 const QUEUE_MAX: usize = 8192;
 /// Operations of one request: the writer takes whole requests into a transaction.
 const GROUP_MAX: usize = 512;
+/// SQLite takes no more than 10⁹ bytes in a row, and the rest of an event is there too.
+const BODY_BYTES_MAX: usize = 990_000_000;
 /// Of every call.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -86,12 +97,17 @@ pub struct Options {
     pub durability: Durability,
 }
 
+/// `None` when closed.
+type Reader = Arc<Mutex<Option<Connection>>>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Embedded {
     requests: mpsc::Sender<Message>,
-    /// `None` when closed.
-    reader: Arc<Mutex<Option<Connection>>>,
+    /// Reads the events of what was claimed.
+    reader: Reader,
+    /// Reads what people ask for.
+    inspector: Reader,
     fate: Fate,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -116,7 +132,7 @@ impl Embedded {
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let ledger = Ledger::load(connection, clock).map_err(|error| home.unreadable(&error))?;
-        let (reader, side) = (home.side()?, home.side()?);
+        let (reader, inspector, side) = (home.side()?, home.side()?, home.side()?);
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let fate = Arc::new(watch::Sender::new(None));
         let writer = Syncing::of(durability, &home.wal())
@@ -136,6 +152,7 @@ impl Embedded {
         Ok(Self {
             requests,
             reader: Arc::new(Mutex::new(Some(reader))),
+            inspector: Arc::new(Mutex::new(Some(inspector))),
             fate,
             writer: Mutex::new(Some(writer)),
         })
@@ -161,9 +178,10 @@ impl Embedded {
     /// Runs `read` on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
+        reader: &Reader,
         read: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let reader = self.reader.clone();
+        let reader = reader.clone();
         let task = tokio::task::spawn_blocking(move || {
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             match reader.as_mut() {
@@ -193,10 +211,10 @@ impl Embedded {
 #[async_trait]
 impl Store for Embedded {
     async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
-        let (fit, too_wide): (Vec<_>, Vec<_>) = events
+        let (fit, unfit): (Vec<_>, Vec<_>) = events
             .into_iter()
             .enumerate()
-            .partition(|(_, event)| event.deliveries.len() <= DELIVERIES_MAX);
+            .partition(|(_, event)| is_fit(event));
         let groups = fit.chunks(GROUP_MAX).map(async |group| {
             let arrival = |(_, event): &(usize, Arc<Event>)| Arrival {
                 head: head::encode(event),
@@ -210,13 +228,11 @@ impl Store for Embedded {
             each(answered, group.len())
         });
         let mut answers = together(groups).await;
-        for (place, _) in too_wide {
-            answers.insert(
-                place,
-                Err(StoreError::Unavailable(format!(
-                    "an event can have at most {DELIVERIES_MAX} deliveries"
-                ))),
-            );
+        for (place, _) in unfit {
+            let error = StoreError::Unavailable(format!(
+                "an event can have at most {DELIVERIES_MAX} deliveries and {BODY_BYTES_MAX} bytes"
+            ));
+            answers.insert(place, Err(error));
         }
         answers
     }
@@ -229,7 +245,7 @@ impl Store for Embedded {
         let claimed = if picks.picked.is_empty() {
             Vec::new()
         } else {
-            self.read(|reader| reader::claimed(reader, picks.picked))
+            self.read(&self.reader, |reader| reader::claimed(reader, picks.picked))
                 .await?
         };
         Ok(Claims {
@@ -258,27 +274,52 @@ impl Store for Embedded {
     }
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
-        self.read(move |reader| reader::find(reader, uid)).await
+        self.read(&self.inspector, move |reader| reader::find(reader, uid))
+            .await
     }
 
-    async fn list(&self, _query: &Query) -> Result<Page, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        let search = Search::of(query)?;
+        self.read(&self.inspector, move |reader| list::list(reader, &search))
+            .await
     }
 
-    async fn replay(&self, _deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        let mut replayed = Vec::with_capacity(deliveries.len());
+        // In pieces, so that accepting goes on meanwhile.
+        for names in deliveries.chunks(GROUP_MAX) {
+            let names = names.to_vec();
+            let found = self
+                .read(&self.inspector, move |reader| {
+                    reader::resolve(reader, &names)
+                })
+                .await?;
+            match self.call(Ask::Replay(found)).await? {
+                Answer::Replayed(answers) => replayed.extend(answers),
+                other => return Err(mistaken(&other)),
+            }
+        }
+        Ok(replayed)
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+        self.read(&self.inspector, |reader| replaying::kept(reader))
+            .await
     }
 
-    async fn save_replay(&self, _replay: &Replay) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn save_replay(&self, replay: &Replay) -> Result<bool, StoreError> {
+        match self.call(Ask::SaveReplay(Box::new(replay.clone()))).await? {
+            Answer::Saved(SavedReplay::Kept) => Ok(true),
+            Answer::Saved(SavedReplay::Changed) => Ok(false),
+            Answer::Saved(SavedReplay::NoRoom) => Err(StoreError::Full(format!(
+                "{REPLAYS_MAX} replays are running; cancel one, or wait for one to end"
+            ))),
+            other => Err(mistaken(&other)),
+        }
     }
 
-    async fn forget_replay(&self, _id: Uuid) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
+    async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
+        self.call(Ask::ForgetReplay(id)).await.map(|_| ())
     }
 
     /// In pieces, so that accepting goes on meanwhile.
@@ -330,15 +371,22 @@ impl Store for Embedded {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let reader = self.reader.clone();
+        let readers = [self.reader.clone(), self.inspector.clone()];
         let ended = tokio::task::spawn_blocking(move || {
-            drop(reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+            for reader in readers {
+                drop(reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+            }
             writer.map(JoinHandle::join)
         });
         if !matches!(ended.await, Ok(None | Some(Ok(())))) {
             tracing::error!("the writer thread of the embedded store panicked");
         }
     }
+}
+
+/// What does not fit into the tables would fail a whole transaction.
+fn is_fit(event: &Event) -> bool {
+    event.deliveries.len() <= DELIVERIES_MAX && event.body.len() <= BODY_BYTES_MAX
 }
 
 /// Puts all groups into the queue before it waits, so that one deadline holds for all.

@@ -11,8 +11,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use crate::{config::Durability, store::OpenError};
 
+use super::migration;
+
 /// The format this program writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT_VERSION: i64 = 2;
+pub(super) const FORMAT_VERSION: i64 = 3;
+/// What is brought to it, see [`super::migration`].
+const FORMAT_BEFORE: i64 = 2;
 /// Of development versions; nothing was released with it.
 const FORMAT_BEFORE_RELEASE: i64 = 1;
 /// `PRAGMA application_id` of a Hookgate store: `Hkgt`.
@@ -33,14 +37,19 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 /// - `commits`: a row a commit, by time, see [`super::commits`]. It finds an event by its uid, whose first
 ///   48 bits are when it was received; expiry walks it. `body_bytes`: of those of its events that are
 ///   still there. It goes with the last of them.
-/// - `waiting` holds what is still to be delivered, in the order in which it falls due; nothing else tells
-///   that a delivery is pending.
+/// - `queues`: a row for each route that ever had a delivery for a target.
+/// - `waiting` holds what is still to be delivered, by queue, in the order in which it falls due; nothing else
+///   tells that a delivery is pending. `replayed_ms`: when it was last replayed. `turn`: its order, see
+///   [`super::turns`]; what waits for its turn is due at the end of time.
+/// - `ordered`: of each group in order the deliveries that are not settled for good; only ordered ones have a row.
 /// - `deliveries` has a row from a delivery's first settlement on, with its newest attempt. `state`:
-///   0 pending (a retry waits), 1 delivered, from 2 on the reasons of a dead letter; `dead` is there to
-///   count those at start. `settled_ms`: when that was settled. A delivery's id tells its event, see
+///   0 pending (a retry or a replay waits), 1 delivered, from 2 on the reasons of a dead letter; `dead` is there
+///   to count and to list those. `settled_ms`: when that was settled. `attempts`: since the last replay;
+///   `earlier`: before it. `turn`: of a dead letter that holds. A delivery's id tells its event, see
 ///   [`super::deliveries`]. An event without deliveries has one row here, delivered to target 0, so that
 ///   the rows alone tell which events are finished.
-/// - `attempts` keeps the newest 32 failed attempts of a delivery.
+/// - `attempts`: those before the newest, by number, without their responses.
+/// - `replays`: `record` is JSON, see [`crate::store::replays`].
 /// - `ids`: a row a commit, the remembered ids of its events, 36 bytes each. `row`: the time at which the
 ///   last of them may be forgotten, in milliseconds, × 2²⁰, and a number.
 const TABLES: &str = "
@@ -54,13 +63,6 @@ CREATE TABLE commits (
   body_bytes INTEGER NOT NULL,
   PRIMARY KEY (max_ms, first_seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE waiting (
-  target INTEGER NOT NULL,
-  due_ms INTEGER NOT NULL,
-  id INTEGER NOT NULL,
-  attempts INTEGER NOT NULL,
-  PRIMARY KEY (target, due_ms, id)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE deliveries (
   id INTEGER PRIMARY KEY,
   target INTEGER NOT NULL,
@@ -71,20 +73,55 @@ CREATE TABLE deliveries (
   duration_ms INTEGER,
   status INTEGER,
   error TEXT,
-  response_head BLOB
+  response_head BLOB,
+  earlier INTEGER NOT NULL DEFAULT 0,
+  replayed_ms INTEGER,
+  turn BLOB
 ) STRICT;
-CREATE INDEX dead ON deliveries (target) WHERE state >= 2;
+CREATE INDEX dead ON deliveries (id, target) WHERE state >= 2;
+CREATE TABLE ids (row INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
+";
+
+/// Those that format 2 had otherwise, or not at all.
+pub(super) const TABLES_SINCE_3: &str = "
+CREATE TABLE queues (
+  id INTEGER PRIMARY KEY,
+  target INTEGER NOT NULL,
+  route TEXT NOT NULL,
+  UNIQUE (target, route)
+) STRICT;
+CREATE TABLE waiting (
+  queue INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL,
+  id INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  replayed_ms INTEGER,
+  turn BLOB,
+  PRIMARY KEY (queue, due_ms, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ordered (
+  grp BLOB NOT NULL,
+  id INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
+  holds INTEGER NOT NULL,
+  PRIMARY KEY (grp, id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE attempts (
   delivery INTEGER NOT NULL,
-  slot INTEGER NOT NULL,
-  started_ms INTEGER,
-  duration_ms INTEGER,
+  number INTEGER NOT NULL,
+  started_ms INTEGER NOT NULL,
+  duration_ms INTEGER NOT NULL,
   status INTEGER,
   error TEXT,
-  response_head BLOB,
-  PRIMARY KEY (delivery, slot)
+  PRIMARY KEY (delivery, number)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE ids (row INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
+CREATE TABLE replays (
+  id BLOB PRIMARY KEY,
+  revision INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  ended_ms INTEGER,
+  record TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// A directory that this process alone uses, as long as this value lives.
@@ -218,6 +255,7 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
     if tables == 0 && application == 0 {
         let transaction = connection.transaction()?;
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(TABLES_SINCE_3)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
         transaction.commit()?;
@@ -233,9 +271,21 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
             "has format {version}, which development versions of hookgate wrote before 0.1.0; let the program that wrote it deliver what waits there, then move it away"
         )));
     }
+    if version == FORMAT_BEFORE {
+        let transaction = connection.transaction()?;
+        migration::from_format_2(&transaction)?;
+        transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
+        transaction.commit()?;
+        tracing::info!(
+            from = version,
+            to = FORMAT_VERSION,
+            "the embedded store has a new format"
+        );
+        return Ok(Ok(()));
+    }
     if version != FORMAT_VERSION {
         return Ok(Err(format!(
-            "has format {version}, and this version of hookgate reads format {FORMAT_VERSION}; run the version that wrote it, or a newer one"
+            "has format {version}, and this version of hookgate reads formats {FORMAT_BEFORE} and {FORMAT_VERSION}; run the version that wrote it, or a newer one"
         )));
     }
     Ok(Ok(()))

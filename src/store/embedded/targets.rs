@@ -40,7 +40,7 @@ pub(super) struct Counts {
     pub(super) body_bytes: u64,
 }
 
-/// A target's number in the tables is its place here plus one. Targets are never removed.
+/// A target's number in the tables is its place here plus one, see [`row_of`]. Targets are never removed.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     names: Vec<TargetName>,
@@ -56,8 +56,10 @@ impl Targets {
             targets.push(name?.into());
         }
         let counts = &mut targets.counts;
-        count(connection, "waiting", &mut counts.pending)?;
-        let dead = "deliveries INDEXED BY dead WHERE state >= 2";
+        let pending = "SELECT q.target, w.number FROM queues AS q
+            JOIN (SELECT queue, count(*) AS number FROM waiting GROUP BY queue) AS w ON w.queue = q.id";
+        count(connection, pending, &mut counts.pending)?;
+        let dead = "SELECT target, 1 FROM deliveries INDEXED BY dead WHERE state >= 2";
         count(connection, dead, &mut counts.dead)?;
         let bytes: i64 = connection.query_row(
             "SELECT ifnull(sum(body_bytes), 0) FROM commits",
@@ -93,12 +95,25 @@ impl Targets {
         self.counts = counts;
     }
 
+    pub(super) fn add_pending(&mut self, index: TargetIndex) {
+        if let Some(pending) = self.counts.pending.get_mut(index) {
+            *pending += 1;
+        }
+    }
+
     pub(super) fn settled(&mut self, index: TargetIndex, dead: bool) {
         if let Some(pending) = self.counts.pending.get_mut(index) {
             *pending = pending.saturating_sub(1);
         }
         if dead && let Some(dead) = self.counts.dead.get_mut(index) {
             *dead += 1;
+        }
+    }
+
+    /// A dead letter is gone.
+    pub(super) fn remove_dead(&mut self, index: TargetIndex) {
+        if let Some(dead) = self.counts.dead.get_mut(index) {
+            *dead = dead.saturating_sub(1);
         }
     }
 }
@@ -108,15 +123,19 @@ pub(super) fn row_of(index: TargetIndex) -> i64 {
     i64::try_from(index).map_or(i64::MAX, |index| index + 1)
 }
 
-fn count(connection: &Connection, rows: &str, into: &mut [u64]) -> rusqlite::Result<()> {
-    let sql = format!("SELECT target, count(*) FROM {rows} GROUP BY target");
-    let mut statement = connection.prepare(&sql)?;
+/// The place that a row of this number has; out of range when nobody gave it that number.
+pub(super) fn index_of(row: i64) -> TargetIndex {
+    usize::try_from(row - 1).unwrap_or(usize::MAX)
+}
+
+/// `sql`: targets' numbers, and how many to add for each.
+fn count(connection: &Connection, sql: &str, into: &mut [u64]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(sql)?;
     let mut counted = statement.query([])?;
     while let Some(row) = counted.next()? {
-        let (target, number): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let place = usize::try_from(target - 1).ok();
-        if let Some(place) = place.and_then(|place| into.get_mut(place)) {
-            *place = number.unsigned_abs();
+        let number: i64 = row.get(1)?;
+        if let Some(count) = into.get_mut(index_of(row.get(0)?)) {
+            *count += number.unsigned_abs();
         }
     }
     Ok(())

@@ -171,7 +171,7 @@ impl Writer {
     /// Between two batches.
     fn give_back(&mut self) {
         for lease in self.syncer.iter().flat_map(Syncer::unheard) {
-            self.ledger.claims.give_back(lease);
+            self.ledger.give_back(lease);
         }
     }
 
@@ -230,7 +230,7 @@ impl Writer {
             Some(syncer) => syncer.answer(answers.collect()),
             None => {
                 for lease in syncer::tell(answers) {
-                    self.ledger.claims.give_back(lease);
+                    self.ledger.give_back(lease);
                 }
             }
         }

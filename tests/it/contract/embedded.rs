@@ -9,14 +9,18 @@ use hookgate::{
     event::{DeadReason, DeliveryState, Outcome},
     metrics::{Labels, Metrics},
     store::{
-        Acceptance, Retention, Settled, Store,
+        Acceptance, HISTORY_MAX, Replayed, Retention, Settled, Store, StoreError,
         embedded::{Embedded, Options},
         metered::Metered,
+        replays::{Replay, ReplayState},
     },
 };
 use tempfile::TempDir;
 
-use super::subject::{LONG, Subject, WINDOW, attempt, event, only_lease, want};
+use super::{
+    replays::replay,
+    subject::{LONG, Subject, WINDOW, attempt, event, ids, in_order, only_lease, want},
+};
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 pub(super) const DATABASE: &str = "hookgate.db";
@@ -308,11 +312,11 @@ async fn a_store_that_works_never_says_that_it_failed() {
 }
 
 #[tokio::test]
-async fn keeps_the_newest_failed_attempts_as_long_as_the_event() {
+async fn keeps_the_attempts_as_long_as_the_event() {
     let directory = TempDir::new().unwrap();
     let subject = subject_in(directory.path(), START);
     subject.stored("a", &["t"]).await;
-    for _ in 0..40 {
+    for _ in 0..HISTORY_MAX + 40 {
         let claimed = subject.claim_one("t").await;
         let retry = Outcome::Retry(Duration::ZERO);
         assert_eq!(subject.settle(&claimed, retry).await, Settled::Done);
@@ -322,12 +326,133 @@ async fn keeps_the_newest_failed_attempts_as_long_as_the_event() {
         let count = "SELECT count(*) FROM attempts WHERE status = 503";
         database.query_row(count, [], |row| row.get(0)).unwrap()
     };
-    assert_eq!(kept(), 32);
+    // The newest is in the delivery's own row.
+    assert_eq!(kept().unsigned_abs() as usize, HISTORY_MAX - 1);
     let claimed = subject.claim_one("t").await;
-    assert_eq!(claimed.attempts, 40);
+    assert_eq!(claimed.attempts as usize, HISTORY_MAX + 40);
     subject.settle(&claimed, Outcome::Delivered).await;
     assert_eq!(subject.expire(LONG, 0).await, 1);
     assert_eq!(kept(), 0);
+}
+
+/// What `kill -9` now would leave, opened anew.
+fn after_a_crash(subject: &Subject, directory: &Path) -> (Subject, TempDir) {
+    let copy = TempDir::new().unwrap();
+    for file in [DATABASE, "hookgate.db-wal"] {
+        std::fs::copy(directory.join(file), copy.path().join(file)).unwrap();
+    }
+    (subject_in(copy.path(), subject.clock.now()), copy)
+}
+
+#[tokio::test]
+async fn keeps_the_order_over_a_crash_at_every_step() {
+    let directory = TempDir::new().unwrap();
+    let mut subject = subject_in(directory.path(), START);
+    let mut directory = directory;
+    let mut uids = Vec::new();
+    for id in ["1", "2", "3", "4"] {
+        let event = in_order(subject.event(id, &["t"]), "k", id == "2");
+        uids.push(event.uid);
+        subject.accept(event).await;
+    }
+    let refused = Outcome::Dead(DeadReason::Refused);
+    let steps = [
+        ("1", Outcome::Released),
+        ("1", Outcome::Retry(Duration::ZERO)),
+        ("1", refused.clone()),
+        ("2", Outcome::Delivered),
+        ("3", Outcome::Retry(Duration::ZERO)),
+        // The first was replayed meanwhile, and is before the fourth.
+        ("3", Outcome::Delivered),
+        ("1", Outcome::Delivered),
+        ("4", Outcome::Delivered),
+    ];
+    for (n, (id, outcome)) in steps.into_iter().enumerate() {
+        (subject, directory) = after_a_crash(&subject, directory.path());
+        if n == 4 {
+            assert_eq!(subject.replay(uids[0], "t").await, Replayed::Due);
+            (subject, directory) = after_a_crash(&subject, directory.path());
+        }
+        let claimed = subject.claim_one("t").await;
+        assert_eq!(&*claimed.event.id, id, "step {n}");
+        assert_eq!(subject.settle(&claimed, outcome).await, Settled::Done);
+    }
+    // The second held when it was dead, and does so over a crash.
+    assert_eq!(subject.replay(uids[1], "t").await, Replayed::Due);
+    let claimed = subject.claim_one("t").await;
+    subject.settle(&claimed, refused).await;
+    let (subject, _directory) = after_a_crash(&subject, directory.path());
+    subject
+        .accept(in_order(subject.event("5", &["t"]), "k", false))
+        .await;
+    assert!(subject.claim("t", 10).await.is_empty());
+    subject.advance(2 * LONG);
+    assert_eq!(subject.expire(LONG, u64::MAX).await, 4);
+    assert_eq!(ids(&subject.claim("t", 10).await), ["5"]);
+}
+
+/// SQLite would refuse the row, and with it all of the transaction.
+#[tokio::test]
+async fn an_event_too_big_for_the_table_takes_no_other_down_with_it() {
+    let subject = subject().await;
+    let mut events = ["a", "too big", "b"].map(|id| subject.event(id, &["t"]));
+    // Never read, and so never in memory.
+    events[1].body = vec![0; 1_000_000_001].into();
+    let answers = subject.store.accept_all(events.map(Arc::new).into()).await;
+    let accepted: Vec<_> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(accepted, [true, false, true]);
+    assert_eq!(ids(&subject.claim("t", 10).await), ["a", "b"]);
+}
+
+/// More than one piece of the work, so that a group lies over two.
+#[tokio::test]
+async fn retires_groups_of_more_than_one_piece() {
+    let subject = subject().await;
+    let events = (0..2500).map(|n: u32| {
+        let key = (n % 2).to_string();
+        let event = subject.event(&n.to_string(), &["t"]);
+        Arc::new(in_order(event, &key, true))
+    });
+    for accepted in subject.store.accept_all(events.collect()).await {
+        accepted.unwrap();
+    }
+    assert_eq!(subject.claim("t", 10).await.len(), 2);
+    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 2500);
+    let next = in_order(subject.event("next", &["t"]), "1", true);
+    subject.accept(next).await;
+    assert_eq!(ids(&subject.claim("t", 10).await), ["next"]);
+}
+
+#[tokio::test]
+async fn keeps_a_hundred_replays_and_lets_ended_ones_go_for_new_ones() {
+    let subject = subject().await;
+    let save = async |replay: &Replay| subject.store.save_replay(replay).await;
+    for id in 1..=100 {
+        assert!(save(&replay(&subject, id)).await.unwrap());
+        subject.advance(Duration::from_secs(1));
+    }
+    let refused = save(&replay(&subject, 101)).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Full(why)) if why.contains("100 replays are running")),
+        "{refused:?}"
+    );
+    let kept = subject.store.replays().await.unwrap();
+    for ended in [&kept[7], &kept[3]] {
+        subject.advance(Duration::from_secs(1));
+        let ended = Replay {
+            state: ReplayState::Done,
+            ended_at: Some(subject.clock.now()),
+            ..ended.clone()
+        };
+        assert!(save(&ended).await.unwrap());
+    }
+    assert!(save(&replay(&subject, 101)).await.unwrap());
+    let kept = subject.store.replays().await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|replay| replay.id.as_u128()).collect();
+    assert_eq!(kept.len(), 100);
+    assert!(!kept.contains(&8) && kept.contains(&4) && kept.contains(&101));
+    assert!(save(&replay(&subject, 102)).await.unwrap());
+    assert!(save(&replay(&subject, 103)).await.is_err());
 }
 
 /// Claims are gone with the process, so that only the rows can tell how often and when to try again.
