@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod conversion;
 mod durability;
 mod faults;
 mod sentinel;

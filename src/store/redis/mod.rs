@@ -7,6 +7,7 @@ mod accept;
 mod batch;
 mod claim;
 mod connection;
+mod convert;
 mod encoding;
 mod error;
 mod format;
