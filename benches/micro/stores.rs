@@ -253,7 +253,7 @@ impl Subject {
                 response_head: Bytes::from_static(b"ok"),
             }),
             order: None,
-            route: "a".into(),
+            route: "bench".into(),
         }
     }
 }
