@@ -6,10 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod acl;
 mod cluster;
 mod durability;
 mod faults;
 mod sentinel;
+mod shards;
 mod sharing;
 mod tls;
 
