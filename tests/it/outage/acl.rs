@@ -16,10 +16,14 @@ use crate::support::redis::{RedisServer, cluster::Cluster, sentinel::Sentinels};
 
 const PASSWORD: &str = "a-password-of-this-test";
 
+fn conf() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/redis.conf");
+    std::fs::read_to_string(path).unwrap()
+}
+
 /// The line of `deploy/redis.conf` that makes the user, taken out of its comment.
 fn user() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/redis.conf");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = conf();
     let lines = text
         .lines()
         .filter_map(|line| line.strip_prefix("# user hookgate "));
@@ -93,6 +97,23 @@ async fn it_may_do_so_with_sentinel_and_in_a_cluster() {
     let rig = Cluster::start();
     rig.nodes.iter().for_each(allow);
     everything(with_user(&rig.url()), 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_of_the_deployment_starts_a_server_that_keeps_what_a_200_promises() {
+    let (conf, directory) = (conf(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("redis.conf");
+    // With the lines that an operator is to uncomment, and without what is of the container.
+    let conf = conf
+        .replace("# user hookgate", "user hookgate")
+        .replace("# user default off", "user default off")
+        .replace("PASSWORD", PASSWORD)
+        .replace("dir /data\n", "")
+        .replace("bind * -::*\n", "");
+    std::fs::write(&path, conf).unwrap();
+    let path = path.display().to_string();
+    let server = RedisServer::with(&[("include", &path)]);
+    everything(with_user(&server.url(0)), 2).await;
 }
 
 /// Also in those branches of the scripts that no test reaches.
