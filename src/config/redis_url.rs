@@ -218,7 +218,6 @@ fn with_port(host: &str, port: u16) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -181,9 +181,11 @@ impl RedisStore {
     async fn claim_of_many(&self, wants: &[Want]) -> Result<Claims, StoreError> {
         let mut joined = Claims::default();
         let mut wants = wants.to_vec();
+        let is_met = |wants: &[Want]| wants.iter().all(|want| want.max == 0);
+        let only_tells = is_met(&wants);
         let (mut asked, mut failed) = (0, None);
         for number in self.rounds.to_claim(&wants) {
-            if asked > 0 && wants.iter().all(|want| want.max == 0) {
+            if is_met(&wants) && !only_tells {
                 break;
             }
             let asked_at = self.rounds.asking(number, &wants);

@@ -66,6 +66,8 @@ async fn pending(store: &RedisStore) -> u64 {
 async fn events_of_every_shard_are_found_claimed_settled_and_expired() {
     let connection = RedisServer::shared().fresh_database();
     let store = open(connection.clone()).await;
+    let nothing = store.claim(&want(0, PATIENCE)).await.unwrap();
+    assert_eq!(nothing.next_due, [None]);
     let events = events(100);
     accept(&store, events.clone()).await;
     for shard in 0..SHARDS {
