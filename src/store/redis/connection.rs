@@ -323,7 +323,8 @@ async fn greet(
     config: &AsyncConnectionConfig,
 ) -> RedisResult<MultiplexedConnection> {
     let tcp = info.tcp_settings().clone().set_nodelay(true);
-    let redis = info.redis_settings().clone();
+    // The library's name is of no use to the server, and would be one more command to permit.
+    let redis = info.redis_settings().clone().set_skip_set_lib_name();
     let info = info
         .set_tcp_settings(tcp)
         .set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3));
