@@ -196,7 +196,7 @@ impl<'a> Parts<'a> {
 
 /// What proves us to the sentinels; nothing when there is another parameter.
 fn sentinel_settings(query: &str) -> Option<RedisConnectionInfo> {
-    let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let mut settings = RedisConnectionInfo::default();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         settings = match &*name {
             "sentinel_user" => settings.set_username(&value),
@@ -218,7 +218,6 @@ fn with_port(host: &str, port: u16) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -128,5 +128,4 @@ macro_rules! suite {
 suite!(on_embedded, super::embedded::subject);
 suite!(on_metered, super::embedded::metered_subject);
 suite!(on_spooled, super::embedded::spooled_subject);
-// The cases of `@second` are not kept yet.
 suite!(on_redis, super::redis::subject);

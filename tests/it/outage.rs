@@ -6,10 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod acl;
 mod cluster;
+mod conversion;
 mod durability;
 mod faults;
 mod sentinel;
+mod shards;
 mod sharing;
 mod tls;
 

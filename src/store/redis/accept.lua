@@ -17,8 +17,8 @@ local records, finished = { 'MSET' }, { 'ZADD', FINISHED }
 local queues, logs, bytes = {}, {}, 0
 local next_group, last_place = 1, nil
 local duplicates, waiting = {}, {}
--- What takes back what must not stay without its event.
-local undo = {}
+-- The ids that were new: of each its bucket and field; and what else takes back what must not stay without its event.
+local new_ids, undo = {}, {}
 
 local function queue_for(target, route)
   local queue = queue_of(target, route)
@@ -62,7 +62,8 @@ end
 local function remember(bucket, field, kept, plan)
   local key, value = IDS .. bucket, kept .. plan.minute
   if redis.call('HSETNX', key, field, value) == 1 then
-    undo[#undo + 1] = { 'HDEL', key, field }
+    local count = #new_ids
+    new_ids[count + 1], new_ids[count + 2] = key, field
     return nil
   end
   local earlier = redis.call('HGET', key, field)
@@ -122,8 +123,8 @@ local function store(number, uid, record, body_bytes, minute, plan)
         waiting[#waiting + 1] = number
         waiting[#waiting + 1] = i
       end
-    else
-      queue.earliest = math.min(queue.earliest, delivery.due_ms)
+    elseif delivery.due_ms < queue.earliest then
+      queue.earliest = delivery.due_ms
     end
     local command = queue.due
     command[#command + 1] = due
@@ -192,6 +193,9 @@ end)
 if not done then
   for i = #undo, 1, -1 do
     redis.pcall(unpack(undo[i]))
+  end
+  for i = 1, #new_ids, 2 do
+    redis.pcall('HDEL', new_ids[i], new_ids[i + 1])
   end
   return type(fault) == 'table' and fault or redis.error_reply('ERR ' .. tostring(fault))
 end

@@ -25,7 +25,7 @@
 --   logs                   sorted set of those minutes
 --   unlogged               hash: how many of a minute's events have been removed
 --   finished               sorted set of the uids whose deliveries are all settled, by the time of the last
---   targets                set of the targets that deliveries were stored for
+--   names                  set of the targets that deliveries were stored for
 --   replays                hash of the replays by filter, see save_replay.lua
 --   shards                 how many shards there are
 --   format                 which of these layouts it is, see format.rs
@@ -43,7 +43,7 @@
 
 local PREFIX = KEYS[1]
 local EVENT, STATE, DUE, DEAD = PREFIX .. 'event:', PREFIX .. 'state:', PREFIX .. 'due:', PREFIX .. 'dead:'
-local ROUTES, TURNS, GROUP, TARGETS = PREFIX .. 'routes:', PREFIX .. 'turns:', PREFIX .. 'group:', PREFIX .. 'targets'
+local ROUTES, TURNS, GROUP, TARGETS = PREFIX .. 'routes:', PREFIX .. 'turns:', PREFIX .. 'group:', PREFIX .. 'names'
 local FINISHED, IDS, LOG, LOGS = PREFIX .. 'finished', PREFIX .. 'ids:', PREFIX .. 'log:', PREFIX .. 'logs'
 local MINUTE_MS, UID_BYTES = 60000, 16
 local WAITS_FOR_ITS_TURN = 'inf'

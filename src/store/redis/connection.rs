@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     super::{OpenError, StoreError},
-    DEADLINE, Options, error, format,
+    DEADLINE, Options, convert, error, format,
     locator::{Locator, Nodes},
     scripts::Call,
     settings, shard,
@@ -286,28 +286,35 @@ impl Server {
         link: &Arc<watch::Sender<Link>>,
         generation: u64,
     ) -> Result<MultiplexedConnection, String> {
-        match timeout(DEADLINE, self.connect_in_time(link, generation)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(format!(
-                "cannot reach Redis ({}): no answer in time",
-                self.servers
-            )),
+        let in_time = timeout(DEADLINE, self.connect_in_time(link, generation)).await;
+        let (mut connection, is_older) = in_time.map_err(|_| {
+            let servers = &self.servers;
+            format!("cannot reach Redis ({servers}): no answer in time")
+        })??;
+        if is_older {
+            let converted = convert::run(&mut connection, &self.prefix).await;
+            converted.map_err(|error| {
+                let error = error::text(&error);
+                format!("cannot convert what an older version stored in Redis: {error}")
+            })?;
         }
+        Ok(connection)
     }
 
+    /// With whether what is stored has to be converted before use.
     async fn connect_in_time(
         &self,
         link: &Arc<watch::Sender<Link>>,
         generation: u64,
-    ) -> Result<MultiplexedConnection, String> {
+    ) -> Result<(MultiplexedConnection, bool), String> {
         let info = self.locator.locate().await?;
         let address = info.addr().to_string();
         let mut connection = greet(info, &config(Arc::downgrade(link), generation))
             .await
             .map_err(|error| format!("cannot reach Redis at {address}: {}", error::text(&error)))?;
         settings::check(&mut connection, &address, self.durability).await?;
-        format::check(&mut connection, &self.prefix, self.shards).await?;
-        Ok(connection)
+        let is_older = format::check(&mut connection, &self.prefix, self.shards).await?;
+        Ok((connection, is_older))
     }
 }
 
@@ -316,7 +323,8 @@ async fn greet(
     config: &AsyncConnectionConfig,
 ) -> RedisResult<MultiplexedConnection> {
     let tcp = info.tcp_settings().clone().set_nodelay(true);
-    let redis = info.redis_settings().clone();
+    // The library's name is of no use to the server, and would be one more command to permit.
+    let redis = info.redis_settings().clone().set_skip_set_lib_name();
     let info = info
         .set_tcp_settings(tcp)
         .set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3));

@@ -6,20 +6,24 @@ use redis::{Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection};
 use super::error;
 
 /// The layout that `common.lua` tells of.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
+/// What `convert.lua` makes that of, and what it notes until it is done.
+const CONVERTED: [&str; 2] = ["2", "2 to 3"];
 
-/// Notes the format, and the number of shards, in a shard that holds nothing of Hookgate's yet.
+/// Notes the format, and the number of shards, in a shard that holds nothing of Hookgate's yet. Returns whether what it
+/// holds has to be converted first.
 /// With another number an event would be looked for where it does not stand, and a known id taken for a new one.
 pub(super) async fn check(
     connection: &mut MultiplexedConnection,
     prefix: &str,
     shards: u16,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     let noted = read(connection, prefix).await;
     let noted = noted.map_err(|error| format!("cannot use Redis: {}", error::text(&error)))?;
     noted.judge(shards)?;
     let written = write(connection, prefix, &noted, shards).await;
-    written.map_err(|error| format!("cannot use Redis: {}", error::text(&error)))
+    written.map_err(|error| format!("cannot use Redis: {}", error::text(&error)))?;
+    Ok(noted.is_older())
 }
 
 /// What a shard holds.
@@ -30,14 +34,21 @@ struct Noted {
 }
 
 impl Noted {
+    fn is_older(&self) -> bool {
+        self.format
+            .as_deref()
+            .is_some_and(|format| CONVERTED.contains(&format))
+    }
+
     fn judge(&self, shards: u16) -> Result<(), String> {
         match self.format.as_deref() {
             Some(FORMAT) => {}
+            Some(_) if self.is_older() => {}
             None if !self.is_used => {}
             other => {
                 return Err(format!(
                     "Redis holds events in format {}, and this version of hookgate reads format {FORMAT}; run the \
-                     version that wrote them until all is delivered, or use another Redis",
+                     version of hookgate that wrote them, or use another Redis or database",
                     other.unwrap_or("1 (before 0.1.0)")
                 ));
             }
@@ -60,7 +71,8 @@ impl Noted {
 
 async fn read(connection: &mut MultiplexedConnection, prefix: &str) -> RedisResult<Noted> {
     Ok(Noted {
-        // Every layout has had this set. Asked first: whoever made it has noted the format before.
+        // Older layouts had this set, and what was converted still has the key. Asked first: whoever made it has
+        // noted the format before.
         is_used: ask(connection, "EXISTS", prefix, "targets").await?,
         format: ask(connection, "GET", prefix, "format").await?,
         shards: ask(connection, "GET", prefix, "shards").await?,

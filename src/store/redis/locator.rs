@@ -147,7 +147,8 @@ where
 /// What one of them answers, in time; or its address and why not.
 async fn ask<T: FromRedisValue>(info: &ConnectionInfo, command: &Cmd) -> Result<T, String> {
     let asking = async {
-        let client = Client::open(info.clone())?;
+        let redis = info.redis_settings().clone().set_skip_set_lib_name();
+        let client = Client::open(info.clone().set_redis_settings(redis))?;
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(ANSWER_TIMEOUT));
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         command.query_async(&mut connecting.await?).await
@@ -276,7 +277,6 @@ fn slot(tag: &str) -> u16 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -7,6 +7,7 @@ mod accept;
 mod batch;
 mod claim;
 mod connection;
+mod convert;
 mod encoding;
 mod error;
 mod format;
@@ -14,6 +15,7 @@ mod list;
 mod locator;
 mod record;
 mod replay;
+mod rounds;
 mod scripts;
 mod settings;
 mod settle;
@@ -31,12 +33,13 @@ use self::{
     connection::{Connection, Server},
     error::unexpected,
     locator::Nodes,
+    rounds::{Left, Rounds},
     scripts::Scripts,
     shard::{Keys, Shard},
 };
 use super::{
-    Acceptance, Claims, DeliveryName, Depth, Expired, OpenError, Replayed, Retention, Settled,
-    Settlement, Store, StoreError, StoredEvent, Want,
+    Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, OpenError, Replayed, Retention,
+    Settled, Settlement, Store, StoreError, StoredEvent, Want,
     listing::{Page, Query},
     replays::Replay,
 };
@@ -80,6 +83,8 @@ impl Options {
 pub struct RedisStore {
     /// At least one.
     shards: Vec<Shard>,
+    /// Not asked while there is one shard.
+    rounds: Rounds,
     /// The queues' workers and the calls that they sent.
     calls: TaskTracker,
     stop_queues: CancellationToken,
@@ -140,10 +145,12 @@ impl RedisStore {
     }
 
     /// Lets each request go to the shard that it belongs to, all at once; answers in the order of the requests.
+    /// Notes what each leaves there.
     async fn spread<Q, A>(
         &self,
         requests: Vec<Q>,
         shard_of: impl Fn(&Q) -> usize,
+        left_by: impl Fn(&[Q]) -> Left,
         ask: impl AsyncFn(&Shard, Vec<Q>) -> Vec<Result<A, StoreError>>,
     ) -> Vec<Result<A, StoreError>> {
         let mut parts: Vec<(Vec<usize>, Vec<Q>)> = Vec::new();
@@ -155,15 +162,61 @@ impl RedisStore {
             part.push(request);
             answers.push(Err(unexpected()));
         }
-        let asked = self.shards.iter().zip(parts);
-        let asked = asked.filter(|(_, (places, _))| !places.is_empty());
-        let asked = asked.map(async |(shard, (places, part))| (places, ask(shard, part).await));
+        let parts = parts.into_iter().enumerate();
+        let asked = parts.filter(|(_, (places, _))| !places.is_empty());
+        let asked = asked.map(async |(number, (places, part))| {
+            let left = left_by(&part);
+            let replies = ask(&self.shards[number], part).await;
+            let is_known = replies.iter().all(Result::is_ok);
+            let left = if is_known { left } else { left.at_once() };
+            self.rounds.note(number, &left);
+            (places, replies)
+        });
         for (places, replies) in join_all(asked).await {
             for (place, reply) in places.into_iter().zip(replies) {
                 answers[place] = reply;
             }
         }
         answers
+    }
+
+    /// Asks those shards whose answer may matter, until all wants are met. One that fails holds up no other.
+    async fn claim_of_many(&self, wants: &[Want]) -> Result<Claims, StoreError> {
+        let mut joined = Claims::default();
+        let mut wants = wants.to_vec();
+        let is_met = |wants: &[Want]| wants.iter().all(|want| want.max == 0);
+        let only_tells = is_met(&wants);
+        let (mut asked, mut failed) = (0, None);
+        for number in self.rounds.to_claim(&wants) {
+            if is_met(&wants) && !only_tells {
+                break;
+            }
+            let asked_at = self.rounds.asking(number, &wants);
+            match self.shards[number].claim(&wants).await {
+                Ok((claims, unreadable)) => {
+                    asked += 1;
+                    let next_due = Some(&*claims.next_due);
+                    self.rounds.answered(number, asked_at, &wants, next_due);
+                    if !claims.claimed.is_empty() {
+                        self.rounds.changed(number);
+                    }
+                    take_off(&mut wants, &claims.claimed);
+                    joined.claimed.extend(claims.claimed);
+                    self.bury(unreadable).await;
+                }
+                Err(error) => {
+                    self.rounds.answered(number, asked_at, &wants, None);
+                    failed = Some(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) if asked == 0 => Err(error),
+            _ => {
+                joined.next_due = self.rounds.next_due(&wants);
+                Ok(joined)
+            }
+        }
     }
 
     /// Asks every shard at once.
@@ -195,6 +248,7 @@ impl RedisStore {
 struct Opening<'a> {
     options: &'a Options,
     metrics: Arc<Metrics>,
+    clock: Option<Clock>,
     scripts: Arc<Scripts>,
     nodes: Arc<Nodes>,
     keepers: TaskTracker,
@@ -206,7 +260,8 @@ impl<'a> Opening<'a> {
         Self {
             options,
             metrics,
-            scripts: Arc::new(Scripts::new(clock)),
+            scripts: Arc::new(Scripts::new(clock.clone())),
+            clock,
             nodes: Arc::default(),
             keepers: TaskTracker::new(),
             stop_connections: CancellationToken::new(),
@@ -241,8 +296,10 @@ impl<'a> Opening<'a> {
             let keys = Keys::new(number, connection, self.scripts.clone());
             Shard::start(keys, self.metrics.clone(), &calls, &stop_queues)
         });
+        let shards: Vec<_> = shards.collect();
         RedisStore {
-            shards: shards.collect(),
+            rounds: Rounds::new(shards.len(), self.clock),
+            shards,
             calls,
             stop_queues,
             keepers: self.keepers,
@@ -269,22 +326,18 @@ impl Store for RedisStore {
         if shards == 1 {
             return ask(self.first(), events).await;
         }
-        self.spread(events, |event| shard::of_event(event, shards), ask)
-            .await
+        let shard_of = |event: &Arc<Event>| shard::of_event(event, shards);
+        let left_by = |events: &[Arc<Event>]| Left::of_events(events.iter().map(|event| &**event));
+        self.spread(events, shard_of, left_by, ask).await
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
-        let mut joined = Claims {
-            claimed: Vec::new(),
-            next_due: vec![None; wants.len()],
-        };
-        let mut wants = wants.to_vec();
-        for shard in &self.shards {
-            let (claims, unreadable) = shard.claim(&wants).await?;
-            self.bury(unreadable).await;
-            join_claims(&mut joined, &mut wants, claims);
+        if self.shards.len() > 1 {
+            return self.claim_of_many(wants).await;
         }
-        Ok(joined)
+        let (claims, unreadable) = self.first().claim(wants).await?;
+        self.bury(unreadable).await;
+        Ok(claims)
     }
 
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>> {
@@ -299,19 +352,24 @@ impl Store for RedisStore {
                 .filter(|&shard| shard < self.shards.len())
                 .unwrap_or(0)
         };
-        self.spread(settlements, shard_of, ask).await
+        let left_by = |settlements: &[Settlement]| Left::of_settlements(settlements.iter());
+        self.spread(settlements, shard_of, left_by, ask).await
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
-        let mut joined = vec![Depth::default(); targets.len()];
-        for depths in self.all(|shard| shard.depth(targets)).await? {
-            for (joined, depth) in joined.iter_mut().zip(depths) {
-                joined.pending += depth.pending;
-                joined.dead += depth.dead;
-                joined.oldest_due = joined.oldest_due.max(depth.oldest_due);
-            }
+        if self.shards.len() == 1 {
+            return self.first().depth(targets).await;
         }
-        Ok(joined)
+        let measure = async |number: usize| {
+            let depths = self.shards[number].depth(targets).await;
+            self.rounds.measured(number, targets, depths.clone().ok());
+            depths
+        };
+        let measured = self.rounds.to_measure(targets).into_iter().map(measure);
+        for depths in join_all(measured).await {
+            depths?;
+        }
+        Ok(self.rounds.depths(targets))
     }
 
     async fn get(&self, uid: Uuid) -> Result<Option<StoredEvent>, StoreError> {
@@ -355,6 +413,7 @@ impl Store for RedisStore {
                 }
             }
         }
+        self.rounds.forget();
         Ok(replayed)
     }
 
@@ -381,11 +440,14 @@ impl Store for RedisStore {
             bytes: retention.bytes / self.shards.len() as u64,
             ..retention
         };
+        let expire = async |number: usize| {
+            let expired = self.shards[number].expire(retention).await?;
+            self.rounds.expired(number, expired.more);
+            Ok::<_, StoreError>(expired)
+        };
         let mut joined = Expired::default();
-        for expired in self
-            .all(async |shard| shard.expire(retention).await)
-            .await?
-        {
+        for expired in join_all(self.rounds.to_expire().into_iter().map(expire)).await {
+            let expired = expired?;
             joined.events += expired.events;
             joined.ids += expired.ids;
             joined.more |= expired.more;
@@ -414,15 +476,11 @@ impl Store for RedisStore {
     }
 }
 
-/// Adds one shard's answer, and takes what it claimed off the wants.
-fn join_claims(joined: &mut Claims, wants: &mut [Want], claims: Claims) {
-    for (due, next) in joined.next_due.iter_mut().zip(claims.next_due) {
-        *due = [*due, next].into_iter().flatten().min();
-    }
-    for claimed in &claims.claimed {
+/// Takes what was claimed off the wants.
+fn take_off(wants: &mut [Want], claimed: &[Claimed]) {
+    for claimed in claimed {
         if let Some(want) = wants.iter_mut().find(|want| want.target == claimed.target) {
             want.max = want.max.saturating_sub(1);
         }
     }
-    joined.claimed.extend(claims.claimed);
 }

@@ -65,6 +65,13 @@ impl Scripts {
     }
 }
 
+/// What makes format 3 of format 2.
+pub(super) fn convert() -> redis::Script {
+    let clock: Option<Clock> = None;
+    let script = script!(clock, deliveries, " flags=allow-oom", "convert.lua");
+    script.script
+}
+
 pub(super) struct Script {
     script: redis::Script,
     clock: Option<Clock>,

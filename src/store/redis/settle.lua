@@ -52,20 +52,22 @@ end
 local queues = {}
 
 local function queue_for(target, route)
-  local queue = queue_of(names[target], names[route])
-  if not queues[queue.key] then
+  local number = target * 65536 + route
+  local queue = queues[number]
+  if not queue then
+    queue = queue_of(names[target], names[route])
     queue.uids, queue.places = {}, {}
-    queues[queue.key] = queue
+    queues[number] = queue
   end
-  return queues[queue.key]
+  return queue
 end
 
 for number = 1, #heads / HEAD_BYTES do
   local uid, target, route = struct.unpack('<c16I2I2', heads, (number - 1) * HEAD_BYTES + 1)
   local queue = queue_for(target, route)
   if not queue.places[uid] then
-    table.insert(queue.uids, uid)
-    queue.places[uid] = #queue.uids
+    local place = #queue.uids + 1
+    queue.uids[place], queue.places[uid] = uid, place
   end
 end
 

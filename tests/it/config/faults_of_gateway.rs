@@ -175,16 +175,16 @@ fn the_store() {
         &[
             (
                 r#"[store]
-url = "redis+sentinel://a,b/main""#,
+url = "redis+sentinel://:password@a,b""#,
                 &[
-                    r#"routes.toml:2:7: store.url: found redis+sentinel://, which is not supported yet, expected "file:DIRECTORY", "redis://HOST:PORT" or "rediss://HOST:PORT""#,
+                    r#"routes.toml:2:7: store.url: found a redis+sentinel:// URL that cannot be read, expected "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/NAME[/DATABASE][?sentinel_user=USER&sentinel_password=PASSWORD]""#,
                 ],
             ),
             (
                 r#"[store]
-url = "redis+cluster://a,b""#,
+url = "rediss+cluster://:password@a,b/1""#,
                 &[
-                    r#"routes.toml:2:7: store.url: found redis+cluster://, which is not supported yet, expected "file:DIRECTORY", "redis://HOST:PORT" or "rediss://HOST:PORT""#,
+                    r#"routes.toml:2:7: store.url: found a rediss+cluster:// URL that cannot be read, expected "rediss+cluster://[USER:PASSWORD@]HOST[:PORT],…""#,
                 ],
             ),
             (
@@ -198,14 +198,49 @@ url = "redis://:password@host:port""#,
                 r#"[store]
 url = "data""#,
                 &[
-                    r#"routes.toml:2:7: store.url: found a string without a scheme, expected "file:DIRECTORY", "redis://HOST:PORT" or "rediss://HOST:PORT""#,
+                    r#"routes.toml:2:7: store.url: found a string without a scheme, expected "file:DIRECTORY", "redis://HOST:PORT", "redis+sentinel://HOST:PORT,…/NAME" or "redis+cluster://HOST:PORT,…" (rediss with TLS)"#,
                 ],
             ),
             (
                 r#"[store]
 url = "postgres://host""#,
                 &[
-                    r#"routes.toml:2:7: store.url: found a URL of another scheme, expected "file:DIRECTORY", "redis://HOST:PORT" or "rediss://HOST:PORT""#,
+                    r#"routes.toml:2:7: store.url: found a URL of another scheme, expected "file:DIRECTORY", "redis://HOST:PORT", "redis+sentinel://HOST:PORT,…/NAME" or "redis+cluster://HOST:PORT,…" (rediss with TLS)"#,
+                ],
+            ),
+            (
+                r#"[store]
+shards = 0"#,
+                &[
+                    "routes.toml:2:10: store.shards: found shards of an embedded store, expected none: only Redis has them",
+                    "routes.toml:2:10: store.shards: found 0, expected a number from 1 to 256",
+                ],
+            ),
+            (
+                r#"[store]
+url = "redis://a"
+shards = 257"#,
+                &["routes.toml:3:10: store.shards: found 257, expected a number from 1 to 256"],
+            ),
+            (
+                r#"[store]
+url = "redis://a"
+ca = "ca.pem""#,
+                &[
+                    r#"routes.toml:3:6: store.ca: found "ca.pem", which cannot be read (No such file or directory (os error 2)), expected a PEM file"#,
+                    "routes.toml:3:6: store.ca: found certificates for a store without TLS, expected a rediss:// URL",
+                ],
+            ),
+            (
+                r#"[store]
+url = "rediss://a"
+ca = "full.toml"
+client_certificate = { certificate = 1, private_kee = "x" }"#,
+                &[
+                    r#"routes.toml:3:6: store.ca: found "full.toml", which holds nothing in PEM, expected a PEM file"#,
+                    "routes.toml:4:22: store.client_certificate.private_key: missing, expected the path of a PEM file",
+                    "routes.toml:4:38: store.client_certificate.certificate: found 1, expected the path of a PEM file",
+                    "routes.toml:4:41: store.client_certificate.private_kee: found an unknown key; did you mean `private_key`?",
                 ],
             ),
             (

@@ -74,8 +74,29 @@ fn a_redis_url_may_come_from_the_environment() {
     ));
     assert_eq!(
         format!("{:?}", config.unwrap().store.url),
-        "redis://host:6380"
+        "rediss://host:6380"
     );
+}
+
+#[test]
+fn the_passwords_of_sentinels_and_clusters_are_not_shown() {
+    for (url, shown, shards) in [
+        (
+            "rediss+sentinel://u:canary@a,b:7/main?sentinel_password=canary",
+            "rediss+sentinel://a:26379,b:7/main",
+            1,
+        ),
+        (
+            "redis+cluster://:canary@a,b:7",
+            "redis+cluster://a:6379,b:7",
+            6,
+        ),
+    ] {
+        let config = parse(&format!("[store]\nurl = \"{url}\"\n{ROUTE}"));
+        let config = config.unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(format!("{:?}", config.store.url), shown);
+        assert_eq!(config.store.shards, shards);
+    }
 }
 
 #[test]
@@ -108,7 +129,8 @@ fn no_fault_shows_a_secret() {
         format!("[admin]\ntoken = \"canary-secret\"\n{ROUTE}"),
         format!("[admin]\ntoken = {{ value = \"canary secret\" }}\n{ROUTE}"),
         format!("[store]\nurl = \"redis://:canary@host:notaport\"\n{ROUTE}"),
-        format!("[store]\nurl = \"redis+cluster://:canary@host\"\n{ROUTE}"),
+        format!("[store]\nurl = \"redis+cluster://:canary@host/1\"\n{ROUTE}"),
+        format!("[store]\nurl = \"redis+sentinel://h/main?sentinel_pass=canary\"\n{ROUTE}"),
         format!("[store]\nurl = \"mysql://:canary@host\"\n{ROUTE}"),
         format!("[store]\nurl = \"canary\"\n{ROUTE}"),
         format!("[server]\npublic_url = \"https://user:canary@host\"\n{ROUTE}"),

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use hookgate::{
     clock::{Clock, Timestamp},
     config::Durability,
+    event::{Event, event_uid},
     metrics::{Labels, Metrics},
     store::{
         Acceptance, Retention,
@@ -60,10 +61,73 @@ async fn forgets_each_id_once_its_window_has_passed() {
 
     subject.advance(WINDOW);
     assert_eq!(forget(&subject).await, 1);
-    for keys in ["*:id:*", "*:ids:*", "*:minutes"] {
-        let left = command(&database, &["KEYS", keys]);
-        assert_eq!(left, redis::Value::Array(Vec::new()), "{keys}");
+    let left = command(&database, &["KEYS", "*:ids:*"]);
+    assert_eq!(left, redis::Value::Array(Vec::new()));
+}
+
+/// What a million ids cost is measured with a sixteenth of them in a sixteenth of the buckets.
+#[tokio::test]
+async fn a_remembered_id_of_a_million_costs_forty_bytes_at_most() {
+    const BUCKETS: u32 = 32_768 / 16;
+    const IDS: u32 = 1_000_000 / 16;
+    let server = RedisServer::start();
+    let subject = subject_in(server.connection()).await;
+    let used = || {
+        server.command(&["MEMORY", "PURGE"]);
+        used_memory(&server)
+    };
+    // What every store has, whatever it remembers.
+    subject.stored("first", &[]).await;
+    subject.expire(Duration::ZERO, 0).await;
+    let before = used();
+    for first in (0..IDS).step_by(500) {
+        let events = (first..IDS.min(first + 500))
+            .map(|number| Arc::new(numbered(&subject, number, BUCKETS)));
+        for accepted in subject.store.accept_all(events.collect()).await {
+            assert!(matches!(accepted, Ok(Acceptance::Accepted { .. })));
+        }
+        subject.expire(Duration::ZERO, 0).await;
     }
+    assert_eq!(subject.expire(Duration::ZERO, 0).await, 0);
+    let script = "local bytes, buckets = 0, redis.call('KEYS', '*:ids:*') \
+                  for _, key in ipairs(buckets) do bytes = bytes + redis.call('MEMORY', 'USAGE', key) end \
+                  return {#buckets, bytes}";
+    let measured = server.command(&["EVAL", script, "0"]);
+    let redis::Value::Array(measured) = measured else {
+        panic!("{measured:?}");
+    };
+    let [redis::Value::Int(buckets), redis::Value::Int(bytes)] = measured[..] else {
+        panic!("{measured:?}");
+    };
+    assert!((i64::from(BUCKETS)..=i64::from(BUCKETS) + 1).contains(&buckets));
+    let ids = f64::from(IDS);
+    #[expect(clippy::cast_precision_loss, reason = "far from the limits")]
+    let (by_keys, by_server) = (bytes as f64 / ids, (used() - before) as f64 / ids);
+    println!("{by_keys:.1} bytes an id by MEMORY USAGE, {by_server:.1} by used_memory");
+    assert!(by_keys <= 40.0, "{by_keys} bytes an id by MEMORY USAGE");
+    assert!(by_server <= 40.0, "{by_server} bytes an id by used_memory");
+}
+
+/// Its key falls into one of so many buckets, and is as random as others.
+fn numbered(subject: &Subject, number: u32, buckets: u32) -> Event {
+    let mut event = subject.event(&number.to_string(), &[]);
+    let [high, low] = u16::try_from(number % buckets).unwrap().to_be_bytes();
+    (event.key.0[0], event.key.0[1]) = (high, low);
+    event.uid = event_uid(event.key, event.received_at);
+    event
+}
+
+fn used_memory(server: &RedisServer) -> i64 {
+    let info = server.command(&["INFO", "memory"]);
+    let text = match &info {
+        redis::Value::BulkString(text) => String::from_utf8_lossy(text).into_owned(),
+        redis::Value::VerbatimString { text, .. } => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    let used = text
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    used.unwrap().trim().parse().unwrap()
 }
 
 /// Expires nothing but ids; returns how many.

@@ -220,7 +220,7 @@ async fn an_event_that_cannot_be_read_back_becomes_a_dead_letter() {
         assert_eq!(
             keys_left(&server.connection()),
             [
-                "bytes", "due", "event", "format", "log", "logs", "routes", "state", "targets",
+                "bytes", "due", "event", "format", "log", "logs", "names", "routes", "state",
                 "turns", "unlogged"
             ],
             "{damage}"
@@ -256,7 +256,7 @@ async fn an_event_that_cannot_be_read_back_stays_until_its_last_delivery_is_sett
     assert_eq!(
         keys_left(&server.connection()),
         [
-            "bytes", "format", "routes", "routes", "targets", "turns", "turns"
+            "bytes", "format", "names", "routes", "routes", "turns", "turns"
         ]
     );
 }
@@ -355,7 +355,7 @@ async fn a_backlog_of_a_removed_target_is_retired_whole() {
     let removed = DeliveryState::Dead(DeadReason::TargetRemoved);
     assert_eq!(stored.deliveries[0].state, removed);
     assert_eq!(
-        command(&connection, &["SCARD", "hookgate:{0}:targets"]),
+        command(&connection, &["SCARD", "hookgate:{0}:names"]),
         redis::Value::Int(0)
     );
 }
@@ -388,7 +388,7 @@ async fn an_expired_event_leaves_nothing_behind() {
     assert_eq!(
         keys_left(&connection),
         [
-            "bytes", "due", "event", "format", "log", "logs", "routes", "targets", "turns",
+            "bytes", "due", "event", "format", "log", "logs", "names", "routes", "turns",
             "unlogged"
         ]
     );
@@ -441,7 +441,7 @@ async fn an_event_of_several_targets_leaves_nothing_behind() {
         wants[0].target = target.as_str().into();
         assert_eq!(store.claim(&wants).await.unwrap().next_due, [None]);
     }
-    assert_eq!(keys_left(&connection), ["bytes", "format", "targets"]);
+    assert_eq!(keys_left(&connection), ["bytes", "format", "names"]);
     assert_eq!(stored_bytes(&connection), "0");
 }
 

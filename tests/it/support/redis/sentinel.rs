@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, process::Command};
 
 use hookgate::config::RedisUrl;
-use redis::Value;
+use redis::{ConnectionInfo, Value};
 use tempfile::TempDir;
 
 use super::{
@@ -132,6 +132,20 @@ impl Sentinels {
         }
     }
 
+    /// Runs a command at every sentinel.
+    pub(crate) fn ask_each(&self, words: &[&str]) -> Vec<Value> {
+        let ask = |sentinel: &Sentinel| command(&sentinel.connection(), words);
+        self.sentinels.iter().map(ask).collect()
+    }
+
+    /// Lets the sentinels replace a primary that is well.
+    pub(crate) fn fail_over(&self) {
+        command(
+            &self.sentinels[0].connection(),
+            &["SENTINEL", "FAILOVER", NAME],
+        );
+    }
+
     /// The server that is a primary now, of those that answer.
     pub(crate) fn primary(&self) -> Option<&RedisServer> {
         self.servers.iter().find(|server| {
@@ -182,10 +196,13 @@ impl Sentinel {
         panic!("a sentinel does not start");
     }
 
+    fn connection(&self) -> ConnectionInfo {
+        connection(&format!("redis://127.0.0.1:{}/", self.port))
+    }
+
     /// What it knows of the primary.
     fn fields(&self) -> Vec<(String, String)> {
-        let own = connection(&format!("redis://127.0.0.1:{}/", self.port));
-        let reply = command(&own, &["SENTINEL", "MASTER", NAME]);
+        let reply = command(&self.connection(), &["SENTINEL", "MASTER", NAME]);
         redis::from_redis_value(reply).expect("names and values")
     }
 }
