@@ -4,12 +4,16 @@
 //! same id, until it is. What the checker proves is listed at [`check`].
 
 mod check;
+mod forger;
 mod sender;
 mod sink;
 
-pub use check::{DRAIN, drained, nothing_pending};
-pub use sender::{Failure, Load, Log};
-pub use sink::Sink;
+pub use check::{
+    Backoff, DRAIN, Report, Rules, Violation, drained, first_of, judge, nothing_pending,
+};
+pub use forger::{FORGED, Forger, Forgeries, forged_routes};
+pub use sender::{Failure, Load, Log, Pace};
+pub use sink::{Arrival, Sink};
 
 /// Where the senders post to.
 pub const PATH: &str = "/hooks/github";
