@@ -9,6 +9,7 @@
 mod support;
 
 mod admin;
+mod chaos;
 mod cli;
 mod config;
 mod contract;

@@ -101,6 +101,12 @@ impl Process {
         (self.child, self.stderr) = launch(self.wrapper, self.directory.path(), &self.environment);
     }
 
+    /// Its status, when it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let state = self.child.try_wait();
+        state.expect("a child that can be waited for")
+    }
+
     /// SIGKILL. The process is gone when this returns.
     pub fn kill(&mut self) {
         self.child.kill().expect("a child that can be killed");
@@ -119,12 +125,7 @@ impl Process {
 
     /// Waits for the end.
     pub async fn exited(&mut self) -> ExitStatus {
-        wait_for("the end of the process", async || {
-            self.child
-                .try_wait()
-                .expect("a child that can be waited for")
-        })
-        .await
+        wait_for("the end of the process", async || self.ended()).await
     }
 
     pub fn pid(&self) -> Pid {

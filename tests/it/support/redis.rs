@@ -109,6 +109,33 @@ impl RedisServer {
         self.process.signal(Signal::SIGCONT);
     }
 
+    /// A script that does not end by itself, for this long; needs a low `busy-reply-threshold`.
+    pub(crate) fn busy_for(&self, time: Duration) {
+        let connection = self.connection();
+        let script = std::thread::spawn(move || {
+            // It ends with an error: it is killed.
+            let client = redis::Client::open(connection).expect("valid connection settings");
+            let mut connection = client.get_connection().expect("a connection");
+            let endless = redis::cmd("EVAL").arg("while true do end").arg(0).clone();
+            endless.query::<()>(&mut connection).expect_err("killed");
+        });
+        std::thread::sleep(time);
+        let client = redis::Client::open(self.connection()).expect("valid connection settings");
+        let mut connection = client.get_connection().expect("a connection");
+        // Before the threshold Redis answers nobody, and afterwards only this.
+        while !script.is_finished() {
+            let killed: Result<(), _> = redis::cmd("SCRIPT").arg("KILL").query(&mut connection);
+            if killed.is_err() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        script.join().expect("a script that was killed");
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// Runs one command in database 0.
     pub(crate) fn command(&self, words: &[&str]) -> Value {
         command(&self.connection(), words)

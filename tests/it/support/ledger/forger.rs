@@ -25,8 +25,8 @@ const STAMPED: &str = "/hooks/stamped";
 const BODY_MAX: usize = 4096;
 
 /// The routes that they knock at; both deliver to all `sinks`.
-pub fn forged_routes(sinks: &[Sink]) -> String {
-    let names: Vec<_> = sinks.iter().map(Sink::name).collect();
+pub fn forged_routes(sinks: &[impl std::borrow::Borrow<Sink>]) -> String {
+    let names: Vec<_> = sinks.iter().map(|sink| sink.borrow().name()).collect();
     format!(
         r#"
         [routes.vault]

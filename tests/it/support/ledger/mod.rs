@@ -28,7 +28,7 @@ pub fn duplicates_max(kills: usize, targets: usize) -> usize {
 }
 
 /// A `routes.toml` with one route that delivers to all `sinks`. The leases are as short as they can be.
-pub fn configuration(store_url: &str, sinks: &[Sink]) -> String {
+pub fn configuration(store_url: &str, sinks: &[impl std::borrow::Borrow<Sink>]) -> String {
     let mut toml = format!(
         r#"
         [server]
@@ -48,9 +48,13 @@ pub fn configuration(store_url: &str, sinks: &[Sink]) -> String {
         secrets = [{{ env = "GITHUB_SECRET" }}]
         deliver = {:?}
         "#,
-        sinks.iter().map(Sink::name).collect::<Vec<_>>()
+        sinks
+            .iter()
+            .map(|sink| sink.borrow().name())
+            .collect::<Vec<_>>()
     );
     for sink in sinks {
+        let sink = sink.borrow();
         let (name, url) = (sink.name(), sink.url());
         toml.push_str(&format!(
             "\n[targets.{name}]\nurl = \"{url}\"\nallow_private = true\n"

@@ -162,6 +162,11 @@ impl Load {
         reply.unwrap_or_else(|error| panic!("no answer for {id}: {error}"))
     }
 
+    /// Posts answered with a 2xx so far.
+    pub fn acknowledged(&self) -> u64 {
+        *self.shared.acknowledged.borrow()
+    }
+
     /// Waits until so many more posts are answered with a 2xx.
     pub async fn more_acknowledged(&self, posts: u64) {
         more(&self.shared.acknowledged, posts, "answers with a 2xx").await;
@@ -176,7 +181,12 @@ impl Load {
     pub async fn stop(self) -> Log {
         self.shared.stop.store(true, Ordering::SeqCst);
         let ended = tokio::time::timeout(PATIENCE, self.senders.join_all()).await;
-        ended.unwrap_or_else(|_| panic!("senders that never had a 2xx: {:?}", self.shared.log()));
+        ended.unwrap_or_else(|_| {
+            panic!(
+                "senders that never had a 2xx: {:?}",
+                self.shared.log().failures
+            )
+        });
         std::mem::take(&mut *self.shared.log())
     }
 }

@@ -91,6 +91,11 @@ impl Sink {
     /// Closes the connections of what is held, and answers what comes from now on.
     pub fn release(&self) {
         self.answer(|_| Reply::status(200));
+        self.end_hung();
+    }
+
+    /// Closes the connections of what hangs.
+    pub fn end_hung(&self) {
         self.receiver.end_hung();
     }
 
