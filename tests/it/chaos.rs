@@ -106,7 +106,7 @@ async fn redis_loses_nothing_whatever_happens() {
         run.end(),
     ));
     let mut finished = run.rage(gateways, harms, true).await;
-    finished.redis = Some(harmed.await.expect("no fault panics"));
+    finished._redis = Some(harmed.await.expect("no fault panics"));
     finished.judge().await;
 }
 
@@ -236,8 +236,8 @@ impl Run {
             log: load.stop().await,
             sinks: self.sinks.into_iter().filter_map(Arc::into_inner).collect(),
             gateways,
-            redis: None,
-            proxies: self.proxies,
+            _redis: None,
+            _proxies: self.proxies,
             store: self.store,
             seed: self.seed,
             raged,
@@ -277,8 +277,8 @@ struct Finished {
     sinks: Vec<Sink>,
     gateways: Vec<Process>,
     /// They end after the gateways.
-    redis: Option<RedisServer>,
-    proxies: Vec<Arc<Proxy>>,
+    _proxies: Vec<Arc<Proxy>>,
+    _redis: Option<RedisServer>,
 }
 
 impl Finished {

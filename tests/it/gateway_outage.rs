@@ -2,10 +2,14 @@
 
 mod backlog;
 mod disk;
+mod forgers;
+mod network;
 mod refusals;
+mod resources;
 mod sharing;
 mod stop;
 mod store;
+mod targets;
 
 use http::StatusCode;
 

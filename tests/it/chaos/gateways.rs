@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     time::{Duration, Instant},
 };
 
@@ -195,7 +194,7 @@ impl Keeper {
         self.no_panic();
         let words = self.last_words();
         // A store that cannot be reached ends the start; nothing else ends it.
-        if !self.shares_its_store || status.code() != Some(1) || !words.contains("Redis") {
+        if !self.shares_its_store || status.code() != Some(1) || !words.starts_with("error: ") {
             self.journal
                 .violated("start", format!("it ended with {status}: {words}"));
         }
@@ -256,14 +255,8 @@ impl Keeper {
     }
 
     fn uses(&self) {
-        let directory = format!("/proc/{}", self.process.pid());
-        let status = fs::read_to_string(format!("{directory}/status")).unwrap_or_default();
-        let memory = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
-            .and_then(|text| text.parse::<u64>().ok())
-            .map_or(0, |kib| kib << 10);
-        let descriptors = fs::read_dir(format!("{directory}/fd")).map_or(0, Iterator::count) as u64;
+        let (_, memory) = self.process.memory();
+        let descriptors = self.process.descriptors() as u64;
         self.journal.peak(MEMORY, memory);
         self.journal.peak(DESCRIPTORS, descriptors);
         if memory > MEMORY_MAX {

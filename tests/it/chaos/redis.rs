@@ -96,7 +96,11 @@ fn apply(redis: &mut RedisServer, fault: Fault, time: Duration) {
             wait();
             redis.resume();
         }
-        Fault::Busy => redis.busy_for(time),
+        Fault::Busy => {
+            let script = redis.endless_script();
+            wait();
+            script.kill();
+        }
         Fault::Full => {
             redis.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
             wait();

@@ -109,27 +109,36 @@ impl RedisServer {
         self.process.signal(Signal::SIGCONT);
     }
 
-    /// A script that does not end by itself, for this long; needs a low `busy-reply-threshold`.
-    pub(crate) fn busy_for(&self, time: Duration) {
+    /// Begins a script that does not end by itself; needs a low `busy-reply-threshold`.
+    pub(crate) fn endless_script(&self) -> EndlessScript {
         let connection = self.connection();
-        let script = std::thread::spawn(move || {
-            // It ends with an error: it is killed.
+        let running = std::thread::spawn(move || {
             let client = redis::Client::open(connection).expect("valid connection settings");
             let mut connection = client.get_connection().expect("a connection");
             let endless = redis::cmd("EVAL").arg("while true do end").arg(0).clone();
+            // It ends with an error: it is killed.
             endless.query::<()>(&mut connection).expect_err("killed");
         });
-        std::thread::sleep(time);
-        let client = redis::Client::open(self.connection()).expect("valid connection settings");
-        let mut connection = client.get_connection().expect("a connection");
-        // Before the threshold Redis answers nobody, and afterwards only this.
-        while !script.is_finished() {
-            let killed: Result<(), _> = redis::cmd("SCRIPT").arg("KILL").query(&mut connection);
-            if killed.is_err() {
-                std::thread::sleep(Duration::from_millis(10));
-            }
+        EndlessScript {
+            connection: self.connection(),
+            running,
         }
-        script.join().expect("a script that was killed");
+    }
+
+    /// Reads its data again, and takes a millisecond for each key; until then it answers that it is loading.
+    /// Needs `enable-debug-command yes`.
+    pub(crate) fn load_slowly(&self) -> std::thread::JoinHandle<()> {
+        self.command(&["CONFIG", "SET", "key-load-delay", "1000"]);
+        self.command(&[
+            "CONFIG",
+            "SET",
+            "loading-process-events-interval-bytes",
+            "1024",
+        ]);
+        let connection = self.connection();
+        std::thread::spawn(move || {
+            command(&connection, &["DEBUG", "LOADAOF"]);
+        })
     }
 
     pub(crate) fn address(&self) -> std::net::SocketAddr {
@@ -139,6 +148,27 @@ impl RedisServer {
     /// Runs one command in database 0.
     pub(crate) fn command(&self, words: &[&str]) -> Value {
         command(&self.connection(), words)
+    }
+}
+
+/// See [`RedisServer::endless_script`].
+pub(crate) struct EndlessScript {
+    connection: ConnectionInfo,
+    running: std::thread::JoinHandle<()>,
+}
+
+impl EndlessScript {
+    pub(crate) fn kill(self) {
+        let client = redis::Client::open(self.connection).expect("valid connection settings");
+        let mut connection = client.get_connection().expect("a connection");
+        // Before the threshold Redis answers nobody, and before the beginning there is nothing to kill.
+        while !self.running.is_finished() {
+            let killed: Result<(), _> = redis::cmd("SCRIPT").arg("KILL").query(&mut connection);
+            if killed.is_err() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        self.running.join().expect("a script that was killed");
     }
 }
 

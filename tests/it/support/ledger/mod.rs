@@ -11,7 +11,7 @@ mod sink;
 pub use check::{
     Backoff, DRAIN, Report, Rules, Violation, drained, first_of, judge, nothing_pending,
 };
-pub use forger::{FORGED, Forger, Forgeries, forged_routes};
+pub use forger::{FORGED, Forger, Forgeries, Forgery, forged_routes};
 pub use sender::{Failure, Load, Log, Pace};
 pub use sink::{Arrival, Sink};
 

@@ -155,9 +155,14 @@ impl Load {
 
     /// Posts the id, or posts it again, now and once; panics when there is no answer.
     pub async fn post(&self, gateway: &Client, id: &str) -> Reply {
-        let body = format!(r#"{{"id":"{id}"}}"#);
-        self.shared.open(id, &body);
-        let reply = self.shared.post(gateway, id, &body).await;
+        self.post_body(gateway, id, &format!(r#"{{"id":"{id}"}}"#))
+            .await
+    }
+
+    /// [`Self::post`], with this body.
+    pub async fn post_body(&self, gateway: &Client, id: &str, body: &str) -> Reply {
+        self.shared.open(id, body);
+        let reply = self.shared.post(gateway, id, body).await;
         self.shared.note(id, &reply);
         reply.unwrap_or_else(|error| panic!("no answer for {id}: {error}"))
     }
