@@ -1,6 +1,7 @@
 //! The whole program while what it stands on fails: its store, its neighbour, its targets, its own end.
 
 mod backlog;
+mod clock;
 mod disk;
 mod forgers;
 mod network;

@@ -194,7 +194,7 @@ impl Keeper {
         self.no_panic();
         let words = self.last_words();
         // A store that cannot be reached ends the start; nothing else ends it.
-        if !self.shares_its_store || status.code() != Some(1) || !words.starts_with("error: ") {
+        if !self.shares_its_store || status.code() != Some(1) || !words.contains("error: ") {
             self.journal
                 .violated("start", format!("it ended with {status}: {words}"));
         }
