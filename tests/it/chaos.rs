@@ -16,10 +16,12 @@ mod redis;
 mod targets;
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -33,6 +35,7 @@ use crate::support::{
     },
     process::Process,
     proxy::Proxy,
+    receiver::Fate,
     redis::RedisServer,
 };
 
@@ -257,10 +260,11 @@ impl Run {
                 some => paint(RED, format!("  violations {some}")),
             };
             println!(
-                "{} kills {:>4}  faults {faults:>5}  acknowledged {:>8}{violations}",
+                "{} kills {:>4}  faults {faults:>5}  acknowledged {:>8}{violations}  {}",
                 paint(DIM, format!("{:>5} s", entries.began.elapsed().as_secs())),
                 entries.kills,
-                load.acknowledged()
+                load.acknowledged(),
+                paint(DIM, entries.active())
             );
         }
     }
@@ -284,10 +288,12 @@ struct Finished {
 impl Finished {
     async fn judge(mut self) {
         let drained = self.drain().await;
+        self.dead_letters().await;
         let entries = std::mem::take(&mut self.journal.entries().disruptions);
         let rules = Rules {
             backoff: Some(BACKOFF),
             disruptions: &entries,
+            ..Rules::default()
         };
         let (report, violations) = judge(&self.log, &self.sinks, &rules);
         let mut journal = self.journal.entries();
@@ -322,6 +328,38 @@ impl Finished {
             }
         }
         began.elapsed()
+    }
+
+    /// Where the gateway lists its dead letters: each is of an event that its target refused.
+    async fn dead_letters(&self) {
+        let path = "/api/v1/events?state=dead&limit=500";
+        let listed = self.gateways[0].admin.get(path).await;
+        if listed.status != StatusCode::OK {
+            return;
+        }
+        let refused = self.refused();
+        let listed = listed.json();
+        for event in listed["events"].as_array().expect("a list") {
+            let id = event["id"].as_str().expect("an id");
+            for delivery in event["deliveries"].as_array().expect("a list") {
+                let target = delivery["target"].as_str().expect("a target");
+                let dead = delivery["state"] == "dead";
+                if dead && !refused.contains(&(target, id.into())) {
+                    let what = format!("{id} is a dead letter of {target}, which never refused it");
+                    self.journal.violated("I1", what);
+                }
+            }
+        }
+    }
+
+    /// Target and event.
+    fn refused(&self) -> HashSet<(&str, Arc<str>)> {
+        let all = self.sinks.iter().flat_map(|sink| {
+            let arrivals = sink.arrivals().into_iter();
+            let refused = arrivals.filter(|arrival| arrival.fate == Fate::Refused);
+            refused.map(|arrival| (sink.name(), arrival.id))
+        });
+        all.collect()
     }
 
     /// That enough was done, and that no more was made twice than that explains.

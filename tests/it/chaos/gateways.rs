@@ -44,18 +44,20 @@ impl Fault {
             84..91 => Self::Terminate,
             // Longer than the leases, while others can take over.
             91..93 if shares_its_store => Self::StandStill(super::LEASE + Duration::from_secs(3)),
-            _ => Self::StandStill(random.random_range(100..2500).into_millis()),
+            _ => Self::StandStill(Duration::from_millis(random.random_range(100..2500))),
         }
     }
 }
 
-trait IntoMillis {
-    fn into_millis(self) -> Duration;
-}
-
-impl IntoMillis for u64 {
-    fn into_millis(self) -> Duration {
-        Duration::from_millis(self)
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "gateway: kill -9",
+            Self::KillInStart => "gateway: kill -9 while it starts",
+            Self::Terminate => "gateway: SIGTERM",
+            Self::StandStill(time) if time > super::LEASE => "gateway: SIGSTOP past its leases",
+            Self::StandStill(_) => "gateway: SIGSTOP",
+        }
     }
 }
 
@@ -94,35 +96,27 @@ impl Keeper {
 
     async fn harm(&mut self, fault: Fault) {
         let began = Instant::now();
+        let _active = self.journal.fault(fault.name());
         match fault {
             Fault::Kill => {
-                self.journal.fault("gateway: kill -9");
                 self.kill();
                 self.start().await;
             }
             Fault::KillInStart => {
-                self.journal.fault("gateway: kill -9 while it starts");
                 self.kill();
                 self.process.start_again();
-                let moment = self.random.random_range(0..80u64).into_millis();
+                let moment = Duration::from_millis(self.random.random_range(0..80));
                 tokio::time::sleep(moment).await;
                 self.kill();
                 self.start().await;
             }
             Fault::Terminate => {
-                self.journal.fault("gateway: SIGTERM");
                 if self.process.ended().is_none() {
                     self.terminate().await;
                 }
                 self.start().await;
             }
             Fault::StandStill(time) => {
-                let long = if time > super::LEASE {
-                    " past its leases"
-                } else {
-                    ""
-                };
-                self.journal.fault(format!("gateway: SIGSTOP{long}"));
                 if self.process.ended().is_none() {
                     self.process.signal(Signal::SIGSTOP);
                     self.end.sleep(time).await;
@@ -198,7 +192,7 @@ impl Keeper {
             self.journal
                 .violated("start", format!("it ended with {status}: {words}"));
         }
-        self.journal.fault("gateway: ended, its store was away");
+        let _active = self.journal.fault("gateway: ended, its store was away");
         tokio::time::sleep(START_AGAIN_AFTER).await;
         self.process.start_again();
         false

@@ -20,6 +20,8 @@ pub(super) struct Entries {
     pub(super) kills: usize,
     /// Everything that was done, by name.
     pub(super) faults: BTreeMap<String, usize>,
+    /// What goes on now.
+    active: Vec<String>,
     /// When something was wrong that can lose a settlement.
     pub(super) disruptions: Vec<(Instant, Instant)>,
     /// From the start of a process to its first yes, where nothing was wrong with the store meanwhile.
@@ -35,6 +37,7 @@ impl Journal {
             began: Instant::now(),
             kills: 0,
             faults: BTreeMap::new(),
+            active: Vec::new(),
             disruptions: Vec::new(),
             ready_after: Vec::new(),
             peaks: BTreeMap::new(),
@@ -46,8 +49,16 @@ impl Journal {
         self.0.lock().expect("no holder panics")
     }
 
-    pub(super) fn fault(&self, name: impl Into<String>) {
-        *self.entries().faults.entry(name.into()).or_default() += 1;
+    /// Goes on until what it returns is dropped.
+    pub(super) fn fault(&self, name: impl Into<String>) -> Fault {
+        let name = name.into();
+        let mut entries = self.entries();
+        *entries.faults.entry(name.clone()).or_default() += 1;
+        entries.active.push(name.clone());
+        Fault {
+            name,
+            journal: self.clone(),
+        }
     }
 
     /// Settlements may have been lost since `from`, and until `slack` from now.
@@ -76,6 +87,30 @@ impl Journal {
         if !entries.violations.contains(&violation) {
             entries.violations.push(violation);
         }
+    }
+}
+
+/// See [`Journal::fault`].
+#[must_use = "it is over when this is dropped"]
+pub(super) struct Fault {
+    name: String,
+    journal: Journal,
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        let active = &mut self.journal.entries().active;
+        if let Some(index) = active.iter().position(|name| *name == self.name) {
+            active.swap_remove(index);
+        }
+    }
+}
+
+impl Entries {
+    pub(super) fn active(&self) -> String {
+        let mut active = self.active.clone();
+        active.sort();
+        active.join(", ")
     }
 }
 

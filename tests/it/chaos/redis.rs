@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// On the average.
-const GAP: Duration = Duration::from_millis(1500);
+const GAP: Duration = Duration::from_millis(2500);
 const FAULT: Duration = Duration::from_millis(1000);
 /// How long it may take until the gateways are at work again.
 const SLACK: Duration = Duration::from_secs(3);
@@ -70,7 +70,7 @@ pub(super) async fn harm_server(
         }
         let fault = Fault::ALL[random.random_range(0..Fault::ALL.len())];
         let time = some_time(&mut random, FAULT);
-        journal.fault(fault.name());
+        let _active = journal.fault(fault.name());
         let began = Instant::now();
         // The commands and the restart block.
         let act = tokio::task::spawn_blocking(move || {
@@ -133,7 +133,7 @@ pub(super) async fn harm_network(
             break;
         }
         let (name, harm) = draw(&mut random);
-        journal.fault(format!("network: {name}"));
+        let _active = journal.fault(format!("network: {name}"));
         let began = Instant::now();
         proxy.set(harm).await;
         end.sleep(some_time(&mut random, FAULT)).await;

@@ -74,13 +74,13 @@ pub(super) async fn harm(sink: Arc<Sink>, mut random: StdRng, journal: Journal, 
         let index = random.random_range(0..=FAULTS.len());
         let time = some_time(&mut random, FAULT);
         let Some((name, make)) = FAULTS.get(index) else {
-            journal.fault("target: refuses connections");
+            let _active = journal.fault("target: refuses connections");
             sink.refuse().await;
             end.sleep(time).await;
             sink.listen();
             continue;
         };
-        journal.fault(format!("target: {name}"));
+        let _active = journal.fault(format!("target: {name}"));
         answer(&sink, &mut random, *make);
         end.sleep(time).await;
         well(&sink, &mut random);

@@ -9,7 +9,7 @@ mod sender;
 mod sink;
 
 pub use check::{
-    Backoff, DRAIN, Report, Rules, Violation, drained, first_of, judge, nothing_pending,
+    Backoff, DRAIN, Report, Rules, Violation, drained, first_of, judge, nothing_pending, proven,
 };
 pub use forger::{FORGED, Forger, Forgeries, Forgery, forged_routes};
 pub use sender::{Failure, Load, Log, Pace};
