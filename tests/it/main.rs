@@ -20,4 +20,5 @@ mod ingest;
 mod layers;
 mod listener;
 mod outage;
+mod readme;
 mod signatures;
