@@ -3,10 +3,13 @@
 CARGO ?= cargo
 # How often `make crash` kills the gateway, on each store.
 KILLS ?= 300
+# How long `make chaos` rages (90s, 10m, 2h), and on which store: embedded, redis; neither is both, one after the other.
+DURATION ?= 10m
+STORE ?=
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=
 
-.PHONY: help setup test lint bench bench-micro instructions demo crash
+.PHONY: help setup test lint bench bench-micro instructions demo crash chaos
 
 help:
 	@echo 'make setup          install what the tests need beside Rust (redis-server)'
@@ -17,6 +20,7 @@ help:
 	@echo 'make instructions   instructions per request, counted by valgrind'
 	@echo 'make demo           the gateway with example receivers and signed webhooks'
 	@echo 'make crash          the long run of kills: KILLS=$(KILLS)'
+	@echo 'make chaos          random faults of everything: DURATION=$(DURATION) STORE=embedded or redis, both if not set'
 
 setup:
 	@deploy/setup
@@ -42,3 +46,9 @@ demo:
 
 crash: setup
 	HOOKGATE_KILLS=$(KILLS) $(CARGO) test --release --test it crash:: -- --nocapture
+
+chaos: setup
+	@number='$(DURATION)'; number=$${number%[smh]}; \
+	case "$$number" in ''|*[!0-9]*) echo 'DURATION is 90s, 10m or 2h, not $(DURATION)' >&2; exit 2;; esac; \
+	case '$(DURATION)' in *h) seconds=$$((number * 3600));; *m) seconds=$$((number * 60));; *) seconds=$$((number));; esac; \
+	HOOKGATE_CHAOS_SECONDS=$$seconds $(CARGO) test --release --test it chaos::$(STORE) -- --nocapture --test-threads=1

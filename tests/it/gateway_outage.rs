@@ -1,11 +1,16 @@
 //! The whole program while what it stands on fails: its store, its neighbour, its targets, its own end.
 
 mod backlog;
+mod clock;
 pub(crate) mod disk;
+mod forgers;
+mod network;
 mod refusals;
+mod resources;
 mod sharing;
 mod stop;
 mod store;
+mod targets;
 
 use http::StatusCode;
 

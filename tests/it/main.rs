@@ -9,6 +9,7 @@
 mod support;
 
 mod admin;
+mod chaos;
 mod cli;
 mod config;
 mod contract;
@@ -19,5 +20,6 @@ mod ingest;
 mod layers;
 mod listener;
 mod outage;
+mod readme;
 mod signatures;
 mod spool;

@@ -18,7 +18,7 @@ use crate::support::{
 
 const SHORT_TIMEOUT: &str = r#"timeout = "1s""#;
 const LONG_TIMEOUT: &str = r#"timeout = "15s""#;
-const CONNECTIONS: usize = 100;
+const CONNECTIONS: usize = 210;
 const POSTS_A_CONNECTION: usize = 10;
 
 struct Pair {
@@ -29,6 +29,7 @@ struct Pair {
     second: Process,
     load: Load,
     ids: Vec<String>,
+    toml: String,
 }
 
 impl Pair {
@@ -46,6 +47,7 @@ impl Pair {
                 .map(|number| format!("held-{number}"))
                 .collect(),
             sink,
+            toml,
             _redis: redis,
         }
     }
@@ -121,12 +123,12 @@ async fn settlements(gateway: &Process) -> Option<f64> {
 
 /// Each connection carries its posts all at once, pipelined, so that thousands are under way with few descriptors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_posts_of_one_id_over_two_gateways_are_one_event() {
+async fn thousands_of_posts_of_one_id_over_three_gateways_are_one_event() {
     let pair = Pair::start().await;
     let posts = signed_post("one", r#"{"id":"one"}"#).repeat(POSTS_A_CONNECTION);
-    let gateways = [&pair.first, &pair.second];
-    let mut connections =
-        join_all((0..2 * CONNECTIONS).map(|number| gateways[number % 2].raw())).await;
+    let third = Process::spawn(&pair.toml).await;
+    let gateways = [&pair.first, &pair.second, &third];
+    let mut connections = join_all((0..CONNECTIONS).map(|number| gateways[number % 3].raw())).await;
     let outcomes = join_all(connections.iter_mut().map(async |connection| {
         connection.write(&posts).await;
         let mut outcomes = Vec::new();
@@ -144,7 +146,7 @@ async fn thousands_of_posts_of_one_id_over_two_gateways_are_one_event() {
     for outcome in outcomes {
         *tally.entry(outcome).or_default() += 1;
     }
-    let all = 2 * CONNECTIONS * POSTS_A_CONNECTION;
+    let all = CONNECTIONS * POSTS_A_CONNECTION;
     let expected = [
         (("accepted".to_owned(), uid), 1),
         (("duplicate".to_owned(), uid), all - 1),

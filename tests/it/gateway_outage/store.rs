@@ -110,6 +110,62 @@ async fn a_full_redis_is_503_until_there_is_room() {
     drained(&log, &sinks, &[&gateway]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_busy_with_a_script_is_503_until_it_is_killed() {
+    let redis = RedisServer::with(&[("busy-reply-threshold", "100")]);
+    let busy = || {
+        let script = redis.endless_script();
+        move || script.kill()
+    };
+    refuses_until_its_end(&redis, busy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_redis_is_503_until_it_can_be_written_to() {
+    let redis = RedisServer::start();
+    let read_only = || {
+        redis.command(&["REPLICAOF", "127.0.0.1", "1"]);
+        || {
+            redis.command(&["REPLICAOF", "NO", "ONE"]);
+        }
+    };
+    refuses_until_its_end(&redis, read_only).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_loads_its_data_is_503_until_it_has_them() {
+    let redis = RedisServer::with(&[("enable-debug-command", "yes")]);
+    let fill = "for number = 1, 3000 do redis.call('SET', 'key' .. number, 'x') end";
+    redis.command(&["EVAL", fill, "0"]);
+    let load = || {
+        let loading = redis.load_slowly();
+        || loading.join().expect("data that load")
+    };
+    refuses_until_its_end(&redis, load).await;
+}
+
+/// Twice, under load: `begin` makes Redis refuse everything until what it returns is called.
+async fn refuses_until_its_end<E: FnOnce()>(redis: &RedisServer, begin: impl Fn() -> E) {
+    let sinks = three_sinks().await;
+    let gateway = Process::spawn(&configuration(&redis.url(0), &sinks)).await;
+    let load = Load::start(&[&gateway.client], SENDERS, SEED);
+    for id in ["refused-1", "refused-2"] {
+        load.more_acknowledged(100).await;
+        let end = begin();
+        load.more_failed(1).await;
+        assert_store_unavailable(&load.post(&gateway.client, id).await);
+        assert_shown_down(&gateway).await;
+        tokio::task::block_in_place(end);
+        load.more_acknowledged(100).await;
+        wait_until_ready(&gateway).await;
+        let reply = load.post(&gateway.client, id).await;
+        assert_eq!(reply.outcome(), "accepted");
+    }
+    let log = load.stop().await;
+    log.assert_only("store_unavailable");
+    drained(&log, &sinks, &[&gateway]).await;
+}
+
 /// The store is not ready, and the metrics say so.
 async fn assert_shown_down(gateway: &Process) {
     let ready = gateway.admin.get("/readyz").await;

@@ -166,7 +166,7 @@ async fn redis_has_the_last_word_about_duplicates() {
     for sink in &sinks {
         for (id, uid) in [("before", in_redis), ("during", in_spool)] {
             let arrivals = sink.arrivals();
-            let arrived = arrivals.iter().filter(|arrival| arrival.id == id);
+            let arrived = arrivals.iter().filter(|arrival| *arrival.id == *id);
             let uids: Vec<_> = arrived.map(|arrival| arrival.uid).collect();
             assert_eq!(uids, [uid], "{id}");
         }

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod model;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod receiver;
 pub mod redis;

@@ -101,6 +101,14 @@ impl Process {
         (self.child, self.stderr) = launch(self.wrapper, self.directory.path(), &self.environment);
     }
 
+    /// Its status, when it has ended; then all that it wrote can be read.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let state = self.child.try_wait();
+        let ended = state.expect("a child that can be waited for")?;
+        self.stderr.wait();
+        Some(ended)
+    }
+
     /// SIGKILL. The process is gone when this returns.
     pub fn kill(&mut self) {
         self.child.kill().expect("a child that can be killed");
@@ -119,16 +127,28 @@ impl Process {
 
     /// Waits for the end.
     pub async fn exited(&mut self) -> ExitStatus {
-        wait_for("the end of the process", async || {
-            self.child
-                .try_wait()
-                .expect("a child that can be waited for")
-        })
-        .await
+        wait_for("the end of the process", async || self.ended()).await
     }
 
     pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+    }
+
+    /// Resident memory in bytes: now, and at its highest.
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.unwrap_or_default();
+        let bytes = |name| {
+            let mut lines = status.lines();
+            let line = lines.find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+            line.map_or(0, |kib| kib.parse::<u64>().expect("a number") << 10)
+        };
+        (bytes("VmRSS:"), bytes("VmHWM:"))
+    }
+
+    /// Open ones.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
     }
 
     /// Everything written to stderr so far, by the process that runs or ran last.
@@ -246,9 +266,13 @@ impl Stderr {
         self.text.lock().expect("the writer does not panic").clone()
     }
 
-    /// All of it, once the process has ended.
-    fn whole(&self) -> String {
+    /// Until the process has ended and all of it is here.
+    fn wait(&self) {
         self.ended.recv().ok();
+    }
+
+    fn whole(&self) -> String {
+        self.wait();
         self.text()
     }
 }

@@ -7,12 +7,12 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
@@ -28,6 +28,8 @@ pub(crate) struct Request {
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// When its last byte was there.
+    pub(crate) at: Instant,
 }
 
 impl Request {
@@ -47,6 +49,7 @@ pub(crate) struct Reply {
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
     manner: Manner,
+    delay: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +57,16 @@ enum Manner {
     Whole,
     /// Waits for [`Receiver::release`] first.
     Held,
+    /// Nothing, until the other side closes or [`Receiver::end_hung`] does.
     Hang,
     /// The connection is reset without a response.
     Reset,
+    /// The head of a response with a body, then a reset.
+    ResetAfterHead,
+    /// Says that it will write nothing, and waits until the other side closes.
+    HalfClose,
+    /// Bytes that are no HTTP, then closes the connection.
+    Garbage,
     /// A byte of the body at a time, for ever.
     Drip,
     /// A body without end.
@@ -67,6 +77,15 @@ enum Manner {
     Cut,
 }
 
+/// How whoever sent the request has to take a [`Reply`], by the default of `retry_on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Delivered,
+    Failed,
+    /// Not to be tried again.
+    Refused,
+}
+
 impl Reply {
     pub(crate) fn status(status: u16) -> Self {
         Self {
@@ -74,6 +93,7 @@ impl Reply {
             headers: Vec::new(),
             body: Vec::new(),
             manner: Manner::Whole,
+            delay: Duration::ZERO,
         }
     }
 
@@ -87,6 +107,11 @@ impl Reply {
         self
     }
 
+    /// Begins only after this long.
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
     pub(crate) fn held() -> Self {
         Self::ok(Manner::Held)
     }
@@ -97,6 +122,18 @@ impl Reply {
 
     pub(crate) fn reset() -> Self {
         Self::ok(Manner::Reset)
+    }
+
+    pub(crate) fn reset_after_head() -> Self {
+        Self::ok(Manner::ResetAfterHead).body("never sent")
+    }
+
+    pub(crate) fn half_close() -> Self {
+        Self::ok(Manner::HalfClose)
+    }
+
+    pub(crate) fn garbage() -> Self {
+        Self::ok(Manner::Garbage)
     }
 
     pub(crate) fn drip() -> Self {
@@ -122,6 +159,32 @@ impl Reply {
         }
     }
 
+    /// Of one that is answered in time. A body without end does not matter: it is not read to its end.
+    pub(crate) fn fate(&self) -> Fate {
+        match (self.manner, self.status) {
+            (Manner::Whole | Manner::Held | Manner::Close | Manner::Endless, status) => {
+                match status {
+                    200..300 => Fate::Delivered,
+                    400 | 410 | 413 | 422 => Fate::Refused,
+                    _ => Fate::Failed,
+                }
+            }
+            _ => Fate::Failed,
+        }
+    }
+
+    pub(crate) fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<&str> {
+        // Of a response that does not come whole nothing counts.
+        let whole = matches!(self.manner, Manner::Whole | Manner::Close);
+        let mut headers = self.headers.iter().filter(|_| whole);
+        let found = headers.find(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+        found.map(|(_, value)| value.as_str())
+    }
+
     fn head(&self) -> String {
         let length = match self.manner {
             Manner::Drip | Manner::Endless => u64::MAX >> 1,
@@ -139,10 +202,10 @@ type Script = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
 
 /// See the module. Its connections end when it is dropped.
 pub(crate) struct Receiver {
-    address: SocketAddr,
-    scheme: &'static str,
+    port: Port,
+    tls: Option<TlsAcceptor>,
     state: Arc<State>,
-    listening: JoinHandle<()>,
+    listening: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct State {
@@ -150,10 +213,14 @@ struct State {
     otherwise: Mutex<Script>,
     log: watch::Sender<Log>,
     held: Semaphore,
+    /// Counts the calls of [`Receiver::end_hung`].
+    hung_ended: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Log {
+    /// Whether requests are counted and not kept.
+    forgetful: bool,
     requests: Vec<Request>,
     connections: usize,
     /// Connections that the other side closed.
@@ -165,39 +232,73 @@ struct Log {
 impl Receiver {
     /// Answers everything with 200 until it is told otherwise.
     pub(crate) async fn start() -> Self {
-        Self::listen(None).await
+        let receiver = Self::new(None);
+        receiver.listen();
+        receiver
     }
 
     pub(crate) async fn start_tls(config: rustls::ServerConfig) -> Self {
-        Self::listen(Some(TlsAcceptor::from(Arc::new(config)))).await
+        let receiver = Self::new(Some(TlsAcceptor::from(Arc::new(config))));
+        receiver.listen();
+        receiver
     }
 
-    async fn listen(tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let scheme = if tls.is_some() { "https" } else { "http" };
+    /// Refuses connections until [`Self::listen`], and keeps no requests: its script sees them.
+    pub(crate) fn refusing_and_forgetful() -> Self {
+        let receiver = Self::new(None);
+        receiver.state.log.send_modify(|log| log.forgetful = true);
+        receiver
+    }
+
+    fn new(tls: Option<TlsAcceptor>) -> Self {
         let state = Arc::new(State {
             once: Mutex::default(),
             otherwise: Mutex::new(Box::new(|_| Reply::status(200))),
             log: watch::Sender::new(Log::default()),
             held: Semaphore::new(0),
+            hung_ended: watch::Sender::new(0),
         });
         Self {
-            address,
-            scheme,
-            listening: tokio::spawn(listen(listener, tls, state.clone())),
+            port: Port::reserve(),
+            tls,
             state,
+            listening: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn listen(&self) {
+        let listener = self.port.listen();
+        let listening = tokio::spawn(listen(listener, self.tls.clone(), self.state.clone()));
+        *self.listening.lock().unwrap() = Some(listening);
+    }
+
+    /// Closes all connections and lets no more in, until [`Self::listen`].
+    pub(crate) async fn refuse(&self) {
+        let listening = self.listening.lock().unwrap().take();
+        if let Some(listening) = listening {
+            listening.abort();
+            listening.await.ok();
+        }
+    }
+
+    /// Closes the connections of all replies that hang.
+    pub(crate) fn end_hung(&self) {
+        self.state.hung_ended.send_modify(|times| *times += 1);
     }
 
     /// With the address as a literal.
     pub(crate) fn url(&self) -> String {
-        format!("{}://{}/in", self.scheme, self.address)
+        format!("{}://{}/in", self.scheme(), self.port.address)
     }
 
     /// With `localhost` as the host.
     pub(crate) fn named_url(&self) -> String {
-        format!("{}://localhost:{}/in", self.scheme, self.address.port())
+        let port = self.port.address.port();
+        format!("{}://localhost:{port}/in", self.scheme())
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// The next requests' replies, in order; later ones get what [`Receiver::always`] says.
@@ -252,15 +353,56 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.listening.abort();
+        if let Some(listening) = self.listening.lock().unwrap().take() {
+            listening.abort();
+        }
     }
+}
+
+/// A port of 127.0.0.1 that nobody else can take, whether or not anybody listens on it now.
+pub(crate) struct Port {
+    pub(crate) address: SocketAddr,
+    /// Bound and never listening.
+    _bound: TcpSocket,
+}
+
+const BACKLOG: u32 = 1024;
+
+impl Port {
+    pub(crate) fn reserve() -> Self {
+        let bound = Self::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self {
+            address: bound.local_addr().unwrap(),
+            _bound: bound,
+        }
+    }
+
+    pub(crate) fn listen(&self) -> TcpListener {
+        Self::bind(self.address).listen(BACKLOG).unwrap()
+    }
+
+    fn bind(address: SocketAddr) -> TcpSocket {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.set_reuseport(true).unwrap();
+        socket.bind(address).unwrap();
+        socket
+    }
+}
+
+/// So that the end of the connection is a reset.
+pub(crate) fn reset_at_end(socket: &impl std::os::fd::AsFd) {
+    let socket = socket2::SockRef::from(socket);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 async fn listen(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<State>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).ok();
         state.log.send_modify(|log| log.connections += 1);
         connections.spawn(connection(stream, tls.clone(), state.clone()));
+        while connections.try_join_next().is_some() {}
     }
 }
 
@@ -276,10 +418,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, state: Arc<Stat
         },
     };
     match ended {
-        Ok(Ended::Reset) => {
-            let socket = socket2::SockRef::from(&socket);
-            socket.set_linger(Some(Duration::ZERO)).unwrap();
-        }
+        Ok(Ended::Reset) => reset_at_end(&socket),
         Ok(Ended::Closed) => {}
         Ok(Ended::ByPeer) | Err(_) => state.log.send_modify(|log| log.closed += 1),
     }
@@ -297,24 +436,42 @@ async fn serve(
 ) -> io::Result<Ended> {
     let mut buffer = Vec::new();
     while let Some(request) = read(&mut stream, &mut buffer).await? {
+        // Before the reply is chosen, so that no end of hanging that comes after the choice is missed.
+        let hung_ended = state.hung_ended.subscribe();
         let next = state.once.lock().unwrap().pop_front();
         let reply = next.unwrap_or_else(|| (state.otherwise.lock().unwrap())(&request));
         state.log.send_modify(|log| {
-            log.requests.push(request);
+            if !log.forgetful {
+                log.requests.push(request);
+            }
             log.at_once += 1;
             log.most_at_once = log.most_at_once.max(log.at_once);
         });
         // Fewer before the answer goes out: the next request can come before this task goes on.
         let answered = || state.log.send_modify(|log| log.at_once -= 1);
+        if !reply.delay.is_zero() {
+            tokio::time::sleep(reply.delay).await;
+        }
         match reply.manner {
             Manner::Hang => {
-                let closed = stream.read(&mut [0]).await;
+                let ended = hang(&mut stream, hung_ended).await;
                 answered();
-                return closed.map(|_| Ended::ByPeer);
+                return ended;
+            }
+            Manner::HalfClose => {
+                stream.shutdown().await?;
+                let ended = hang(&mut stream, hung_ended).await;
+                answered();
+                return ended;
             }
             Manner::Reset => {
                 answered();
                 return Ok(Ended::Reset);
+            }
+            Manner::Garbage => {
+                answered();
+                stream.write_all(b"\x00\xff no HTTP \r\n\r\n").await?;
+                return Ok(Ended::Closed);
             }
             Manner::Held => state.held.acquire().await.unwrap().forget(),
             _ => {}
@@ -329,6 +486,7 @@ async fn serve(
             Manner::Endless => loop {
                 stream.write_all(&[b'.'; 4096]).await?;
             },
+            Manner::ResetAfterHead => return Ok(Ended::Reset),
             Manner::Cut => {
                 let half = reply.body.len() / 2;
                 stream.write_all(&reply.body[..half]).await?;
@@ -341,6 +499,17 @@ async fn serve(
         }
     }
     Ok(Ended::ByPeer)
+}
+
+async fn hang(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut ended: watch::Receiver<u64>,
+) -> io::Result<Ended> {
+    let mut byte = [0];
+    tokio::select! {
+        closed = stream.read(&mut byte) => closed.map(|_| Ended::ByPeer),
+        _ = ended.changed() => Ok(Ended::Closed),
+    }
 }
 
 /// The next request, whole; `None` when the other side closed the connection.
@@ -368,6 +537,7 @@ async fn read(
         }
     }
     request.body = buffer[head_end + 4..end].to_vec();
+    request.at = Instant::now();
     buffer.drain(..end);
     Ok(Some(request))
 }
@@ -383,5 +553,6 @@ fn parse(head: &str) -> Request {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect(),
         body: Vec::new(),
+        at: Instant::now(),
     }
 }

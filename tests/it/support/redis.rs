@@ -120,9 +120,66 @@ impl RedisServer {
         self.process.signal(Signal::SIGCONT);
     }
 
+    /// Begins a script that does not end by itself; needs a low `busy-reply-threshold`.
+    pub(crate) fn endless_script(&self) -> EndlessScript {
+        let connection = self.connection();
+        let running = std::thread::spawn(move || {
+            let client = redis::Client::open(connection).expect("valid connection settings");
+            let mut connection = client.get_connection().expect("a connection");
+            let endless = redis::cmd("EVAL").arg("while true do end").arg(0).clone();
+            // It ends with an error: it is killed.
+            endless.query::<()>(&mut connection).expect_err("killed");
+        });
+        EndlessScript {
+            connection: self.connection(),
+            running,
+        }
+    }
+
+    /// Reads its data again, and takes a millisecond for each key; until then it answers that it is loading.
+    /// Needs `enable-debug-command yes`.
+    pub(crate) fn load_slowly(&self) -> std::thread::JoinHandle<()> {
+        self.command(&["CONFIG", "SET", "key-load-delay", "1000"]);
+        self.command(&[
+            "CONFIG",
+            "SET",
+            "loading-process-events-interval-bytes",
+            "1024",
+        ]);
+        let connection = self.connection();
+        std::thread::spawn(move || {
+            command(&connection, &["DEBUG", "LOADAOF"]);
+        })
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// Runs one command in database 0.
     pub(crate) fn command(&self, words: &[&str]) -> Value {
         command(&self.connection(), words)
+    }
+}
+
+/// See [`RedisServer::endless_script`].
+pub(crate) struct EndlessScript {
+    connection: ConnectionInfo,
+    running: std::thread::JoinHandle<()>,
+}
+
+impl EndlessScript {
+    pub(crate) fn kill(self) {
+        let client = redis::Client::open(self.connection).expect("valid connection settings");
+        let mut connection = client.get_connection().expect("a connection");
+        // Before the threshold Redis answers nobody, and before the beginning there is nothing to kill.
+        while !self.running.is_finished() {
+            let killed: Result<(), _> = redis::cmd("SCRIPT").arg("KILL").query(&mut connection);
+            if killed.is_err() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        self.running.join().expect("a script that was killed");
     }
 }
 

@@ -4,12 +4,17 @@
 //! same id, until it is. What the checker proves is listed at [`check`].
 
 mod check;
+mod forger;
 mod sender;
 mod sink;
 
-pub use check::{DRAIN, drained, drained_through_spools, nothing_pending, spool_moved};
-pub use sender::{Failure, Load, Log};
-pub use sink::Sink;
+pub use check::{
+    Backoff, DRAIN, Report, Rules, Violation, drained, drained_through_spools, first_of, judge,
+    nothing_pending, proven, spool_moved,
+};
+pub use forger::{FORGED, Forger, Forgeries, Forgery, forged_routes};
+pub use sender::{Failure, Load, Log, Pace};
+pub use sink::{Arrival, Sink};
 
 /// Where the senders post to.
 pub const PATH: &str = "/hooks/github";
@@ -24,7 +29,7 @@ pub fn duplicates_max(kills: usize, targets: usize) -> usize {
 }
 
 /// A `routes.toml` with one route that delivers to all `sinks`. The leases are as short as they can be.
-pub fn configuration(store_url: &str, sinks: &[Sink]) -> String {
+pub fn configuration(store_url: &str, sinks: &[impl std::borrow::Borrow<Sink>]) -> String {
     let mut toml = format!(
         r#"
         [server]
@@ -45,9 +50,13 @@ pub fn configuration(store_url: &str, sinks: &[Sink]) -> String {
         secrets = [{{ env = "GITHUB_SECRET" }}]
         deliver = {:?}
         "#,
-        sinks.iter().map(Sink::name).collect::<Vec<_>>()
+        sinks
+            .iter()
+            .map(|sink| sink.borrow().name())
+            .collect::<Vec<_>>()
     );
     for sink in sinks {
+        let sink = sink.borrow();
         let (name, url) = (sink.name(), sink.url());
         toml.push_str(&format!(
             "\n[targets.{name}]\nurl = \"{url}\"\nallow_private = true\n"

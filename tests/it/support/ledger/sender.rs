@@ -25,11 +25,15 @@ use crate::support::{
 /// A provider's wait before it sends again. Short, so that there is load as soon as there can be.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// Of so many ids one is not sent again after a failure.
-const ABANDONED_ONE_IN: u64 = 8;
+const ABANDONED_ONE_IN: u32 = 8;
 /// Of so many ids one is sent again although it was answered.
-const REPEATED_ONE_IN: u64 = 8;
+const REPEATED_ONE_IN: u32 = 8;
 /// Of so many ids one is sent twice at the same moment.
-const DOUBLED_ONE_IN: u64 = 8;
+const DOUBLED_ONE_IN: u32 = 8;
+/// Of so many ids one is followed by the repetition of an old one.
+const RECALLED_ONE_IN: u32 = 8;
+/// Old ids to choose from.
+const RECALLED_FROM: usize = 512;
 const PADDING_MAX: usize = 2000;
 
 /// One id's story, as its sender knows it.
@@ -91,9 +95,22 @@ pub struct Load {
     senders: JoinSet<()>,
 }
 
+/// How much the senders ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub senders: usize,
+    /// Between two ids of a sender.
+    pub pause: Duration,
+    /// How long a sender waits for an answer.
+    pub timeout: Duration,
+}
+
 struct Shared {
     gateways: Vec<Client>,
+    pace: Pace,
     seed: u64,
+    /// Some of the answered ids, with their bodies.
+    old: Mutex<Vec<(String, String)>>,
     stop: AtomicBool,
     next: AtomicU64,
     acknowledged: watch::Sender<u64>,
@@ -105,9 +122,21 @@ impl Load {
     /// Each sender goes round the gateways.
     /// None: only what the test [posts](Self::post) itself.
     pub fn start(gateways: &[&Client], senders: usize, seed: u64) -> Self {
+        let pace = Pace {
+            senders,
+            pause: Duration::ZERO,
+            timeout: PATIENCE,
+        };
+        Self::start_at(pace, gateways, seed)
+    }
+
+    /// [`Self::start`], as fast as this and no faster.
+    pub fn start_at(pace: Pace, gateways: &[&Client], seed: u64) -> Self {
         let shared = Arc::new(Shared {
             gateways: gateways.iter().map(|client| (*client).clone()).collect(),
+            pace,
             seed,
+            old: Mutex::default(),
             stop: AtomicBool::new(false),
             next: AtomicU64::new(0),
             acknowledged: watch::Sender::new(0),
@@ -115,7 +144,7 @@ impl Load {
             log: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
-        for _ in 0..senders {
+        for _ in 0..pace.senders {
             tasks.spawn(shared.clone().send_until_stopped());
         }
         Self {
@@ -126,11 +155,21 @@ impl Load {
 
     /// Posts the id, or posts it again, now and once; panics when there is no answer.
     pub async fn post(&self, gateway: &Client, id: &str) -> Reply {
-        let body = format!(r#"{{"id":"{id}"}}"#);
-        self.shared.open(id, &body);
-        let reply = post(gateway, id, &body).await;
+        self.post_body(gateway, id, &format!(r#"{{"id":"{id}"}}"#))
+            .await
+    }
+
+    /// [`Self::post`], with this body.
+    pub async fn post_body(&self, gateway: &Client, id: &str, body: &str) -> Reply {
+        self.shared.open(id, body);
+        let reply = self.shared.post(gateway, id, body).await;
         self.shared.note(id, &reply);
         reply.unwrap_or_else(|error| panic!("no answer for {id}: {error}"))
+    }
+
+    /// Posts answered with a 2xx so far.
+    pub fn acknowledged(&self) -> u64 {
+        *self.shared.acknowledged.borrow()
     }
 
     /// Waits until so many more posts are answered with a 2xx.
@@ -147,7 +186,12 @@ impl Load {
     pub async fn stop(self) -> Log {
         self.shared.stop.store(true, Ordering::SeqCst);
         let ended = tokio::time::timeout(PATIENCE, self.senders.join_all()).await;
-        ended.unwrap_or_else(|_| panic!("senders that never had a 2xx: {:?}", self.shared.log()));
+        ended.unwrap_or_else(|_| {
+            panic!(
+                "senders that never had a 2xx: {:?}",
+                self.shared.log().failures
+            )
+        });
         std::mem::take(&mut *self.shared.log())
     }
 }
@@ -167,37 +211,62 @@ impl Shared {
             let id = format!("{:x}-{number}", self.seed);
             let body = body(&id, &mut random);
             self.open(&id, &body);
-            let first = self.gateway(number);
-            let other = self.gateway(number + 1);
-            if random.random_ratio(1, DOUBLED_ONE_IN as u32) {
+            if random.random_ratio(1, DOUBLED_ONE_IN) {
                 tokio::join!(
-                    self.send(first, &id, &body, false),
-                    self.send(other, &id, &body, false)
+                    self.send(number, &id, &body, false),
+                    self.send(number + 1, &id, &body, false)
                 );
             } else {
-                let gives_up = random.random_ratio(1, ABANDONED_ONE_IN as u32);
-                self.send(first, &id, &body, gives_up).await;
+                let gives_up = random.random_ratio(1, ABANDONED_ONE_IN);
+                self.send(number, &id, &body, gives_up).await;
             }
-            if random.random_ratio(1, REPEATED_ONE_IN as u32) {
-                self.send(other, &id, &body, false).await;
+            if random.random_ratio(1, REPEATED_ONE_IN) {
+                self.send(number + 1, &id, &body, false).await;
+                self.keep(id, body, &mut random);
             }
+            if random.random_ratio(1, RECALLED_ONE_IN)
+                && let Some((id, body)) = self.recall(&mut random)
+            {
+                self.send(number, &id, &body, false).await;
+            }
+            tokio::time::sleep(self.pace.pause).await;
         }
     }
 
-    fn gateway(&self, number: u64) -> &Client {
-        let count = self.gateways.len() as u64;
-        &self.gateways[usize::try_from(number % count).expect("an index")]
+    fn keep(&self, id: String, body: String, random: &mut StdRng) {
+        let mut old = self.old.lock().expect("no holder panics");
+        if old.len() < RECALLED_FROM {
+            old.push((id, body));
+        } else {
+            old[random.random_range(0..RECALLED_FROM)] = (id, body);
+        }
     }
 
-    async fn send(&self, gateway: &Client, id: &str, body: &str, gives_up: bool) {
-        loop {
-            let reply = post(gateway, id, body).await;
+    fn recall(&self, random: &mut StdRng) -> Option<(String, String)> {
+        let old = self.old.lock().expect("no holder panics");
+        let index = random.random_range(0..old.len().max(1));
+        old.get(index).cloned()
+    }
+
+    /// Tries one gateway after the other, as a balancer would have it.
+    async fn send(&self, first: u64, id: &str, body: &str, gives_up: bool) {
+        for number in first.. {
+            let count = self.gateways.len() as u64;
+            let gateway = usize::try_from(number % count).expect("an index");
+            let reply = self.post(&self.gateways[gateway], id, body).await;
             let done = self.note(id, &reply);
             if done || gives_up {
                 return;
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
+    }
+
+    async fn post(&self, gateway: &Client, id: &str, body: &str) -> Result<Reply, String> {
+        let answer = tokio::time::timeout(self.pace.timeout, post(gateway, id, body));
+        answer
+            .await
+            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
 
     /// Before the first byte is sent, so that no delivery is unheard of.

@@ -1,92 +1,102 @@
-//! A target that remembers every event that it was sent.
+//! A target that remembers every event that it was sent, and what it said to it.
 
 use std::{
     collections::HashSet,
-    io,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant, SystemTime},
 };
 
 use hookgate::event::BodyDigest;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
-    task::JoinHandle,
-};
 use uuid::Uuid;
 
-const BACKLOG: u32 = 1024;
+use crate::support::receiver::{Fate, Receiver, Reply, Request};
 
-/// One delivery as it arrived.
+/// One attempt of a delivery, as it arrived.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// Hookgate's id.
     pub uid: Uuid,
     /// The provider's id.
-    pub id: String,
+    pub id: Arc<str>,
     pub digest: BodyDigest,
+    /// As it says itself.
+    pub attempt: u32,
+    pub at: Instant,
+    /// What it is answered with, or why it is not.
+    pub fate: Fate,
+    /// The first moment at which the answer can be there.
+    pub answered: Instant,
+    /// The wait that the answer asks for, from `answered` on.
+    pub retry_after: Option<Duration>,
 }
 
-/// See the module. It answers 200, unless it is [held](Self::hold) or [refuses](Self::refusing).
+/// See the module. It answers 200 unless it is told otherwise.
 pub struct Sink {
     name: &'static str,
-    address: SocketAddr,
-    /// Bound and not listening: connections are refused, and nobody else can take the port.
-    refusing: Option<TcpSocket>,
-    state: Arc<State>,
-    listening: Option<JoinHandle<()>>,
-}
-
-struct State {
-    log: Mutex<Arrivals>,
-    held: watch::Sender<bool>,
+    receiver: Receiver,
+    log: Arc<Mutex<Arrivals>>,
 }
 
 #[derive(Default)]
 struct Arrivals {
     all: Vec<Arrival>,
-    ids: HashSet<String>,
+    ids: HashSet<Arc<str>>,
 }
 
 impl Sink {
     pub async fn start(name: &'static str) -> Self {
-        let mut sink = Self::refusing(name);
+        let sink = Self::refusing(name);
         sink.listen();
         sink
     }
 
     /// Refuses connections until [`Self::listen`].
     pub fn refusing(name: &'static str) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        socket.bind(any).expect("a free port");
-        Self {
+        let sink = Self {
             name,
-            address: socket.local_addr().expect("an address"),
-            refusing: Some(socket),
-            state: Arc::new(State {
-                log: Mutex::default(),
-                held: watch::Sender::new(false),
-            }),
-            listening: None,
-        }
+            receiver: Receiver::refusing_and_forgetful(),
+            log: Arc::default(),
+        };
+        sink.answer(|_| Reply::status(200));
+        sink
     }
 
-    pub fn listen(&mut self) {
-        let socket = self.refusing.take().expect("a sink that refuses");
-        let listener = socket.listen(BACKLOG).expect("a socket that can listen");
-        self.listening = Some(tokio::spawn(listen(listener, self.state.clone())));
+    pub fn listen(&self) {
+        self.receiver.listen();
+    }
+
+    /// Closes all connections and refuses new ones, until [`Self::listen`].
+    pub async fn refuse(&self) {
+        self.receiver.refuse().await;
+    }
+
+    /// From now on.
+    pub fn answer(&self, script: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
+        let log = self.log.clone();
+        self.receiver.answer(move |request| {
+            let reply = script(request);
+            let arrival = Arrival::new(request, &reply);
+            let mut log = lock(&log);
+            log.ids.insert(arrival.id.clone());
+            log.all.push(arrival);
+            reply
+        });
     }
 
     /// From now on arrivals are remembered and never answered.
     pub fn hold(&self) {
-        self.state.held.send_replace(true);
+        self.answer(|_| Reply::hang());
     }
 
     /// Closes the connections of what is held, and answers what comes from now on.
     pub fn release(&self) {
-        self.state.held.send_replace(false);
+        self.answer(|_| Reply::status(200));
+        self.end_hung();
+    }
+
+    /// Closes the connections of what hangs.
+    pub fn end_hung(&self) {
+        self.receiver.end_hung();
     }
 
     pub fn name(&self) -> &'static str {
@@ -94,101 +104,58 @@ impl Sink {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/in", self.address)
+        self.receiver.url()
     }
 
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.state.log().all.clone()
+        lock(&self.log).all.clone()
     }
 
     /// How often an event arrived, by the provider's id.
     pub fn count(&self, id: &str) -> usize {
-        let log = self.state.log();
-        log.all.iter().filter(|arrival| arrival.id == id).count()
+        let log = lock(&self.log);
+        log.all.iter().filter(|arrival| *arrival.id == *id).count()
     }
 
     /// Leaves only those that have not arrived.
     pub fn retain_missing(&self, ids: &mut Vec<&str>) {
-        let log = self.state.log();
+        let log = lock(&self.log);
         ids.retain(|id| !log.ids.contains(*id));
     }
 }
 
-impl Drop for Sink {
-    fn drop(&mut self) {
-        if let Some(listening) = &self.listening {
-            listening.abort();
+fn lock(log: &Mutex<Arrivals>) -> MutexGuard<'_, Arrivals> {
+    log.lock().expect("no holder of the log panics")
+}
+
+impl Arrival {
+    fn new(request: &Request, reply: &Reply) -> Self {
+        let header = |name| {
+            let value = request.header(name);
+            value.unwrap_or_else(|| panic!("no {name} in {:?}", request.headers))
+        };
+        Self {
+            uid: header("hookgate-event").parse().expect("a UUID"),
+            id: header("hookgate-event-id").into(),
+            digest: BodyDigest::of(&request.body),
+            attempt: header("hookgate-attempt").parse().expect("a number"),
+            at: request.at,
+            fate: reply.fate(),
+            answered: request.at + reply.delay(),
+            retry_after: reply.retry_after().and_then(asked),
         }
     }
 }
 
-impl State {
-    fn log(&self) -> MutexGuard<'_, Arrivals> {
-        self.log.lock().expect("no holder of the log panics")
+/// The wait that a `Retry-After` asks for now; `None` for garbage.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the other side of the wall clock"
+)]
+fn asked(value: &str) -> Option<Duration> {
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-
-    fn note(&self, arrival: Arrival) {
-        let mut log = self.log();
-        log.ids.insert(arrival.id.clone());
-        log.all.push(arrival);
-    }
-}
-
-async fn listen(listener: TcpListener, state: Arc<State>) {
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        stream.set_nodelay(true).ok();
-        connections.spawn(serve(stream, state.clone()));
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-/// Until the gateway closes the connection, in good order or by being killed.
-async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
-    let mut buffer = Vec::new();
-    while let Some(arrival) = read(&mut stream, &mut buffer).await? {
-        state.note(arrival);
-        let mut held = state.held.subscribe();
-        if *held.borrow_and_update() {
-            held.wait_for(|held| !held).await.ok();
-            return Ok(());
-        }
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        stream.write_all(answer).await?;
-    }
-    Ok(())
-}
-
-/// The next request; `None` when the connection ended before a whole one: such a one is not delivered.
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Arrival>> {
-    let head_end = loop {
-        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at;
-        }
-        if stream.read_buf(buffer).await? == 0 {
-            return Ok(None);
-        }
-    };
-    let head = String::from_utf8(buffer[..head_end].to_vec()).expect("a head in UTF-8");
-    let length: usize = header(&head, "content-length").parse().expect("a length");
-    let (start, end) = (head_end + 4, head_end + 4 + length);
-    while buffer.len() < end {
-        if stream.read_buf(buffer).await? == 0 {
-            return Ok(None);
-        }
-    }
-    let arrival = Arrival {
-        uid: header(&head, "hookgate-event").parse().expect("a UUID"),
-        id: header(&head, "hookgate-event-id").to_owned(),
-        digest: BodyDigest::of(&buffer[start..end]),
-    };
-    buffer.drain(..end);
-    Ok(Some(arrival))
-}
-
-fn header<'a>(head: &'a str, name: &str) -> &'a str {
-    let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    let found = lines.find(|(key, _)| key.eq_ignore_ascii_case(name));
-    let (_, value) = found.unwrap_or_else(|| panic!("no {name} in {head:?}"));
-    value.trim()
+    let at = httpdate::parse_http_date(value).ok()?;
+    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
