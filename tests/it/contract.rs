@@ -25,16 +25,10 @@ mod subject;
 macro_rules! suite {
     ($name:ident, $factory:path) => {
         mod $name {
-            suite!(@first $factory);
-            suite!(@second $factory);
+            suite!(@all $factory);
         }
     };
-    ($name:ident, $factory:path, first) => {
-        mod $name {
-            suite!(@first $factory);
-        }
-    };
-    (@first $factory:path) => {
+    (@all $factory:path) => {
             suite!(@cases $factory;
                 accepting: accepts_once_and_then_answers_duplicate,
                 accepting: tells_another_body_under_the_same_id,
@@ -73,10 +67,6 @@ macro_rules! suite {
                 expiring: removes_by_size_what_it_kept_for_its_age,
                 expiring: removes_dead_letters_from_the_depth,
                 expiring: remembers_ids_longer_than_their_events,
-            );
-    };
-    (@second $factory:path) => {
-            suite!(@cases $factory;
                 claiming: takes_from_routes_alternately,
                 claiming: takes_from_each_route_in_turn_however_few_are_asked_for,
                 claiming: tells_what_is_due_and_how_much_waits_over_all_routes,
