@@ -386,7 +386,6 @@ impl Store for RedisStore {
     }
 
     async fn replay(&self, _deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        // What is due again may be in any shard.
         self.rounds.forget();
         Err(StoreError::Unavailable("not yet".into()))
     }
