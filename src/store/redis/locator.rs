@@ -278,6 +278,8 @@ fn slot(tag: &str) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use redis::IntoConnectionInfo as _;
+
     use super::*;
 
     /// By `CLUSTER KEYSLOT`.
@@ -309,6 +311,17 @@ mod tests {
         let gone = |name: &str| Err(format!("{name}: gone"));
         let all = "a: gone; b: gone; c: gone".to_owned();
         assert_eq!(voted([gone("b"), gone("a"), gone("c")]).await, Err(all));
+    }
+
+    #[test]
+    fn the_nodes_that_were_told_of_are_asked_beside_the_seeds() {
+        let seed = "redis://:secret@a:1".into_connection_info().unwrap();
+        let nodes = Nodes::default();
+        nodes.note(vec![("a".to_owned(), 1), ("b".to_owned(), 2)]);
+        let all = nodes.with(&[seed]);
+        let shown: Vec<_> = all.iter().map(|node| node.addr().to_string()).collect();
+        assert_eq!(shown, ["a:1", "b:2"]);
+        assert_eq!(all[1].redis_settings().password(), Some("secret"));
     }
 
     #[test]

@@ -343,10 +343,10 @@ mod tests {
         assert_eq!(number(1) as usize, front.len());
         assert_eq!(number(5) as usize, event.body.len());
         assert_eq!(
-            &front[9..36],
+            &front[9..35],
             b"\x03\x00\x06\x00github\x03\x00crm\x00\x07\x00billing\x02"
         );
         let group = OrderGroup::new("github", "billing", "key");
-        assert_eq!(&front[34..50], &group.0);
+        assert_eq!(&front[35..51], &group.0);
     }
 }

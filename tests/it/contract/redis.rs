@@ -10,13 +10,17 @@ use hookgate::{
     event::{Event, event_uid},
     metrics::{Labels, Metrics},
     store::{
-        Acceptance, Retention,
+        Acceptance, Retention, StoreError,
         redis::{Options, RedisStore},
+        replays::Replay,
     },
 };
 use redis::ConnectionInfo;
 
-use super::subject::{Subject, WINDOW};
+use super::{
+    listing, replaying, replays,
+    subject::{Subject, WINDOW},
+};
 use crate::support::redis::{RedisServer, command};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -25,7 +29,21 @@ pub(super) async fn subject() -> Subject {
     subject_in(RedisServer::shared().fresh_database()).await
 }
 
+async fn sharded_subject() -> Subject {
+    let database = RedisServer::shared().fresh_database();
+    let shards = 3;
+    subject_with(Options {
+        shards,
+        ..Options::new(database, Durability::Always)
+    })
+    .await
+}
+
 async fn subject_in(database: ConnectionInfo) -> Subject {
+    subject_with(Options::new(database, Durability::Always)).await
+}
+
+async fn subject_with(options: Options) -> Subject {
     let (clock, hand) = Clock::manual(Timestamp::from_secs(1_800_000_000));
     let labels = Labels {
         routes: &[],
@@ -33,12 +51,7 @@ async fn subject_in(database: ConnectionInfo) -> Subject {
         reasons: &[],
     };
     let metrics = Arc::new(Metrics::new(&labels).unwrap());
-    let store = RedisStore::open_with_clock(
-        Options::new(database, Durability::Always),
-        metrics,
-        clock.clone(),
-    )
-    .await;
+    let store = RedisStore::open_with_clock(options, metrics, clock.clone()).await;
     Subject::new(Arc::new(store.unwrap()), clock, hand, ())
 }
 
@@ -63,6 +76,47 @@ async fn forgets_each_id_once_its_window_has_passed() {
     assert_eq!(forget(&subject).await, 1);
     let left = command(&database, &["KEYS", "*:ids:*"]);
     assert_eq!(left, redis::Value::Array(Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_over_all_shards() {
+    listing::lists_both_ways_by_acceptance(&sharded_subject().await).await;
+    listing::tells_an_event_without_its_body(&sharded_subject().await).await;
+    listing::gives_each_once_while_others_come_and_go(&sharded_subject().await).await;
+    listing::finds_few_among_many(&sharded_subject().await).await;
+    listing::refuses_a_cursor_that_no_page_ended_with(&sharded_subject().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replays_over_all_shards() {
+    replaying::changes_nothing_of_what_is_pending_or_unknown(&sharded_subject().await).await;
+    replaying::takes_no_token_from_before_the_replay(&sharded_subject().await).await;
+    replays::keeps_a_replay_by_its_revision(&sharded_subject().await).await;
+}
+
+/// Those that have ended first go first, and what runs never goes.
+#[tokio::test]
+async fn keeps_a_hundred_replays() {
+    let subject = subject().await;
+    let replay = |id: u128, ended: bool| {
+        let ended_at = ended.then(|| Timestamp::from_millis(i64::try_from(id).unwrap()));
+        Replay {
+            ended_at,
+            ..replays::replay(&subject, id)
+        }
+    };
+    for id in 1..=101 {
+        let new = replay(id, id <= 2);
+        assert!(subject.store.save_replay(&new).await.unwrap(), "{id}");
+    }
+    let kept = subject.store.replays().await.unwrap();
+    assert_eq!(kept.len(), 100);
+    assert!(!kept.iter().any(|kept| kept.id.as_u128() == 1));
+    let save = async |id| subject.store.save_replay(&replay(id, false)).await;
+    assert!(save(102).await.unwrap());
+    let full = save(103).await.unwrap_err();
+    assert!(matches!(full, StoreError::Full(_)), "{full}");
+    assert!(full.to_string().contains("cancel one"), "{full}");
 }
 
 /// What a million ids cost is measured with a sixteenth of them in a sixteenth of the buckets.
