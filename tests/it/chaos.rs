@@ -65,6 +65,7 @@ const TARGETS: &str = r#"
         timeout = "1s"
         concurrency = 8
         retry = { first = "100ms", factor = 2.0, max = "2s", jitter = 0.2, give_up_after = "6h" }
+        breaker = { minimum = 20, window = "5s", open_for = "300ms" }
 "#;
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(100),
