@@ -34,22 +34,8 @@ async fn backlog_holds_up_no_other(store_url: &str) {
     let toml = configuration(store_url, &sinks) + OTHER_ROUTE;
     let toml = with(&toml, r#"timeout = "1s""#, r#"timeout = "2m""#);
     let gateway = Process::spawn(&toml).await;
-    let load = Load::start(&[], 0, SEED);
-    stream::iter(0..BACKLOG)
-        .for_each_concurrent(SENDERS, async |number| {
-            load.post(&gateway.client, &format!("many-{number}")).await;
-        })
-        .await;
-    let secret = gateway::env("GITHUB_SECRET").expect("a secret");
-    let signature = sign::github(&secret, b"{}");
-    let headers = [
-        ("content-type", "application/json"),
-        ("x-github-delivery", "one"),
-        ("x-github-event", "push"),
-        ("x-hub-signature-256", &signature),
-    ];
-    let reply = gateway.client.post("/hooks/other", &headers, "{}").await;
-    assert_eq!(reply.outcome(), "accepted");
+    fill(&gateway, BACKLOG).await;
+    post_to_the_other(&gateway, "one").await;
 
     let held = sinks[0].arrivals().len();
     sinks[0].release();
@@ -57,11 +43,65 @@ async fn backlog_holds_up_no_other(store_url: &str) {
         (sinks[0].count("one") > 0).then_some(())
     })
     .await;
-    let arrivals = sinks[0].arrivals();
-    let ahead = arrivals.iter().skip(held).position(|a| &*a.id == "one");
-    let ahead = ahead.expect("its arrival");
+    let ahead = ahead_of(&sinks[0], "one") - held;
     assert!(ahead <= AHEAD_MAX, "{ahead} of {BACKLOG} went first");
     nothing_pending(&gateway).await;
+}
+
+/// One a claim, of whichever shard: each of the other's events is in one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_where_deliveries_go_out_one_by_one_over_many_shards() {
+    const BACKLOG: usize = 600;
+    const OTHERS: usize = 8;
+    let redis = RedisServer::start();
+    let sinks = [Sink::start("crm").await];
+    let toml = configuration(&redis.url(0), &sinks) + OTHER_ROUTE;
+    let toml = with(&toml, "[store]", "[store]\nshards = 8");
+    let rate = r#"rate = { limit = "50/s", burst = 1 }"#;
+    let toml = with(&toml, "concurrency =", &format!("{rate}\nconcurrency ="));
+    let gateway = Process::spawn(&toml).await;
+    fill(&gateway, BACKLOG).await;
+    let before = sinks[0].arrivals().len();
+    for number in 0..OTHERS {
+        post_to_the_other(&gateway, &format!("other-{number}")).await;
+    }
+    for number in 0..OTHERS {
+        let id = format!("other-{number}");
+        wait_for(&id, async || (sinks[0].count(&id) > 0).then_some(())).await;
+        let ahead = ahead_of(&sinks[0], &id) - before;
+        assert!(
+            ahead <= BACKLOG / 6,
+            "{id}: {ahead} of {BACKLOG} went first"
+        );
+    }
+}
+
+async fn fill(gateway: &Process, events: usize) {
+    let load = Load::start(&[], 0, SEED);
+    stream::iter(0..events)
+        .for_each_concurrent(SENDERS, async |number| {
+            load.post(&gateway.client, &format!("many-{number}")).await;
+        })
+        .await;
+}
+
+async fn post_to_the_other(gateway: &Process, id: &str) {
+    let secret = gateway::env("GITHUB_SECRET").expect("a secret");
+    let signature = sign::github(&secret, b"{}");
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-github-delivery", id),
+        ("x-github-event", "push"),
+        ("x-hub-signature-256", &signature),
+    ];
+    let reply = gateway.client.post("/hooks/other", &headers, "{}").await;
+    assert_eq!(reply.outcome(), "accepted");
+}
+
+fn ahead_of(sink: &Sink, id: &str) -> usize {
+    let arrivals = sink.arrivals();
+    let at = arrivals.iter().position(|arrival| &*arrival.id == id);
+    at.expect("its arrival")
 }
 
 const OTHER_ROUTE: &str = r#"
