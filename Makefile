@@ -25,8 +25,9 @@ help:
 setup:
 	@deploy/setup
 
+# Most tests wait for something most of the time.
 test: setup
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$$(($$(nproc) * 2 + 1)) $(CARGO) test --locked
 
 lint:
 	$(CARGO) fmt --check

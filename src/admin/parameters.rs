@@ -1,7 +1,12 @@
 //! What a request asks for: each parameter once, none that nobody knows, and each fault by its name.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+    ops::RangeInclusive,
+};
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -31,13 +36,14 @@ impl Parameters {
     /// From a JSON object of strings and numbers.
     pub(super) fn of_json(body: &[u8], known: &[&str]) -> Result<Self, Problem> {
         let invalid = |detail: String| Problem::bad("invalid_json", detail);
-        let value: Value = serde_json::from_slice(body)
-            .map_err(|error| invalid(format!("The body is not valid JSON: {error}.")))?;
-        let Value::Object(members) = value else {
-            return Err(invalid("The body is not a JSON object.".to_owned()));
-        };
+        let members: Members = serde_json::from_slice(body).map_err(|error| {
+            invalid(match error.is_data() {
+                true => "The body is not a JSON object.".to_owned(),
+                false => format!("The body is not valid JSON: {error}."),
+            })
+        })?;
         let mut parameters = Self(BTreeMap::new());
-        for (name, value) in members {
+        for (name, value) in members.0 {
             let text = match value {
                 Value::String(text) => text,
                 Value::Number(number) => number.to_string(),
@@ -105,6 +111,33 @@ impl Parameters {
         let number = text.parse().ok().filter(|number| range.contains(number));
         let (start, end) = (range.start(), range.end());
         number.ok_or_else(|| malformed(name, format!("a number from {start} to {end}")))
+    }
+}
+
+/// Of a JSON object all that it says: two members of one name are two.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members, M::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
     }
 }
 

@@ -35,6 +35,17 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown", detail)
     }
 
+    /// Of a body that did not come whole, or is too large.
+    pub(super) fn unread(error: &actix_web::Error) -> Self {
+        let status = error.as_response_error().status_code();
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, "body_too_large", "The body is too large.")
+            }
+            _ => Self::bad("malformed_request", "The body cannot be read."),
+        }
+    }
+
     pub(super) fn unauthorized() -> Self {
         let detail = "This endpoint asks for the admin token: Authorization: Bearer TOKEN.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)

@@ -31,9 +31,10 @@ const CANCEL_TRIES: usize = 10;
 /// A filter, of which at least one part is given, and a rate.
 pub(super) async fn create(
     _: MayChange,
-    body: Bytes,
+    body: Result<Bytes, actix_web::Error>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
+    let body = body.map_err(|error| Problem::unread(&error))?;
     let known: Vec<&str> = FILTER.into_iter().chain(["rate"]).collect();
     let mut parameters = Parameters::of_json(&body, &known)?;
     let rate = parameters.number("rate", 1..=RATE_MAX, RATE)?;

@@ -2,15 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use redis::{ClientTlsConfig, TlsCertificates};
 use zeroize::Zeroizing;
 
 use super::{
     Durability, RedisUrl, Store, StoreUrl,
     credentials::read_text,
-    reader::{Context, Node, Place, Table, quoted},
+    reader::{Context, Node, Table},
     redis_url::{self, URL_SHAPE},
     scalar::DAY,
+    tls::TlsKeys,
 };
 
 /// The longest that anything is kept or remembered.
@@ -20,8 +20,6 @@ pub(super) const KEPT_MAX: Duration = DAY.saturating_mul(3650);
 const SHARDS_MAX: u64 = 256;
 /// Two for each primary of the smallest cluster.
 const CLUSTER_SHARDS: u16 = 6;
-/// More than any bundle of authorities.
-const CERTIFICATES_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 const SPOOL_SHAPE: &str = "\"file:DIRECTORY\"";
 /// Below the directory of the data: where a self-signed certificate is kept.
@@ -152,76 +150,21 @@ fn read_shards(table: &mut Table<'_>, url: Option<&StoreUrl>) -> u16 {
         .unwrap_or(default)
 }
 
-/// The URL with what `ca` and `client_certificate` say.
+/// The URL with what `ca`, `client_certificate` and `client_key` say.
 fn read_certificates(table: &mut Table<'_>, url: Option<StoreUrl>) -> Option<StoreUrl> {
-    let place = table.place.clone();
-    let ca = table.take("ca");
-    let own = table.take("client_certificate");
-    let Some(first) = ca.as_ref().or(own.as_ref()) else {
-        return url;
-    };
-    let place = Place {
-        offset: first.place.offset,
-        path: first.place.path.clone(),
-        ..place
-    };
-    let certificates = TlsCertificates {
-        root_cert: ca.and_then(|node| read_pem(&node)),
-        client_tls: own.and_then(read_client_certificate),
-    };
+    let keys = TlsKeys::take(table);
+    let certificates = keys.of_redis();
     match url? {
+        url if keys.is_empty() => Some(url),
         StoreUrl::Redis(servers) if servers.is_tls() => {
             let with = servers.with_certificates(&certificates);
             if with.is_err() {
-                place.fault("certificates that cannot be read", "PEM");
+                keys.refuse("a file that the client of Redis cannot use", "PEM");
             }
             with.ok().map(StoreUrl::Redis)
         }
         _ => {
-            place.fault("certificates for a store without TLS", "a rediss:// URL");
-            None
-        }
-    }
-}
-
-fn read_client_certificate(node: Node<'_>) -> Option<ClientTlsConfig> {
-    let mut table = node.table("{ certificate = \"PATH\", private_key = \"PATH\" }")?;
-    let expected = "the path of a PEM file";
-    let certificate = table.require("certificate", expected);
-    let private_key = table.require("private_key", expected);
-    table.finish();
-    Some(ClientTlsConfig {
-        client_cert: read_pem(&certificate?)?,
-        client_key: read_pem(&private_key?)?,
-    })
-}
-
-/// The bytes of a file that holds something in PEM.
-fn read_pem(node: &Node<'_>) -> Option<Vec<u8>> {
-    let name = node.string("the path of a PEM file")?;
-    let path = node.place.context.resolve(name);
-    let fault = |what: String| {
-        let found = format!("{}, {what}", quoted(name));
-        node.place.fault(found, "a PEM file");
-    };
-    let read = || {
-        let size = std::fs::metadata(&path)?.len();
-        (size <= CERTIFICATES_BYTES_MAX)
-            .then(|| std::fs::read(&path))
-            .transpose()
-    };
-    match read() {
-        Ok(Some(bytes)) if bytes.windows(11).any(|part| part == b"-----BEGIN ") => Some(bytes),
-        Ok(Some(_)) => {
-            fault("which holds nothing in PEM".to_owned());
-            None
-        }
-        Ok(None) => {
-            fault("which is too large".to_owned());
-            None
-        }
-        Err(error) => {
-            fault(format!("which cannot be read ({error})"));
+            keys.refuse("a key of TLS of a store without it", "a rediss:// URL");
             None
         }
     }

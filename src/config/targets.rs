@@ -10,7 +10,7 @@ use super::{
     reader::{Node, Table},
     retry::{read_retry, read_retry_on},
     scalar::{DAY, HOUR, MINUTE, NAME_SHAPE, is_name},
-    tls::read_target_tls,
+    tls::TlsKeys,
 };
 use crate::{event::TargetName, providers::preset};
 
@@ -101,7 +101,10 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
     let paused = table.flag("paused", false);
     let allow_private = table.flag("allow_private", false);
     let sign = table.take("sign").and_then(read_sign);
-    let tls = read_target_tls(&mut table, url.as_ref());
+    let tls = TlsKeys::take(&mut table);
+    if url.as_ref().is_some_and(|url| url.scheme() == "http") {
+        tls.refuse("a key of TLS on an http target", "an https `url`");
+    }
     table.finish();
     Some(Target {
         name,
@@ -116,7 +119,7 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         rate,
         breaker,
         sign,
-        tls,
+        tls: tls.of_target(),
     })
 }
 

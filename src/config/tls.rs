@@ -1,7 +1,8 @@
-//! `ca`, `client_certificate` and `client_key` of a target: PEM files, read and matched at load.
+//! `ca`, `client_certificate` and `client_key` of a target or of Redis: PEM files, read and matched at load.
 
 use std::{io::Read as _, path::Path, sync::Arc};
 
+use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::{
     Error, RootCertStore,
     crypto::aws_lc_rs,
@@ -18,74 +19,114 @@ use super::{
 /// More than any system's bundle of authorities; a device or a log named by mistake is not read to its end.
 const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// `url` is the target's, when it has one that can be read.
-pub(super) fn read_target_tls(table: &mut Table<'_>, url: Option<&url::Url>) -> TargetTls {
-    let ca = table.take("ca");
-    let certificate = table.take("client_certificate");
-    let key = table.take("client_key");
-    if url.is_some_and(|url| url.scheme() == "http") {
-        for node in [&ca, &certificate, &key].into_iter().flatten() {
-            node.place
-                .fault("a key of TLS on an http target", "an https `url`");
+/// The keys that say how a server is proven and how the gateway proves itself to it, with where they stand.
+pub(super) struct TlsKeys<'a> {
+    ca: Option<Node<'a>>,
+    /// A certificate and its key.
+    own: Option<(Node<'a>, Node<'a>)>,
+}
+
+impl<'a> TlsKeys<'a> {
+    pub(super) fn take(table: &mut Table<'a>) -> Self {
+        let ca = table.take("ca");
+        let own = match (table.take("client_certificate"), table.take("client_key")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (Some(_), None) => {
+                let expected = "the path of the key of `client_certificate`";
+                table.place.missing("client_key", expected);
+                None
+            }
+            (None, Some(_)) => {
+                let expected = "the path of the certificate of `client_key`";
+                table.place.missing("client_certificate", expected);
+                None
+            }
+            (None, None) => None,
+        };
+        Self { ca, own }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ca.is_none() && self.own.is_none()
+    }
+
+    /// They mean nothing where there is no TLS.
+    pub(super) fn refuse(&self, found: &str, expected: &str) {
+        let own = self
+            .own
+            .iter()
+            .flat_map(|(certificate, key)| [certificate, key]);
+        for node in self.ca.iter().chain(own) {
+            node.place.fault(found, expected);
         }
     }
-    let pair = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (Some(_), None) => {
-            let expected = "the path of the key of `client_certificate`";
-            table.place.missing("client_key", expected);
-            None
+
+    pub(super) fn of_target(&self) -> TargetTls {
+        TargetTls {
+            authorities: self.authorities().map(|(roots, _)| Arc::new(roots)),
+            client_certificate: self
+                .pair()
+                .map(|(pair, _)| ClientCertificate(Arc::new(pair))),
         }
-        (None, Some(_)) => {
-            let expected = "the path of the certificate of `client_key`";
-            table.place.missing("client_certificate", expected);
-            None
+    }
+
+    /// As text, which is what the client of Redis takes.
+    pub(super) fn of_redis(&self) -> TlsCertificates {
+        TlsCertificates {
+            root_cert: self.authorities().map(|(_, text)| text.to_vec()),
+            client_tls: self.pair().map(|(_, [certificate, key])| ClientTlsConfig {
+                client_cert: certificate.to_vec(),
+                client_key: key.to_vec(),
+            }),
         }
-        (None, None) => None,
-    };
-    TargetTls {
-        authorities: ca.and_then(|node| read_authorities(&node)).map(Arc::new),
-        client_certificate: pair.and_then(|(certificate, key)| read_pair(&certificate, &key)),
+    }
+
+    fn authorities(&self) -> Option<(RootCertStore, Text)> {
+        let node = self.ca.as_ref()?;
+        let text = read_pem(node)?;
+        let mut authorities = RootCertStore::empty();
+        for certificate in chain(node, &text)? {
+            if let Err(error) = authorities.add(certificate) {
+                let found = format!("a certificate that cannot be read ({error})");
+                node.place.fault(found, "certificates of authorities");
+                return None;
+            }
+        }
+        Some((authorities, text))
+    }
+
+    fn pair(&self) -> Option<(CertifiedKey, [Text; 2])> {
+        let (certificate, key) = self.own.as_ref()?;
+        let (chain_text, key_text) = (read_pem(certificate), read_pem(key));
+        let chain = chain_text
+            .as_ref()
+            .and_then(|text| chain(certificate, text));
+        let private_key = key_text.as_ref().and_then(|text| private_key(key, text));
+        match CertifiedKey::from_der(chain?, private_key?, &aws_lc_rs::default_provider()) {
+            Ok(pair) => return Some((pair, [chain_text?, key_text?])),
+            Err(Error::InconsistentKeys(_)) => {
+                let problem = "which does not belong to `client_certificate`";
+                reject(key, problem, "the key of that certificate");
+            }
+            Err(Error::InvalidCertificate(error)) => {
+                let problem = format!("whose first certificate cannot be used ({error})");
+                reject(certificate, &problem, "an X.509 certificate of version 3");
+            }
+            Err(error) => {
+                let problem = format!("which cannot be used ({error})");
+                reject(key, &problem, "a key of RSA, ECDSA or Ed25519");
+            }
+        }
+        None
     }
 }
 
-fn read_authorities(node: &Node<'_>) -> Option<RootCertStore> {
-    let mut authorities = RootCertStore::empty();
-    for certificate in read_chain(node)? {
-        if let Err(error) = authorities.add(certificate) {
-            let found = format!("a certificate that cannot be read ({error})");
-            node.place.fault(found, "certificates of authorities");
-            return None;
-        }
-    }
-    Some(authorities)
-}
-
-fn read_pair(certificate: &Node<'_>, key: &Node<'_>) -> Option<ClientCertificate> {
-    let chain = read_chain(certificate);
-    let private_key = read_key(key);
-    match CertifiedKey::from_der(chain?, private_key?, &aws_lc_rs::default_provider()) {
-        Ok(pair) => return Some(ClientCertificate(Arc::new(pair))),
-        Err(Error::InconsistentKeys(_)) => {
-            let problem = "which does not belong to `client_certificate`";
-            reject(key, problem, "the key of that certificate");
-        }
-        Err(Error::InvalidCertificate(error)) => {
-            let problem = format!("whose first certificate cannot be used ({error})");
-            reject(certificate, &problem, "an X.509 certificate of version 3");
-        }
-        Err(error) => {
-            let problem = format!("which cannot be used ({error})");
-            reject(key, &problem, "a key of RSA, ECDSA or Ed25519");
-        }
-    }
-    None
-}
+/// Of a file; it may hold a key.
+type Text = Zeroizing<Vec<u8>>;
 
 /// Not empty.
-fn read_chain(node: &Node<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let text = read_pem(node)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+fn chain(node: &Node<'_>, text: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => return Some(chain),
         Ok(_) => reject(node, "which holds no certificate", "certificates in PEM"),
@@ -94,9 +135,8 @@ fn read_chain(node: &Node<'_>) -> Option<Vec<CertificateDer<'static>>> {
     None
 }
 
-fn read_key(node: &Node<'_>) -> Option<PrivateKeyDer<'static>> {
-    let text = read_pem(node)?;
-    let key = PrivateKeyDer::from_pem_slice(&text);
+fn private_key(node: &Node<'_>, text: &[u8]) -> Option<PrivateKeyDer<'static>> {
+    let key = PrivateKeyDer::from_pem_slice(text);
     key.map_err(|error| match error {
         pem::Error::NoItemsFound => {
             reject(node, "which holds no private key", "a private key in PEM");
@@ -106,7 +146,7 @@ fn read_key(node: &Node<'_>) -> Option<PrivateKeyDer<'static>> {
     .ok()
 }
 
-fn read_pem(node: &Node<'_>) -> Option<Zeroizing<Vec<u8>>> {
+fn read_pem(node: &Node<'_>) -> Option<Text> {
     let path = node.string("the path of a PEM file")?;
     let path = node.place.context.resolve(path);
     let mut text = Zeroizing::new(Vec::new());

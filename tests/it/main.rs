@@ -15,6 +15,7 @@ mod config;
 mod contract;
 mod crash;
 mod delivery;
+mod end_to_end;
 mod gateway_outage;
 mod ingest;
 mod layers;

@@ -137,6 +137,11 @@ async fn what_a_replay_cannot_be_is_told() {
             "`rate`: expected a number from 1 to 10000.",
         ),
         (r#"{"since": "monday"}"#, "`since`: expected a moment "),
+        (
+            r#"{"target": "crm", "target": "erp"}"#,
+            "`target`: expected each parameter once.",
+        ),
+        ("7", "The body is not a JSON object."),
     ] {
         let reply = admin.post("replays", body).await;
         let detail = refusal(&reply, 400);
@@ -147,10 +152,7 @@ async fn what_a_replay_cannot_be_is_told() {
         .refused(&format!("replays/{}", Uuid::nil()), 404)
         .await;
     let large = format!(r#"{{"id": "{}"}}"#, "x".repeat(70_000));
-    assert_eq!(
-        admin.post("replays", &large).await.status,
-        StatusCode::PAYLOAD_TOO_LARGE
-    );
+    refusal(&admin.post("replays", &large).await, 413);
     assert!(admin.rig.model.kept_replays().is_empty());
     admin.stop().await;
 }

@@ -225,22 +225,28 @@ shards = 257"#,
             (
                 r#"[store]
 url = "redis://a"
-ca = "ca.pem""#,
+ca = "tls/ca.pem""#,
                 &[
-                    r#"routes.toml:3:6: store.ca: found "ca.pem", which cannot be read (No such file or directory (os error 2)), expected a PEM file"#,
-                    "routes.toml:3:6: store.ca: found certificates for a store without TLS, expected a rediss:// URL",
+                    "routes.toml:3:6: store.ca: found a key of TLS of a store without it, expected a rediss:// URL",
                 ],
             ),
             (
                 r#"[store]
 url = "rediss://a"
 ca = "full.toml"
-client_certificate = { certificate = 1, private_kee = "x" }"#,
+client_key = "tls/client.key""#,
                 &[
-                    r#"routes.toml:3:6: store.ca: found "full.toml", which holds nothing in PEM, expected a PEM file"#,
-                    "routes.toml:4:22: store.client_certificate.private_key: missing, expected the path of a PEM file",
-                    "routes.toml:4:38: store.client_certificate.certificate: found 1, expected the path of a PEM file",
-                    "routes.toml:4:41: store.client_certificate.private_kee: found an unknown key; did you mean `private_key`?",
+                    "routes.toml:1:1: store.client_certificate: missing, expected the path of the certificate of `client_key`",
+                    r#"routes.toml:3:6: store.ca: found "full.toml", which holds no certificate, expected certificates in PEM"#,
+                ],
+            ),
+            (
+                r#"[store]
+url = "rediss://a"
+client_certificate = "tls/client.pem"
+client_key = "tls/other.key""#,
+                &[
+                    r#"routes.toml:4:14: store.client_key: found "tls/other.key", which does not belong to `client_certificate`, expected the key of that certificate"#,
                 ],
             ),
             (

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use hookgate::{
     config::{Breaker, Target},
-    event::{DeliveryState, Outcome},
+    event::{DeadReason, DeliveryState, Outcome},
     store::{Settlement, Store as _, handover::Circuit},
 };
 
@@ -193,4 +193,42 @@ async fn a_trial_whose_event_is_a_duplicate_is_given_to_the_next() {
     rig.model.wait_for(3, is_delivered).await;
     let stored = rig.model.get(event("evt_2", &[]).uid).await.unwrap();
     assert!(stored.is_none_or(|stored| stored.deliveries[0].state == DeliveryState::Delivered));
+}
+
+/// Its lease is too short, its body is damaged, the store does not answer, the target is paused meanwhile: each time
+/// another may be tried.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_that_comes_to_nothing_is_given_to_the_next() {
+    let receiver = Receiver::start().await;
+    let rig = Rig::start([breaking("crm", &receiver.url(), 1, NEVER)]);
+    // Not by its breaker: so it stays half-open, and one is tried after the other.
+    rig.gate("crm").open_circuit(std::time::Instant::now());
+    let delivered_after = async |happened: &str, count| {
+        rig.send(event(&format!("after_{happened}"), &["crm"]))
+            .await;
+        rig.model.wait_for(count, is_delivered).await;
+    };
+
+    rig.model.shorten_leases(2);
+    delivered_after("short leases", 1).await;
+
+    for n in 0..3 {
+        let mut corrupt = event(&format!("corrupt_{n}"), &["crm"]);
+        corrupt.body = "flipped".into();
+        rig.model.accept(corrupt.into()).await.unwrap();
+    }
+    let corrupt = Outcome::Dead(DeadReason::Corrupt);
+    rig.model.wait_for(3, |one| one.outcome == corrupt).await;
+    delivered_after("damage", 2).await;
+
+    rig.model.fail_claims(2);
+    let waiting = event("waiting", &["crm"]);
+    rig.model.accept(waiting.into()).await.unwrap();
+    delivered_after("failed claims", 4).await;
+
+    rig.delivery.pause("crm");
+    rig.send(event("paused", &["crm"])).await;
+    rig.delivery.resume("crm");
+    delivered_after("a pause", 6).await;
+    assert_eq!(receiver.requests().len(), 6);
 }

@@ -61,7 +61,7 @@ async fn the_authority_and_the_certificate_that_the_configuration_names_are_used
         };
         RedisStore::open(Options::new(servers, Durability::Always), metrics()).await
     };
-    let shown = r#"client_certificate = { certificate = "redis.crt", private_key = "redis.key" }"#;
+    let shown = "client_certificate = \"redis.crt\"\nclient_key = \"redis.key\"";
     let store = open(shown).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(is_accepted(
         &store.accept(Arc::new(event("a"))).await.unwrap()

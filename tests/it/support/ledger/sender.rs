@@ -167,6 +167,13 @@ impl Load {
         reply.unwrap_or_else(|error| panic!("no answer for {id}: {error}"))
     }
 
+    /// Posts it now and once; whether the answer was a 2xx.
+    pub async fn is_taken(&self, gateway: &Client, id: &str, body: &str) -> bool {
+        self.shared.open(id, body);
+        let reply = self.shared.post(gateway, id, body).await;
+        self.shared.note(id, &reply)
+    }
+
     /// Posts answered with a 2xx so far.
     pub fn acknowledged(&self) -> u64 {
         *self.shared.acknowledged.borrow()
