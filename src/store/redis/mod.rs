@@ -228,6 +228,37 @@ impl RedisStore {
         answers.into_iter().collect()
     }
 
+    async fn replay_in_all(
+        &self,
+        deliveries: &[DeliveryName],
+    ) -> Result<Vec<Replayed>, StoreError> {
+        let mut replayed = vec![Replayed::Unknown; deliveries.len()];
+        let shards = self.shards.len();
+        // First where each is likely to stand; then, what is unknown there, in the others: those whose route is
+        // kept together.
+        for offset in 0..shards {
+            let mut parts = vec![Vec::new(); shards];
+            for (index, delivery) in deliveries.iter().enumerate() {
+                if replayed[index] == Replayed::Unknown {
+                    parts[(shard::of_uid(delivery.uid, shards) + offset) % shards].push(index);
+                }
+            }
+            let asked = self.shards.iter().zip(parts);
+            let asked = asked.map(async |(shard, indices)| {
+                let names = indices.iter().map(|&index| deliveries[index].clone());
+                let answers = replay::replay(&shard.keys, &names.collect::<Vec<_>>()).await?;
+                Ok(indices.into_iter().zip(answers).collect())
+            });
+            let answers: Vec<Result<Vec<_>, StoreError>> = join_all(asked).await;
+            for part in answers {
+                for (index, answer) in part? {
+                    replayed[index] = answer;
+                }
+            }
+        }
+        Ok(replayed)
+    }
+
     /// Makes dead letters of claimed deliveries whose event cannot be read back.
     async fn bury(&self, unreadable: Vec<Settlement>) {
         for settlement in &unreadable {
@@ -389,32 +420,10 @@ impl Store for RedisStore {
     }
 
     async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        let mut replayed = vec![Replayed::Unknown; deliveries.len()];
-        let shards = self.shards.len();
-        // First where each is likely to stand; then, what is unknown there, in the others: those whose route is
-        // kept together.
-        for offset in 0..shards {
-            let mut parts = vec![Vec::new(); shards];
-            for (index, delivery) in deliveries.iter().enumerate() {
-                if replayed[index] == Replayed::Unknown {
-                    parts[(shard::of_uid(delivery.uid, shards) + offset) % shards].push(index);
-                }
-            }
-            let asked = self.shards.iter().zip(parts);
-            let asked = asked.map(async |(shard, indices)| {
-                let names = indices.iter().map(|&index| deliveries[index].clone());
-                let answers = replay::replay(&shard.keys, &names.collect::<Vec<_>>()).await?;
-                Ok(indices.into_iter().zip(answers).collect())
-            });
-            let answers: Vec<Result<Vec<_>, StoreError>> = join_all(asked).await;
-            for part in answers {
-                for (index, answer) in part? {
-                    replayed[index] = answer;
-                }
-            }
-        }
+        let replayed = self.replay_in_all(deliveries).await;
+        // Also after an error some may be due.
         self.rounds.forget();
-        Ok(replayed)
+        replayed
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
@@ -441,8 +450,8 @@ impl Store for RedisStore {
             ..retention
         };
         let expire = async |number: usize| {
-            let expired = self.shards[number].expire(retention).await?;
-            self.rounds.expired(number, expired.more);
+            let (expired, gave_turns) = self.shards[number].expire(retention).await?;
+            self.rounds.expired(number, expired.more, gave_turns);
             Ok::<_, StoreError>(expired)
         };
         let mut joined = Expired::default();

@@ -26,11 +26,9 @@ local function retire(queue, uids)
     end
   end
   save(queue, deliveries, now)
-  -- Nobody waits for a turn any more.
+  -- They hold up nobody. Those that are left over have their turn: this may be the last call, and the target be back.
   for _, delivery in ipairs(deliveries) do
-    if delivery.order ~= UNORDERED then
-      redis.call('UNLINK', GROUP .. delivery.group)
-    end
+    leave_group(delivery, queue, now)
   end
 end
 

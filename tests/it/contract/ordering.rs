@@ -281,6 +281,84 @@ pub(super) async fn replays_one_before_a_dead_letter_that_holds(subject: &Subjec
     delivers(subject, &["2", "3"]).await;
 }
 
+pub(super) async fn gives_no_turn_when_what_was_delivered_expires(subject: &Subject) {
+    for hold in [false, true] {
+        let key = hold.to_string();
+        let id = |id: &str| format!("{id} {hold}");
+        ordered(subject, &id("1"), &key, hold).await;
+        delivers(subject, &[&id("1")]).await;
+        let second = ordered(subject, &id("2"), &key, hold).await;
+        delivers(subject, &[&id("2")]).await;
+        ordered(subject, &id("3"), &key, hold).await;
+        let third = subject.claim_one("t").await;
+        assert_eq!(subject.replay(second, "t").await, Replayed::Due);
+        subject.advance(MINUTE);
+        assert_eq!(subject.expire(SHORT, u64::MAX).await, 1);
+        assert!(
+            subject.claim("t", 10).await.is_empty(),
+            "the third is in flight"
+        );
+        subject.settle(&third, Outcome::Delivered).await;
+        delivers(subject, &[&id("2")]).await;
+        subject.advance(MINUTE);
+        assert_eq!(subject.expire(SHORT, u64::MAX).await, 2);
+    }
+}
+
+pub(super) async fn gives_no_turn_when_a_dead_letter_behind_the_first_expires(subject: &Subject) {
+    let mut uids = Vec::new();
+    for id in ["1", "2"] {
+        uids.push(ordered(subject, id, "k", true).await);
+        delivers(subject, &[id]).await;
+    }
+    ordered(subject, "3", "k", true).await;
+    let claimed = subject.claim_one("t").await;
+    subject.settle(&claimed, DEAD).await;
+    // Before the dead letter: the second has the turn, the first waits for it.
+    assert_eq!(subject.replay(uids[1], "t").await, Replayed::Due);
+    let second = subject.claim_one("t").await;
+    assert_eq!(subject.replay(uids[0], "t").await, Replayed::Due);
+    subject.advance(MINUTE);
+    assert_eq!(subject.expire(SHORT, u64::MAX).await, 1);
+    assert!(
+        subject.claim("t", 10).await.is_empty(),
+        "the second is in flight"
+    );
+    subject.settle(&second, Outcome::Delivered).await;
+    delivers(subject, &["1"]).await;
+}
+
+pub(super) async fn keeps_what_held_before_its_target_was_retired(subject: &Subject) {
+    let first = ordered(subject, "1", "k", true).await;
+    let claimed = subject.claim_one("t").await;
+    subject.settle(&claimed, DEAD).await;
+    ordered(subject, "2", "k", true).await;
+    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 1);
+    // The target is back.
+    ordered(subject, "3", "k", true).await;
+    assert!(subject.claim("t", 10).await.is_empty());
+    assert_eq!(subject.replay(first, "t").await, Replayed::Due);
+    delivers(subject, &["1", "3"]).await;
+}
+
+/// As many at once, for as many targets, as a route may have.
+pub(super) async fn takes_ordered_deliveries_to_very_many_targets(subject: &Subject) {
+    let targets: Vec<_> = (0..100).map(|n| format!("t{n}")).collect();
+    let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+    let events = (0..100).map(|n| {
+        let event = subject.event(&n.to_string(), &targets);
+        Arc::new(in_order(event, "k", false))
+    });
+    for answer in subject.store.accept_all(events.collect()).await {
+        assert!(
+            matches!(answer, Ok(Acceptance::Accepted { .. })),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(subject.depth("t99").await.pending, 100);
+    assert_eq!(&*subject.claim_one("t99").await.event.id, "0");
+}
+
 pub(super) async fn tells_the_order_of_what_is_claimed(subject: &Subject) {
     let group = OrderGroup::new(ROUTE, "t", "k");
     for hold in [true, false] {
