@@ -25,7 +25,7 @@
 --   logs                   sorted set of those minutes
 --   unlogged               hash: how many of a minute's events have been removed
 --   finished               sorted set of the uids whose deliveries are all settled, by the time of the last
---   names                  set of the targets that deliveries were stored for
+--   names                  set of the targets that deliveries were stored for: those gone without a trace are not in it
 --   replays                hash of the replays by filter, see save_replay.lua
 --   shards                 how many shards there are
 --   format                 which of these layouts it is, see format.rs

@@ -57,7 +57,10 @@ local function retire_unknown()
         return 1
       end
       redis.call('DEL', TURNS .. target)
-      redis.call('SREM', TARGETS, target)
+      -- Its dead letters are listed by it.
+      if redis.call('EXISTS', DEAD .. target) == 0 then
+        redis.call('SREM', TARGETS, target)
+      end
     end
   end
   return 0
