@@ -441,6 +441,7 @@ impl Known {
 
 /// Each of the steps at random, many times: of no group are two in flight, none passes a dead letter that holds,
 /// nothing is lost, and in the end all are delivered.
+#[allow(clippy::print_stdout, reason = "a walk that fails must be told apart")]
 pub(super) async fn keeps_order_whatever_happens(subject: &Subject) {
     let seed = rand::random();
     println!("seed {seed}");
@@ -448,7 +449,7 @@ pub(super) async fn keeps_order_whatever_happens(subject: &Subject) {
     let mut all: Vec<Known> = Vec::new();
     let mut accepted = 0;
     let mut late = Vec::new();
-    for _ in 0..600 {
+    for _ in 0..400 {
         match random.random_range(0..100) {
             0..30 => {
                 let (id, group) = (accepted.to_string(), random.random_range(0..3));
