@@ -197,8 +197,8 @@ async fn open_store(
             };
             Arc::new(match config.store.spool {
                 None => RedisStore::open(options, metrics.clone()).await?,
-                // Events have a place to go until it is there.
-                Some(_) => RedisStore::open_lazily(&options, metrics.clone()),
+                // Events have a place to go until it is there, but not for ever: it must be fit.
+                Some(_) => RedisStore::open_lazily(&options, metrics.clone()).await?,
             })
         }
     };

@@ -181,7 +181,7 @@ local function write_all()
   if bytes > 0 then
     redis.call('INCRBY', PREFIX .. 'bytes', bytes)
   end
-  run(records)
+  run(records, 1)
 end
 
 -- Redis takes nothing back when a command fails. Then no id may be remembered and no place be taken; what is due

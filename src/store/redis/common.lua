@@ -25,7 +25,7 @@
 --   logs                   sorted set of those minutes
 --   unlogged               hash: how many of a minute's events have been removed
 --   finished               sorted set of the uids whose deliveries are all settled, by the time of the last
---   names                  set of the targets that deliveries were stored for
+--   names                  set of the targets that deliveries were stored for: those gone without a trace are not in it
 --   replays                hash of the replays by filter, see save_replay.lua
 --   shards                 how many shards there are
 --   format                 which of these layouts it is, see format.rs
@@ -48,10 +48,22 @@ local FINISHED, IDS, LOG, LOGS = PREFIX .. 'finished', PREFIX .. 'ids:', PREFIX 
 local MINUTE_MS, UID_BYTES = 60000, 16
 local WAITS_FOR_ITS_TURN = 'inf'
 
--- Runs a command that takes any number of arguments after the first two, unless it has none of them.
-local function run(command)
-  if command[3] then
-    redis.call(unpack(command))
+-- Lua can unpack some 8000.
+local ARGUMENTS_MAX = 4000
+
+-- Runs a command that takes any number of arguments after its head, which is two words unless told, in parts where
+-- they are very many; not at all where there are none.
+local function run(command, head_words)
+  local head, count = head_words or 2, #command
+  if count <= ARGUMENTS_MAX then
+    return count > head and redis.call(unpack(command))
+  end
+  for first = head + 1, count, ARGUMENTS_MAX do
+    local part = { unpack(command, 1, head) }
+    for i = first, math.min(first + ARGUMENTS_MAX - 1, count) do
+      part[#part + 1] = command[i]
+    end
+    redis.call(unpack(part))
   end
 end
 

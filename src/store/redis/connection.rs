@@ -18,7 +18,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     super::{OpenError, StoreError},
-    DEADLINE, Options, convert, error, format,
+    DEADLINE, Options, convert,
+    error::{self, Fault},
+    format,
     locator::{Locator, Nodes},
     scripts::Call,
     settings, shard,
@@ -65,7 +67,8 @@ impl Connection {
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
         let link = Arc::new(watch::Sender::new(Link::Connecting { generation: 0 }));
-        let connection = server.connect(&link, 0).await.map_err(OpenError)?;
+        let connection = server.connect(&link, 0).await;
+        let connection = connection.map_err(|fault| OpenError(fault.into_text()))?;
         link.send_replace(Link::Up {
             connection,
             generation: 0,
@@ -74,15 +77,24 @@ impl Connection {
         Ok(Self { link })
     }
 
-    /// As [`Self::open`], but leaves connecting and checking to that task; until it has done so, calls fail.
-    pub(super) fn open_lazily(
+    /// As [`Self::open`], but tries only once, and leaves the rest to that task, as well as converting; until it has
+    /// done so, calls fail. An error is what would not pass by itself.
+    pub(super) async fn open_lazily(
         server: Server,
         tasks: &TaskTracker,
         stop: CancellationToken,
-    ) -> Self {
+    ) -> Result<Self, OpenError> {
         let link = Arc::new(watch::Sender::new(Link::Connecting { generation: 0 }));
+        match server.connect_in_time(&link, 0).await {
+            Ok((connection, false)) => drop(link.send_replace(Link::Up {
+                connection,
+                generation: 0,
+            })),
+            Ok((_, true)) | Err(Fault::Away(_)) => {}
+            Err(Fault::Unfit(why)) => return Err(OpenError(why)),
+        }
         tasks.spawn(keep(server, link.clone(), stop));
-        Self { link }
+        Ok(Self { link })
     }
 
     /// Runs a script, loading it when Redis does not (or no longer) know it.
@@ -233,7 +245,8 @@ async fn reconnect(
     for failures in 0u32.. {
         match server.connect(link, generation).await {
             Ok(connection) => return connection,
-            Err(why) => {
+            Err(fault) => {
+                let why = fault.into_text();
                 // Again when the reason has become another.
                 if told.as_ref() != Some(&why) {
                     tracing::warn!(reason = %why, "there is no connection to Redis");
@@ -285,17 +298,15 @@ impl Server {
         &self,
         link: &Arc<watch::Sender<Link>>,
         generation: u64,
-    ) -> Result<MultiplexedConnection, String> {
-        let in_time = timeout(DEADLINE, self.connect_in_time(link, generation)).await;
-        let (mut connection, is_older) = in_time.map_err(|_| {
-            let servers = &self.servers;
-            format!("cannot reach Redis ({servers}): no answer in time")
-        })??;
+    ) -> Result<MultiplexedConnection, Fault> {
+        let (mut connection, is_older) = self.connect_in_time(link, generation).await?;
         if is_older {
             let converted = convert::run(&mut connection, &self.prefix).await;
             converted.map_err(|error| {
                 let error = error::text(&error);
-                format!("cannot convert what an older version stored in Redis: {error}")
+                Fault::Away(format!(
+                    "cannot convert what an older version stored in Redis: {error}"
+                ))
             })?;
         }
         Ok(connection)
@@ -306,12 +317,28 @@ impl Server {
         &self,
         link: &Arc<watch::Sender<Link>>,
         generation: u64,
-    ) -> Result<(MultiplexedConnection, bool), String> {
-        let info = self.locator.locate().await?;
+    ) -> Result<(MultiplexedConnection, bool), Fault> {
+        let checked = timeout(DEADLINE, self.connect_and_check(link, generation)).await;
+        checked.unwrap_or_else(|_| {
+            let servers = &self.servers;
+            let why = format!("cannot reach Redis ({servers}): no answer in time");
+            Err(Fault::Away(why))
+        })
+    }
+
+    async fn connect_and_check(
+        &self,
+        link: &Arc<watch::Sender<Link>>,
+        generation: u64,
+    ) -> Result<(MultiplexedConnection, bool), Fault> {
+        let info = self.locator.locate().await.map_err(Fault::Away)?;
         let address = info.addr().to_string();
         let mut connection = greet(info, &config(Arc::downgrade(link), generation))
             .await
-            .map_err(|error| format!("cannot reach Redis at {address}: {}", error::text(&error)))?;
+            .map_err(|error| {
+                let error = error::text(&error);
+                Fault::Away(format!("cannot reach Redis at {address}: {error}"))
+            })?;
         settings::check(&mut connection, &address, self.durability).await?;
         let is_older = format::check(&mut connection, &self.prefix, self.shards).await?;
         Ok((connection, is_older))

@@ -11,19 +11,29 @@ local ENTRIES_A_CALL, BATCHES_A_CALL = 400, 4
 local FORMAT, CONVERTING = PREFIX .. 'format', PREFIX .. 'converting'
 local UNSORTED, MINUTES, NO_ROUTE = PREFIX .. 'unsorted', PREFIX .. 'minutes', '?'
 
+local function add_target(target)
+  redis.call('SADD', TARGETS, target)
+  if redis.call('EXISTS', DEAD .. target) == 1 then
+    redis.call('RENAME', DEAD .. target, PREFIX .. 'olddead:' .. target)
+  end
+end
+
 local function begin()
   for _, target in ipairs(redis.call('SMEMBERS', PREFIX .. 'targets')) do
-    redis.call('SADD', TARGETS, target)
-    if redis.call('EXISTS', DEAD .. target) == 1 then
-      redis.call('RENAME', DEAD .. target, PREFIX .. 'olddead:' .. target)
-    end
+    add_target(target)
   end
   redis.call('SET', PREFIX .. 'targets', 'see names')
   redis.call('SET', FORMAT, '2 to 3')
 end
 
-local function note_for_log(uid)
+local function note_for_log(uid, front)
   redis.call('ZADD', UNSORTED, score(received_ms(uid)), uid)
+  -- The older version forgot a target that was gone, and left its dead letters.
+  for _, target in ipairs(front and front.targets or {}) do
+    if redis.call('SISMEMBER', TARGETS, target) == 0 then
+      add_target(target)
+    end
+  end
 end
 
 local function move_due(target)
@@ -36,7 +46,7 @@ local function move_due(target)
     redis.call('ZADD', queue.key, due, uid)
     redis.call('ZREM', DUE .. target, uid)
     lower_turn(queue, due)
-    note_for_log(uid)
+    note_for_log(uid, front)
   end
   return #moved / 2
 end
@@ -74,7 +84,7 @@ local function note_finished()
   local from = tonumber(redis.call('HGET', CONVERTING, 'finished') or 0)
   local uids = redis.call('ZRANGE', FINISHED, from, from + ENTRIES_A_CALL - 1)
   for _, uid in ipairs(uids) do
-    note_for_log(uid)
+    note_for_log(uid, read_front(uid))
   end
   redis.call('HSET', CONVERTING, 'finished', from + #uids)
   return #uids

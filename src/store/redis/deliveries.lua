@@ -75,6 +75,8 @@ local function load(queue, uids)
   return deliveries
 end
 
+local turns_given = 0
+
 -- Makes the first of a group due, unless it is already, or is a dead letter that holds. For when the one that had the
 -- turn is settled: it keeps it until then.
 local function give_turn(group, queue, now)
@@ -84,6 +86,7 @@ local function give_turn(group, queue, now)
     if due == WAITS_FOR_ITS_TURN then
       redis.call('ZADD', queue.key, score(now), head)
       lower_turn(queue, score(now))
+      turns_given = turns_given + 1
     end
     if not head or due or redis.call('ZSCORE', DEAD .. queue.target, head) then
       return
@@ -172,7 +175,7 @@ local function save(queue, deliveries, now)
       end
     end
   end
-  run(states)
+  run(states, 1)
   run(due)
   run(ended)
   run(dead)

@@ -6,6 +6,23 @@ use redis::{ErrorKind, RedisError};
 
 use super::{super::StoreError, DEADLINE};
 
+/// Why a server cannot be used, in one line.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It may pass by itself.
+    Away(String),
+    /// It lasts until somebody changes a setting.
+    Unfit(String),
+}
+
+impl Fault {
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::Away(text) | Self::Unfit(text) => text,
+        }
+    }
+}
+
 /// An error of a call, by what its caller can do about it. The result of the call is unknown.
 pub(super) fn store_error(error: &RedisError) -> StoreError {
     if error.is_timeout() {

@@ -1,5 +1,6 @@
 -- ARGV: age_ms, bytes of bodies to keep at most, how many events to remove at most.
--- Returns: how many were removed, how many ids were forgotten, 1 when more is to be removed now.
+-- Returns: how many were removed, how many ids were forgotten, 1 when more is to be removed now, how many deliveries
+-- have their turn by that.
 --
 -- Ids are forgotten by a walk over their buckets. The gateways together look, in each minute, at a sixtieth of the
 -- buckets, so that a round takes an hour at most, and at more as long as there is little in them: at all of them when
@@ -24,13 +25,18 @@ local function route_behind(delivery)
   return ''
 end
 
--- Lets those behind an ordered delivery have their turn.
+-- Lets those behind an ordered delivery have their turn, if it held them up: otherwise another has it.
 local function end_order(uid, target, route)
   local packed = redis.call('GET', STATE .. uid .. target)
-  if packed then
-    local delivery = new_delivery(uid)
-    read_state(delivery, packed)
+  if not packed then
+    return
+  end
+  local delivery = new_delivery(uid)
+  read_state(delivery, packed)
+  if redis.call('ZRANGE', GROUP .. delivery.group, 0, 0)[1] == uid then
     leave_group(delivery, queue_of(target, route or route_behind(delivery)), now)
+  else
+    redis.call('ZREM', GROUP .. delivery.group, uid)
   end
 end
 
@@ -123,4 +129,4 @@ local function walk()
 end
 
 local forgotten = walk()
-return { #removed - 2, forgotten, more }
+return { #removed - 2, forgotten, more, turns_given }

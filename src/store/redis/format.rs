@@ -1,9 +1,9 @@
 //! Which layout of keys a Redis holds: one that this program does not read must be told at the start, since every
 //! claim would fail later.
 
-use redis::{Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, aio::MultiplexedConnection};
 
-use super::error;
+use super::error::{self, Fault};
 
 /// The layout that `common.lua` tells of.
 const FORMAT: &str = "3";
@@ -17,13 +17,18 @@ pub(super) async fn check(
     connection: &mut MultiplexedConnection,
     prefix: &str,
     shards: u16,
-) -> Result<bool, String> {
-    let noted = read(connection, prefix).await;
-    let noted = noted.map_err(|error| format!("cannot use Redis: {}", error::text(&error)))?;
-    noted.judge(shards)?;
+) -> Result<bool, Fault> {
+    let noted = read(connection, prefix)
+        .await
+        .map_err(|error| away(&error))?;
+    noted.judge(shards).map_err(Fault::Unfit)?;
     let written = write(connection, prefix, &noted, shards).await;
-    written.map_err(|error| format!("cannot use Redis: {}", error::text(&error)))?;
+    written.map_err(|error| away(&error))?;
     Ok(noted.is_older())
+}
+
+fn away(error: &RedisError) -> Fault {
+    Fault::Away(format!("cannot use Redis: {}", error::text(error)))
 }
 
 /// What a shard holds.

@@ -112,16 +112,12 @@ impl RedisStore {
         Self::open_with(options, metrics, Some(clock)).await
     }
 
-    /// As [`Self::open`], but connects and checks later, and goes on trying: until then calls fail with
+    /// As [`Self::open`], but a server that is away does not fail it: until that is reached calls fail with
     /// [`StoreError::Unavailable`], whose text says why. Must be called within a tokio runtime.
-    pub fn open_lazily(options: &Options, metrics: Arc<Metrics>) -> Self {
+    pub async fn open_lazily(options: &Options, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
         let opening = Opening::new(options, metrics, None);
-        let connections = opening.numbers().map(|number| {
-            let stop = opening.stop_connections.clone();
-            Connection::open_lazily(opening.server(number), &opening.keepers, stop)
-        });
-        let connections = connections.collect();
-        opening.store(connections)
+        let opened = opening.connect_all(Connection::open_lazily).await;
+        opening.finish(opened)
     }
 
     async fn open_with(
@@ -130,13 +126,8 @@ impl RedisStore {
         clock: Option<Clock>,
     ) -> Result<Self, OpenError> {
         let opening = Opening::new(&options, metrics, clock);
-        match opening.connect_all().await {
-            Ok(connections) => Ok(opening.store(connections)),
-            Err(error) => {
-                opening.stop_connections.cancel();
-                Err(error)
-            }
-        }
+        let opened = opening.connect_all(Connection::open).await;
+        opening.finish(opened)
     }
 
     /// Where what is not spread is kept.
@@ -228,6 +219,37 @@ impl RedisStore {
         answers.into_iter().collect()
     }
 
+    async fn replay_in_all(
+        &self,
+        deliveries: &[DeliveryName],
+    ) -> Result<Vec<Replayed>, StoreError> {
+        let mut replayed = vec![Replayed::Unknown; deliveries.len()];
+        let shards = self.shards.len();
+        // First where each is likely to stand; then, what is unknown there, in the others: those whose route is
+        // kept together.
+        for offset in 0..shards {
+            let mut parts = vec![Vec::new(); shards];
+            for (index, delivery) in deliveries.iter().enumerate() {
+                if replayed[index] == Replayed::Unknown {
+                    parts[(shard::of_uid(delivery.uid, shards) + offset) % shards].push(index);
+                }
+            }
+            let asked = self.shards.iter().zip(parts);
+            let asked = asked.map(async |(shard, indices)| {
+                let names = indices.iter().map(|&index| deliveries[index].clone());
+                let answers = replay::replay(&shard.keys, &names.collect::<Vec<_>>()).await?;
+                Ok(indices.into_iter().zip(answers).collect())
+            });
+            let answers: Vec<Result<Vec<_>, StoreError>> = join_all(asked).await;
+            for part in answers {
+                for (index, answer) in part? {
+                    replayed[index] = answer;
+                }
+            }
+        }
+        Ok(replayed)
+    }
+
     /// Makes dead letters of claimed deliveries whose event cannot be read back.
     async fn bury(&self, unreadable: Vec<Settlement>) {
         for settlement in &unreadable {
@@ -276,10 +298,16 @@ impl<'a> Opening<'a> {
         Server::new(self.options, number, &self.nodes)
     }
 
-    async fn connect_all(&self) -> Result<Vec<Connection>, OpenError> {
-        let connect = async |number| {
+    async fn connect_all<'b, F>(
+        &'b self,
+        open: impl Fn(Server, &'b TaskTracker, CancellationToken) -> F,
+    ) -> Result<Vec<Connection>, OpenError>
+    where
+        F: Future<Output = Result<Connection, OpenError>>,
+    {
+        let connect = |number| {
             let stop = self.stop_connections.clone();
-            Connection::open(self.server(number), &self.keepers, stop).await
+            open(self.server(number), &self.keepers, stop)
         };
         // The first alone: a Redis with another number of shards is told by it, and left as it is.
         let mut connections = vec![connect(0).await?];
@@ -289,7 +317,17 @@ impl<'a> Opening<'a> {
         Ok(connections)
     }
 
-    /// Of the connections of all shards, in order.
+    /// Of the connections of all shards, in order, if there are all.
+    fn finish(self, opened: Result<Vec<Connection>, OpenError>) -> Result<RedisStore, OpenError> {
+        match opened {
+            Ok(connections) => Ok(self.store(connections)),
+            Err(error) => {
+                self.stop_connections.cancel();
+                Err(error)
+            }
+        }
+    }
+
     fn store(self, connections: Vec<Connection>) -> RedisStore {
         let (calls, stop_queues) = (TaskTracker::new(), CancellationToken::new());
         let shards = (0..).zip(connections).map(|(number, connection)| {
@@ -389,32 +427,10 @@ impl Store for RedisStore {
     }
 
     async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        let mut replayed = vec![Replayed::Unknown; deliveries.len()];
-        let shards = self.shards.len();
-        // First where each is likely to stand; then, what is unknown there, in the others: those whose route is
-        // kept together.
-        for offset in 0..shards {
-            let mut parts = vec![Vec::new(); shards];
-            for (index, delivery) in deliveries.iter().enumerate() {
-                if replayed[index] == Replayed::Unknown {
-                    parts[(shard::of_uid(delivery.uid, shards) + offset) % shards].push(index);
-                }
-            }
-            let asked = self.shards.iter().zip(parts);
-            let asked = asked.map(async |(shard, indices)| {
-                let names = indices.iter().map(|&index| deliveries[index].clone());
-                let answers = replay::replay(&shard.keys, &names.collect::<Vec<_>>()).await?;
-                Ok(indices.into_iter().zip(answers).collect())
-            });
-            let answers: Vec<Result<Vec<_>, StoreError>> = join_all(asked).await;
-            for part in answers {
-                for (index, answer) in part? {
-                    replayed[index] = answer;
-                }
-            }
-        }
+        let replayed = self.replay_in_all(deliveries).await;
+        // Also after an error some may be due.
         self.rounds.forget();
-        Ok(replayed)
+        replayed
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
@@ -441,8 +457,8 @@ impl Store for RedisStore {
             ..retention
         };
         let expire = async |number: usize| {
-            let expired = self.shards[number].expire(retention).await?;
-            self.rounds.expired(number, expired.more);
+            let (expired, gave_turns) = self.shards[number].expire(retention).await?;
+            self.rounds.expired(number, expired.more, gave_turns);
             Ok::<_, StoreError>(expired)
         };
         let mut joined = Expired::default();

@@ -26,11 +26,9 @@ local function retire(queue, uids)
     end
   end
   save(queue, deliveries, now)
-  -- Nobody waits for a turn any more.
+  -- They hold up nobody. Those that are left over have their turn: this may be the last call, and the target be back.
   for _, delivery in ipairs(deliveries) do
-    if delivery.order ~= UNORDERED then
-      redis.call('UNLINK', GROUP .. delivery.group)
-    end
+    leave_group(delivery, queue, now)
   end
 end
 
@@ -59,7 +57,10 @@ local function retire_unknown()
         return 1
       end
       redis.call('DEL', TURNS .. target)
-      redis.call('SREM', TARGETS, target)
+      -- Its dead letters are listed by it.
+      if redis.call('EXISTS', DEAD .. target) == 0 then
+        redis.call('SREM', TARGETS, target)
+      end
     end
   end
   return 0

@@ -95,11 +95,9 @@ impl Left {
             match settlement.outcome {
                 Outcome::Retry(wait) => left.add(&settlement.target, millis(wait)),
                 Outcome::Released => left.add(&settlement.target, 0),
-                // Then the next of its group has its turn.
-                Outcome::Delivered | Outcome::Dead(_) if settlement.order.is_some() => {
-                    left.add(&settlement.target, 0);
-                }
-                Outcome::Delivered | Outcome::Dead(_) => {}
+                Outcome::Delivered if settlement.order.is_none() => {}
+                // Then the next of its group has its turn. Of what could not be read the order is not known.
+                Outcome::Delivered | Outcome::Dead(_) => left.add(&settlement.target, 0),
             }
         }
         left
@@ -305,10 +303,14 @@ impl Rounds {
         chosen
     }
 
-    pub(super) fn expired(&self, shard: usize, more: bool) {
+    /// With a turn that was given, anything may be due there.
+    pub(super) fn expired(&self, shard: usize, more: bool, gave_turns: bool) {
         let known = &self.shards[shard];
         known.has_more_to_expire.store(more, Ordering::Relaxed);
         known.is_changed.store(true, Ordering::Relaxed);
+        if gave_turns {
+            locked(&known.dues).clear();
+        }
     }
 }
 

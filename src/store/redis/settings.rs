@@ -2,10 +2,12 @@
 
 use redis::{RedisError, aio::MultiplexedConnection};
 
-use super::error;
+use super::error::{self, Fault};
 use crate::config::Durability;
 
 const OLDEST_MAJOR: u32 = 7;
+/// As a server calls its role.
+const PRIMARY: &str = "master";
 
 /// What a server says of itself.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +25,20 @@ pub(super) async fn check(
     connection: &mut MultiplexedConnection,
     address: &str,
     durability: Durability,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
     let settings = read(connection, address).await?;
-    judge(&settings, durability).map_err(|fault| format!("Redis at {address}: {fault}"))
+    judge(&settings, durability).map_err(|fault| {
+        let text = format!("Redis at {address}: {fault}");
+        // A fail-over may make it the primary, or let another be found.
+        if settings.role == PRIMARY {
+            Fault::Unfit(text)
+        } else {
+            Fault::Away(text)
+        }
+    })
 }
 
-async fn read(connection: &mut MultiplexedConnection, address: &str) -> Result<Settings, String> {
+async fn read(connection: &mut MultiplexedConnection, address: &str) -> Result<Settings, Fault> {
     let info: String = redis::cmd("INFO")
         .arg(&["server", "replication"])
         .query_async(connection)
@@ -58,15 +68,22 @@ async fn read(connection: &mut MultiplexedConnection, address: &str) -> Result<S
     Ok(settings)
 }
 
-fn refused(address: &str, command: &str, permission: &str, error: &RedisError) -> String {
+fn refused(address: &str, command: &str, permission: &str, error: &RedisError) -> Fault {
     if error::must_reconnect(error) {
-        return format!("cannot reach Redis at {address}: {}", error::text(error));
+        let error = error::text(error);
+        return Fault::Away(format!("cannot reach Redis at {address}: {error}"));
     }
-    format!(
+    let text = format!(
         "Redis at {address} refuses {command} ({}), so its settings cannot be checked against `durability`; \
          permit it to Hookgate's user: redis-cli ACL SETUSER NAME {permission}",
         error::text(error)
-    )
+    );
+    // Otherwise it may be busy or loading.
+    if error.code() == Some("NOPERM") {
+        Fault::Unfit(text)
+    } else {
+        Fault::Away(text)
+    }
 }
 
 fn info_field(info: &str, name: &str) -> String {
@@ -85,7 +102,7 @@ fn judge(settings: &Settings, durability: Durability) -> Result<(), String> {
             settings.version
         ));
     }
-    if settings.role != "master" {
+    if settings.role != PRIMARY {
         return Err("it is a replica; connect to the primary (in `store.url`)".into());
     }
     // Under any other policy Redis removes remembered ids and stored events without an error.

@@ -177,17 +177,19 @@ impl Shard {
         }
     }
 
-    pub(super) async fn expire(&self, retention: Retention) -> Result<Expired, StoreError> {
+    /// And whether a delivery has its turn by that.
+    pub(super) async fn expire(&self, retention: Retention) -> Result<(Expired, bool), StoreError> {
         let mut call = self.keys.call(&self.keys.scripts.expire);
         call.arg(encoding::millis(retention.age))
             .arg(retention.bytes)
             .arg(EXPIRED_A_CALL);
-        let [events, ids, more] = scripts::integers(self.keys.run(&call).await?)?;
-        Ok(Expired {
+        let [events, ids, more, turns] = scripts::integers(self.keys.run(&call).await?)?;
+        let expired = Expired {
             events: u64::try_from(events).map_err(|_| unexpected())?,
             ids: u64::try_from(ids).map_err(|_| unexpected())?,
             more: more != 0,
-        })
+        };
+        Ok((expired, turns > 0))
     }
 
     pub(super) async fn ready(&self) -> Result<(), StoreError> {

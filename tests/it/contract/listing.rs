@@ -74,6 +74,25 @@ pub(super) async fn lists_both_ways_by_acceptance(subject: &Subject) {
     }
 }
 
+pub(super) async fn lists_dead_letters_of_targets_that_are_gone(subject: &Subject) {
+    subject.stored("a", &["t", "u"]).await;
+    assert_eq!(
+        subject.store.retire_targets(&["u".into()]).await.unwrap(),
+        1
+    );
+    for target in [None, Some("t".into())] {
+        let dead = Filter {
+            state: Some(StateFilter::Dead),
+            target,
+            ..Filter::default()
+        };
+        for newest_first in [false, true] {
+            let listed = all(subject, query(dead.clone(), newest_first, 10)).await;
+            assert_eq!(ids(&listed), ["a"], "{dead:?}");
+        }
+    }
+}
+
 pub(super) async fn lists_by_each_filter(subject: &Subject) {
     let start = subject.clock.now();
     subject.delivered("delivered", "t").await;

@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hookgate::{
     event::{DeadReason, DeliveryState, Event, NewDelivery, Order, OrderGroup, Outcome},
-    store::{Acceptance, Lease, Replayed, Settled, Settlement},
+    store::{Acceptance, Claimed, Lease, Replayed, Settled, Settlement},
 };
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
 
 use super::subject::{LONG, ROUTE, SHORT, Subject, ids, in_order, only_lease};
@@ -281,6 +282,84 @@ pub(super) async fn replays_one_before_a_dead_letter_that_holds(subject: &Subjec
     delivers(subject, &["2", "3"]).await;
 }
 
+pub(super) async fn gives_no_turn_when_what_was_delivered_expires(subject: &Subject) {
+    for hold in [false, true] {
+        let key = hold.to_string();
+        let id = |id: &str| format!("{id} {hold}");
+        ordered(subject, &id("1"), &key, hold).await;
+        delivers(subject, &[&id("1")]).await;
+        let second = ordered(subject, &id("2"), &key, hold).await;
+        delivers(subject, &[&id("2")]).await;
+        ordered(subject, &id("3"), &key, hold).await;
+        let third = subject.claim_one("t").await;
+        assert_eq!(subject.replay(second, "t").await, Replayed::Due);
+        subject.advance(MINUTE);
+        assert_eq!(subject.expire(SHORT, u64::MAX).await, 1);
+        assert!(
+            subject.claim("t", 10).await.is_empty(),
+            "the third is in flight"
+        );
+        subject.settle(&third, Outcome::Delivered).await;
+        delivers(subject, &[&id("2")]).await;
+        subject.advance(MINUTE);
+        assert_eq!(subject.expire(SHORT, u64::MAX).await, 2);
+    }
+}
+
+pub(super) async fn gives_no_turn_when_a_dead_letter_behind_the_first_expires(subject: &Subject) {
+    let mut uids = Vec::new();
+    for id in ["1", "2"] {
+        uids.push(ordered(subject, id, "k", true).await);
+        delivers(subject, &[id]).await;
+    }
+    ordered(subject, "3", "k", true).await;
+    let claimed = subject.claim_one("t").await;
+    subject.settle(&claimed, DEAD).await;
+    // Before the dead letter: the second has the turn, the first waits for it.
+    assert_eq!(subject.replay(uids[1], "t").await, Replayed::Due);
+    let second = subject.claim_one("t").await;
+    assert_eq!(subject.replay(uids[0], "t").await, Replayed::Due);
+    subject.advance(MINUTE);
+    assert_eq!(subject.expire(SHORT, u64::MAX).await, 1);
+    assert!(
+        subject.claim("t", 10).await.is_empty(),
+        "the second is in flight"
+    );
+    subject.settle(&second, Outcome::Delivered).await;
+    delivers(subject, &["1"]).await;
+}
+
+pub(super) async fn keeps_what_held_before_its_target_was_retired(subject: &Subject) {
+    let first = ordered(subject, "1", "k", true).await;
+    let claimed = subject.claim_one("t").await;
+    subject.settle(&claimed, DEAD).await;
+    ordered(subject, "2", "k", true).await;
+    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 1);
+    // The target is back.
+    ordered(subject, "3", "k", true).await;
+    assert!(subject.claim("t", 10).await.is_empty());
+    assert_eq!(subject.replay(first, "t").await, Replayed::Due);
+    delivers(subject, &["1", "3"]).await;
+}
+
+/// As many at once, for as many targets, as a route may have.
+pub(super) async fn takes_ordered_deliveries_to_very_many_targets(subject: &Subject) {
+    let targets: Vec<_> = (0..100).map(|n| format!("t{n}")).collect();
+    let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+    let events = (0..100).map(|n| {
+        let event = subject.event(&n.to_string(), &targets);
+        Arc::new(in_order(event, "k", false))
+    });
+    for answer in subject.store.accept_all(events.collect()).await {
+        assert!(
+            matches!(answer, Ok(Acceptance::Accepted { .. })),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(subject.depth("t99").await.pending, 100);
+    assert_eq!(&*subject.claim_one("t99").await.event.id, "0");
+}
+
 pub(super) async fn tells_the_order_of_what_is_claimed(subject: &Subject) {
     let group = OrderGroup::new(ROUTE, "t", "k");
     for hold in [true, false] {
@@ -341,4 +420,176 @@ pub(super) async fn keeps_order_whatever_comes_at_once(subject: &Subject) {
         accepting.await.unwrap();
     }
     assert_eq!(subject.depth("t").await.pending, 0);
+}
+
+/// What [`keeps_order_whatever_happens`] knows of an event.
+struct Known {
+    uid: Uuid,
+    id: String,
+    group: u64,
+    hold: bool,
+    state: DeliveryState,
+    claimed: Option<Claimed>,
+}
+
+impl Known {
+    fn holds(&self) -> bool {
+        self.hold
+            && matches!(self.state, DeliveryState::Dead(reason) if reason != DeadReason::TargetRemoved)
+    }
+}
+
+/// Each of the steps at random, many times: of no group are two in flight, none passes a dead letter that holds,
+/// nothing is lost, and in the end all are delivered.
+#[allow(clippy::print_stdout, reason = "a walk that fails must be told apart")]
+pub(super) async fn keeps_order_whatever_happens(subject: &Subject) {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut all: Vec<Known> = Vec::new();
+    let mut accepted = 0;
+    let mut late = Vec::new();
+    for _ in 0..400 {
+        match random.random_range(0..100) {
+            0..30 => {
+                let (id, group) = (accepted.to_string(), random.random_range(0..3));
+                accepted += 1;
+                let hold = random.random();
+                let uid = ordered(subject, &id, &group.to_string(), hold).await;
+                let (state, claimed) = (DeliveryState::Pending, None);
+                all.push(Known {
+                    uid,
+                    id,
+                    group,
+                    hold,
+                    state,
+                    claimed,
+                });
+            }
+            30..55 => claims(subject, &mut all).await,
+            55..80 => {
+                let mut in_flight: Vec<_> = all
+                    .iter_mut()
+                    .filter(|known| known.claimed.is_some())
+                    .collect();
+                if in_flight.is_empty() {
+                    continue;
+                }
+                let known = in_flight.swap_remove(random.random_range(0..in_flight.len()));
+                let claimed = known.claimed.take().unwrap();
+                let (outcome, state) = match random.random_range(0..4) {
+                    0 => (Outcome::Retry(SHORT), DeliveryState::Pending),
+                    1 => (Outcome::Released, DeliveryState::Pending),
+                    2 => (Outcome::Delivered, DeliveryState::Delivered),
+                    _ => (DEAD, DeliveryState::Dead(DeadReason::Refused)),
+                };
+                assert_eq!(subject.settle(&claimed, outcome).await, Settled::Done);
+                known.state = state;
+                late.push(claimed);
+            }
+            80..93 => {
+                if all.is_empty() {
+                    continue;
+                }
+                let number = random.random_range(0..all.len());
+                let known = &mut all[number];
+                let expected = match known.state {
+                    DeliveryState::Pending => Replayed::Pending,
+                    _ => Replayed::Due,
+                };
+                assert_eq!(
+                    subject.replay(known.uid, "t").await,
+                    expected,
+                    "{}",
+                    known.id
+                );
+                known.state = DeliveryState::Pending;
+            }
+            93..96 => {
+                subject.advance(MINUTE);
+                subject.expire(SHORT, u64::MAX).await;
+                all.retain(|known| known.state == DeliveryState::Pending);
+            }
+            96..98 => {
+                if let Some(claimed) = late.pop() {
+                    let settled = subject.settle(&claimed, Outcome::Delivered).await;
+                    assert_eq!(settled, Settled::Lost);
+                }
+            }
+            98 => {
+                subject.store.retire_targets(&[]).await.unwrap();
+                for known in all
+                    .iter_mut()
+                    .filter(|known| known.state == DeliveryState::Pending)
+                {
+                    known.state = DeliveryState::Dead(DeadReason::TargetRemoved);
+                    late.extend(known.claimed.take());
+                }
+            }
+            _ => subject.advance(MINUTE),
+        }
+        counts(subject, &all).await;
+    }
+    drains(subject, &mut all).await;
+}
+
+async fn counts(subject: &Subject, all: &[Known]) {
+    let depth = subject.depth("t").await;
+    let pending = all
+        .iter()
+        .filter(|known| known.state == DeliveryState::Pending);
+    let dead = all
+        .iter()
+        .filter(|known| matches!(known.state, DeliveryState::Dead(_)));
+    assert_eq!(depth.pending, pending.count() as u64);
+    assert_eq!(depth.dead, dead.count() as u64);
+}
+
+async fn claims(subject: &Subject, all: &mut [Known]) {
+    subject.advance(SHORT);
+    for claimed in subject.claim("t", 10).await {
+        let place = all
+            .iter()
+            .position(|known| known.uid == claimed.event.uid)
+            .unwrap();
+        let (before, rest) = all.split_at_mut(place);
+        let (known, behind) = rest.split_first_mut().unwrap();
+        assert_eq!(known.state, DeliveryState::Pending, "{}", known.id);
+        let mut others = before
+            .iter()
+            .chain(&*behind)
+            .filter(|other| other.group == known.group);
+        assert!(
+            others.all(|other| other.claimed.is_none()),
+            "two at once: {}",
+            known.id
+        );
+        let mut before = before.iter().filter(|other| other.group == known.group);
+        assert!(before.all(|other| !other.holds()), "held up: {}", known.id);
+        assert!(known.claimed.is_none(), "{}", known.id);
+        known.claimed = Some(claimed);
+    }
+}
+
+/// Whatever is left is delivered, once what holds it up is replayed.
+async fn drains(subject: &Subject, all: &mut [Known]) {
+    let is_pending = |known: &Known| known.state == DeliveryState::Pending;
+    for known in all.iter_mut().filter(|known| known.holds()) {
+        assert_eq!(subject.replay(known.uid, "t").await, Replayed::Due);
+        known.state = DeliveryState::Pending;
+    }
+    while all.iter().any(is_pending) {
+        claims(subject, all).await;
+        let mut delivered = 0;
+        for known in all.iter_mut() {
+            if let Some(claimed) = known.claimed.take() {
+                let settled = subject.settle(&claimed, Outcome::Delivered).await;
+                assert_eq!(settled, Settled::Done);
+                known.state = DeliveryState::Delivered;
+                delivered += 1;
+            }
+        }
+        assert!(delivered > 0, "some wait for ever");
+    }
+    counts(subject, all).await;
 }

@@ -219,3 +219,37 @@ async fn what_format_2_holds_is_converted_whole() {
         assert_eq!(left, redis::Value::Array(Vec::new()), "{keys}");
     }
 }
+
+/// The older version forgot such a target.
+#[tokio::test]
+async fn dead_letters_of_a_target_that_was_gone_are_converted() {
+    let database = RedisServer::shared().fresh_database();
+    let mut older = Older::new(&database);
+    let gone = event("gone");
+    older.accept(&gone, &["1790000000000"]);
+    older.finish(&gone, 5, "1790000000005");
+    older.write("SREM", b"targets", &[TARGET.as_bytes()]);
+    older.accept(
+        &Event {
+            deliveries: vec![NewDelivery::to("other".into())],
+            ..event("there")
+        },
+        &["1790000000000"],
+    );
+    let store = open(database.clone()).await;
+    let query = Query {
+        filter: Filter {
+            state: Some(StateFilter::Dead),
+            since: Some(gone.received_at),
+            ..Filter::default()
+        },
+        newest_first: true,
+        cursor: None,
+        limit: 10,
+    };
+    let page = store.list(&query).await.unwrap();
+    assert_eq!(page.events.len(), 1);
+    assert_eq!(page.events[0].uid, gone.uid);
+    let depth = store.depth(&[TARGET.into()]).await.unwrap();
+    assert_eq!((depth[0].pending, depth[0].dead), (0, 1));
+}

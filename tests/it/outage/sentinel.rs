@@ -166,7 +166,8 @@ async fn sentinels_that_are_not_there_or_know_nothing_are_told_in_one_line() {
 async fn a_store_that_was_opened_lazily_finds_its_servers_when_they_come() {
     let url = format!("redis://127.0.0.1:{}/", free_port());
     let servers = RedisUrl::parse(&url).unwrap();
-    let store = RedisStore::open_lazily(&Options::new(servers, Durability::Always), metrics());
+    let options = Options::new(servers, Durability::Always);
+    let store = RedisStore::open_lazily(&options, metrics()).await.unwrap();
     let error = store.accept(Arc::new(event("early"))).await.unwrap_err();
     assert!(error.to_string().contains("connection refused"), "{error}");
     let port = url

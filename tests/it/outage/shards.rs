@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use hookgate::{
     clock::{Clock, ClockHand, Timestamp},
     config::Durability,
-    event::{Event, NewDelivery, Outcome},
+    event::{DeadReason, Event, NewDelivery, Order, OrderGroup, Outcome},
     store::{
         Acceptance, Retention, Settled, Store as _, Want,
         redis::{Options, RedisStore},
@@ -297,4 +297,64 @@ async fn a_retry_is_claimed_when_it_is_due_whatever_shard_it_is_in() {
         store.claim(&want(100, LEASE)).await.unwrap().claimed.len(),
         40
     );
+}
+
+#[tokio::test]
+async fn who_waited_for_a_dead_letter_that_expires_is_claimed_at_once_whatever_shard_it_is_in() {
+    let (clock, hand) = clock();
+    let store = open_with_clock(RedisServer::shared().fresh_database(), &clock).await;
+    for route in 0..20 {
+        let of_group = |number: usize| {
+            let mut event = event(&format!("{route} {number}"));
+            event.route = format!("route-{route}").into();
+            let group = OrderGroup::new(&event.route, TARGET, "k");
+            event.deliveries[0].order = Some(Order { group, hold: true });
+            event.together = true;
+            Arc::new(event)
+        };
+        accept(&store, vec![of_group(0), of_group(1)]).await;
+        let mut claims = store.claim(&want(10, LEASE)).await.unwrap();
+        assert_eq!(claims.claimed.len(), 1);
+        let claimed = claims.claimed.remove(0);
+        let dead = Outcome::Dead(DeadReason::Refused);
+        let settled = store.settle(claimed.settlement(dead, None)).await;
+        assert_eq!(settled.unwrap(), Settled::Done);
+        let claims = store.claim(&want(10, LEASE)).await.unwrap();
+        assert!(claims.claimed.is_empty());
+        hand.set(clock.now().saturating_add(SECOND));
+        let expired = store.expire(super::NOTHING_KEPT).await.unwrap();
+        assert!(expired.events > 0);
+        // Until the round comes by it is nobody's business but the expiry's.
+        let claims = store.claim(&want(10, LEASE)).await.unwrap();
+        assert_eq!(claims.claimed.len(), 1, "of route {route}");
+        let delivered = claims.claimed[0].settlement(Outcome::Delivered, None);
+        assert_eq!(store.settle(delivered).await.unwrap(), Settled::Done);
+    }
+}
+
+#[tokio::test]
+async fn who_is_behind_an_event_that_cannot_be_read_is_claimed_next_whatever_shard_it_is_in() {
+    let connection = RedisServer::shared().fresh_database();
+    let (clock, _hand) = clock();
+    let store = open_with_clock(connection.clone(), &clock).await;
+    for _ in 0..SHARDS {
+        let asked = store.claim(&want(10, LEASE)).await.unwrap();
+        assert!(asked.claimed.is_empty());
+    }
+    let of_group = |number: usize| {
+        let mut event = event(&number.to_string());
+        let group = OrderGroup::new(&event.route, TARGET, "k");
+        event.deliveries[0].order = Some(Order { group, hold: false });
+        event.together = true;
+        Arc::new(event)
+    };
+    accept(&store, vec![of_group(0)]).await;
+    let damage = "redis.call('SET', redis.call('KEYS', '*:event:*')[1], 'damaged')";
+    command(&connection, &["EVAL", damage, "0"]);
+    accept(&store, vec![of_group(1)]).await;
+    let claims = store.claim(&want(10, LEASE)).await.unwrap();
+    assert!(claims.claimed.is_empty(), "the first is a dead letter now");
+    assert_eq!(claims.next_due, [Some(Duration::ZERO)]);
+    let claims = store.claim(&want(10, LEASE)).await.unwrap();
+    assert_eq!(&*claims.claimed[0].event.id, "1");
 }

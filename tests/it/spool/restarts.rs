@@ -2,8 +2,9 @@
 
 use super::{PHASE, SEED, SENDERS, with_spool};
 use crate::support::{
+    gateway::{complete, temporary},
     ledger::{Failure, Load, drained_through_spools, spool_moved, three_sinks},
-    process::Process,
+    process::{Process, free_addresses, run_to_end},
     redis::RedisServer,
     wait_for,
 };
@@ -72,6 +73,32 @@ async fn a_gateway_starts_and_serves_while_redis_is_away() {
     let refused = log.failures.keys().find(|one| **one != Failure::Unanswered);
     assert_eq!(refused, None, "{:?}", log.failures);
     drained_through_spools(&log, &sinks, &[&gateway]).await;
+}
+
+/// Waiting in the spool would not mend it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_there_and_unfit_ends_the_start() {
+    let faults = [
+        (
+            "CONFIG SET maxmemory-policy allkeys-lru",
+            "maxmemory-policy",
+        ),
+        ("CONFIG SET appendfsync everysec", "appendfsync"),
+        ("SET hookgate:{0}:format 4", "events in format 4"),
+        ("SET hookgate:{0}:shards 3", "events in 3 shards"),
+    ];
+    for (command, told) in faults {
+        let redis = RedisServer::start();
+        redis.command(&command.split(' ').collect::<Vec<_>>());
+        let sinks = three_sinks().await;
+        let directory = temporary();
+        let [public, admin] = free_addresses();
+        let toml = with_spool(&redis.url(0), &sinks);
+        let toml = complete(&toml, &public.to_string(), &admin.to_string());
+        let (code, stderr) = run_to_end(directory.path(), &toml).await;
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(told), "{stderr}");
+    }
 }
 
 /// What the spool holds for a target that is gone becomes a dead letter once it is moved.
