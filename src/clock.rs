@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A moment in milliseconds since the Unix epoch.
@@ -66,7 +66,20 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Manual(Arc<AtomicI64>),
+    /// Runs on from a moment at which it was right.
+    Steady {
+        origin: Timestamp,
+        since: Instant,
+    },
+    Manual(Arc<Hands>),
+    ManualSteady(Arc<Hands>),
+}
+
+#[derive(Debug)]
+struct Hands {
+    wall: AtomicI64,
+    /// What the wall clock was set forward by, in all.
+    stepped: AtomicI64,
 }
 
 impl Clock {
@@ -76,8 +89,24 @@ impl Clock {
 
     /// A clock that stands still until [`ClockHand::set`] moves it.
     pub fn manual(at: Timestamp) -> (Self, ClockHand) {
-        let millis = Arc::new(AtomicI64::new(at.0));
-        (Self(Source::Manual(millis.clone())), ClockHand(millis))
+        let hands = Arc::new(Hands {
+            wall: AtomicI64::new(at.0),
+            stepped: AtomicI64::new(0),
+        });
+        (Self(Source::Manual(hands.clone())), ClockHand(hands))
+    }
+
+    /// A clock that shows what this one does now, and then runs on evenly, whatever this one is set to: for what is
+    /// to happen after a while. It stands still while the machine sleeps.
+    pub fn steady(&self) -> Self {
+        Self(match &self.0 {
+            Source::System => Source::Steady {
+                origin: self.now(),
+                since: Instant::now(),
+            },
+            Source::Manual(hands) => Source::ManualSteady(hands.clone()),
+            steady @ (Source::Steady { .. } | Source::ManualSteady(_)) => steady.clone(),
+        })
     }
 
     #[allow(
@@ -91,17 +120,28 @@ impl Clock {
                     .duration_since(UNIX_EPOCH)
                     .map_or(0, millis_of),
             ),
-            Source::Manual(millis) => Timestamp(millis.load(Ordering::SeqCst)),
+            Source::Steady { origin, since } => origin.saturating_add(since.elapsed()),
+            Source::Manual(hands) => Timestamp(hands.wall.load(Ordering::SeqCst)),
+            Source::ManualSteady(hands) => {
+                Timestamp(hands.wall.load(Ordering::SeqCst) - hands.stepped.load(Ordering::SeqCst))
+            }
         }
     }
 }
 
 /// Moves a manual [`Clock`].
 #[derive(Debug)]
-pub struct ClockHand(Arc<AtomicI64>);
+pub struct ClockHand(Arc<Hands>);
 
 impl ClockHand {
+    /// Time passes until this moment.
     pub fn set(&self, at: Timestamp) {
-        self.0.store(at.0, Ordering::SeqCst);
+        self.0.wall.store(at.0, Ordering::SeqCst);
+    }
+
+    /// The clock is set to this moment, as somebody sets a wall clock: no time passes.
+    pub fn step(&self, to: Timestamp) {
+        let from = self.0.wall.swap(to.0, Ordering::SeqCst);
+        self.0.stepped.fetch_add(to.0 - from, Ordering::SeqCst);
     }
 }

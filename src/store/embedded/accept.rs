@@ -71,7 +71,7 @@ impl Ledger {
             None => true,
         };
         // A clock that was set back must not make "due at once" mean later.
-        let due = event.received_at.min(self.clock.now());
+        let due = event.received_at.min(self.due_clock.now());
         let waiting = Waiting {
             id,
             due_ms: if has_turn {

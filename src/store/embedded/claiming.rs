@@ -34,7 +34,7 @@ struct Hand<'a> {
 impl Ledger {
     pub(super) fn claim(&mut self, wants: &[Want]) -> Result<Picks, Failure> {
         let mut picks = Picks::default();
-        let now = self.clock.now();
+        let now = self.due_clock.now();
         for want in wants {
             let next_due = match self.targets.find(&want.target) {
                 Some(target) => self.pick(want, target, now, &mut picks.picked)?,
@@ -169,7 +169,7 @@ impl Ledger {
     }
 
     pub(super) fn depth(&mut self, targets: &[TargetName]) -> Result<Vec<Depth>, Failure> {
-        let now = self.clock.now();
+        let now = self.due_clock.now();
         targets
             .iter()
             .map(|name| match self.targets.find(name) {

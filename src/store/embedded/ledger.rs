@@ -114,6 +114,8 @@ pub(super) struct Picked {
 pub(super) struct Ledger {
     pub(super) connection: Connection,
     pub(super) clock: Clock,
+    /// By which deliveries fall due: a backoff lasts as long as it should when the clock is set meanwhile.
+    pub(super) due_clock: Clock,
     pub(super) ids: Ids,
     pub(super) claims: Claims,
     pub(super) targets: Targets,
@@ -164,6 +166,7 @@ impl Ledger {
             queues: Queues::load(&connection, targets.names())?,
             targets,
             connection,
+            due_clock: clock.steady(),
             clock,
             next_seq: next_seq.max(next_commit),
             spans: Vec::new(),

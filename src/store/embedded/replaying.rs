@@ -71,7 +71,11 @@ impl Ledger {
             .execute((delivery.id, now_ms))?;
         let waiting = Waiting {
             id: delivery.id,
-            due_ms: if has_turn { now_ms } else { BLOCKED_MS },
+            due_ms: if has_turn {
+                self.due_clock.now().as_millis()
+            } else {
+                BLOCKED_MS
+            },
             attempts: 0,
             replayed_ms: Some(now_ms),
             order: delivery.order,

@@ -56,7 +56,8 @@ impl Ledger {
         };
         self.write(target, &waiting, state, now, settlement.attempt.as_ref())?;
         if let Outcome::Retry(wait) = settlement.outcome {
-            let due_ms = now.saturating_add(wait).as_millis().min(BLOCKED_MS - 1);
+            let due = self.due_clock.now().saturating_add(wait);
+            let due_ms = due.as_millis().min(BLOCKED_MS - 1);
             let waiting = Waiting { due_ms, ..waiting };
             self.wait(queue, waiting)?;
             self.queues.look_at(queue, waiting.spot());

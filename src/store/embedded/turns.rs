@@ -102,7 +102,7 @@ impl Ledger {
 
     /// Gives the turn, which nobody has, to the first of the group.
     pub(super) fn pass_on(&mut self, group: OrderGroup) -> Result<(), Failure> {
-        let due_ms = self.clock.now().as_millis();
+        let due_ms = self.due_clock.now().as_millis();
         self.begin()?;
         while let Some(First { id, queue, .. }) = self.first_of(group)?.filter(|first| !first.holds)
         {
