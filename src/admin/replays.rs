@@ -52,6 +52,12 @@ pub(super) async fn create(
             "dead or delivered: what is pending is under way",
         ));
     }
+    let targets = &state.sources.targets;
+    if let Some(name) = &filter.target
+        && !targets.iter().any(|target| target.name == *name)
+    {
+        return Err(malformed("target", "the name of a configured target"));
+    }
     let running = |replay: &&Replay| replay.state == ReplayState::Running;
     let store = &state.sources.store;
     if store.replays().await?.iter().filter(running).count() >= RUNNING_MAX {

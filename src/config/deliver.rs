@@ -84,6 +84,13 @@ fn read_order(table: &mut Table<'_>) -> Option<OrderBy> {
         let expected = "the JSON pointer whose equal values are in order";
         table.place.missing("order_by", expected);
     }
+    let order_by = order_by.filter(|node| {
+        let is_whole = node.value.as_str() == Some("");
+        if is_whole {
+            node.reject("a JSON pointer such as \"/customerId\", not the whole document");
+        }
+        !is_whole
+    });
     let hold = on_dead.and_then(|node| node.choice(&[("continue", false), ("hold", true)]));
     Some(OrderBy {
         pointer: pointer(&order_by?)?,

@@ -228,7 +228,7 @@ impl fmt::Debug for ClientCertificate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
     pub wait: Wait,
-    /// From the acceptance of the event. `None`: only with a schedule, whose end is the end.
+    /// From the acceptance of the event, or its last replay. `None`: only with a schedule, whose end is the end.
     pub give_up_after: Option<Duration>,
 }
 

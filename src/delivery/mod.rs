@@ -22,6 +22,7 @@ mod redaction;
 mod replaying;
 mod request;
 mod settler;
+mod special;
 mod worker;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

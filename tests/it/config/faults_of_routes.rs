@@ -386,6 +386,12 @@ deliver = [{ to = "crm", events = [] }]"#,
                 ],
             ),
             (
+                r#"deliver = [{ to = "crm", order_by = "" }]"#,
+                &[
+                    r#"routes.toml:2:37: routes.a.deliver[0].order_by: found "", expected a JSON pointer such as "/customerId", not the whole document"#,
+                ],
+            ),
+            (
                 r#"deliver = [{ to = "crm", order_by = { json = "/customerId" }, on_dead = "hold" }]"#,
                 &[
                     r#"routes.toml:2:37: routes.a.deliver[0].order_by: found a table, expected a JSON pointer such as "/id""#,
