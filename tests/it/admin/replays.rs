@@ -141,6 +141,10 @@ async fn what_a_replay_cannot_be_is_told() {
             r#"{"target": "crm", "target": "erp"}"#,
             "`target`: expected each parameter once.",
         ),
+        (
+            r#"{"target": "crn"}"#,
+            "`target`: expected the name of a configured target",
+        ),
         ("7", "The body is not a JSON object."),
     ] {
         let reply = admin.post("replays", body).await;
