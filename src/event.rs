@@ -80,6 +80,8 @@ pub struct Event {
     /// The provider's id: 1–256 bytes without control characters.
     pub id: Arc<str>,
     pub event_type: Option<Arc<str>>,
+    /// What the caller proved itself with, by name; several joined by `+`. `None`: anyone may send.
+    pub credential: Option<Arc<str>>,
     pub received_at: Timestamp,
     /// How long the id is remembered, from `received_at`.
     pub dedupe_window: Duration,
@@ -160,6 +162,8 @@ pub enum Outcome {
     /// Falls due again after this long.
     Retry(Duration),
     Dead(DeadReason),
+    /// Not wanted: the route's `when` said no. Final, until a replay.
+    Filtered,
     /// Never begun (the gateway stops): due at once, for whoever claims it next.
     Released,
 }
@@ -175,14 +179,17 @@ pub enum DeadReason {
     Corrupt,
     /// The target is no longer in the configuration.
     TargetRemoved,
+    /// The route's `when` or `transform` failed on this event, or took too long or too much.
+    ExpressionFailed,
 }
 
 impl DeadReason {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Refused,
         Self::GaveUp,
         Self::Corrupt,
         Self::TargetRemoved,
+        Self::ExpressionFailed,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -191,6 +198,7 @@ impl DeadReason {
             Self::GaveUp => "gave_up",
             Self::Corrupt => "corrupt",
             Self::TargetRemoved => "target_removed",
+            Self::ExpressionFailed => "expression_failed",
         }
     }
 }
@@ -215,4 +223,6 @@ pub enum DeliveryState {
     Pending,
     Delivered,
     Dead(DeadReason),
+    /// Not sent: the route's `when` said no.
+    Filtered,
 }

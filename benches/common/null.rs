@@ -26,6 +26,28 @@ impl Store for Null {
         events.iter().map(accepted).collect()
     }
 
+    async fn accept_together(
+        &self,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        Ok(vec![
+            Acceptance::Accepted { leases: Vec::new() };
+            events.len()
+        ])
+    }
+
+    async fn keep_secret(&self, kept: &hookgate::store::KeptSecret) -> Result<bool, StoreError> {
+        Ok(kept.secret.expose().is_empty())
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<hookgate::store::KeptSecret>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_secret(&self, route: &hookgate::event::RouteName) -> Result<bool, StoreError> {
+        Ok(route.is_empty())
+    }
+
     async fn claim(&self, _: &[Want]) -> Result<Claims, StoreError> {
         Ok(Claims::default())
     }

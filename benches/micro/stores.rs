@@ -210,6 +210,7 @@ impl Subject {
             route: "bench".into(),
             id: id.into(),
             event_type: Some("order.created".into()),
+            credential: None,
             received_at,
             dedupe_window: Duration::from_secs(4 * 24 * 3600),
             content_type: Some("application/json".into()),

@@ -166,6 +166,7 @@ fn delivery_head(delivery: &StoredDelivery) -> Value {
         DeliveryState::Pending => ("pending", None),
         DeliveryState::Delivered => ("delivered", None),
         DeliveryState::Dead(reason) => ("dead", Some(reason.as_str())),
+        DeliveryState::Filtered => ("filtered", None),
     };
     json!({
         "target": &*delivery.target,

@@ -12,6 +12,7 @@ use rustls::{RootCertStore, sign::CertifiedKey};
 
 use crate::{
     event::{RouteName, TargetName},
+    payload::Content,
     signature::{KeyedSecret, Scheme},
 };
 
@@ -307,12 +308,6 @@ pub struct Route {
     pub rate: Option<Rate>,
     pub respond: Respond,
     pub enabled: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// `application/json` and `application/*+json`.
-    Json,
 }
 
 /// How a caller proves itself.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Content, Respond, Route,
+    Respond, Route,
     deliver::{read_deliver, read_rate, read_respond},
     identity::{read_event_id, read_event_type},
     payload::{read_require, read_schemas},
@@ -14,7 +14,7 @@ use super::{
     targets::is_ours,
     verify::{Proof, read_proof},
 };
-use crate::event::RouteName;
+use crate::{event::RouteName, payload::Content};
 
 /// What routes take from elsewhere in the file.
 pub(super) struct Inherited<'t> {

@@ -178,7 +178,7 @@ impl Courier {
             }
             Outcome::Retry(_) => pair.retried.inc(),
             Outcome::Dead(_) => pair.dead.inc(),
-            Outcome::Released => {}
+            Outcome::Released | Outcome::Filtered => {}
         }
     }
 

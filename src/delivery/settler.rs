@@ -120,7 +120,7 @@ impl Settler {
                     pair.dead_letter(reason);
                 }
             }
-            Outcome::Delivered => {}
+            Outcome::Delivered | Outcome::Filtered => {}
         }
     }
 }
@@ -128,7 +128,7 @@ impl Settler {
 /// Whether the next of its group is due with this.
 fn passes_turn(settlement: &Settlement) -> bool {
     match (&settlement.outcome, settlement.order) {
-        (Outcome::Delivered, Some(_)) => true,
+        (Outcome::Delivered | Outcome::Filtered, Some(_)) => true,
         (Outcome::Dead(_), Some(order)) => !order.hold,
         _ => false,
     }

@@ -38,6 +38,7 @@ impl Valid<'_> {
             route: route.name.clone(),
             id: id.into(),
             event_type: self.event_type.clone(),
+            credential: None,
             received_at,
             dedupe_window: route.dedupe_window,
             content_type: self.header(&header::CONTENT_TYPE).map(Arc::from),

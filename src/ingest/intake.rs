@@ -137,6 +137,22 @@ mod tests {
             uids.into_iter().map(answer).collect()
         }
 
+        async fn accept_together(&self, _: Vec<Arc<Event>>) -> Result<Vec<Acceptance>, StoreError> {
+            pending().await
+        }
+
+        async fn keep_secret(&self, _: &crate::store::KeptSecret) -> Result<bool, StoreError> {
+            pending().await
+        }
+
+        async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
+            pending().await
+        }
+
+        async fn forget_secret(&self, _: &crate::event::RouteName) -> Result<bool, StoreError> {
+            pending().await
+        }
+
         async fn claim(&self, _: &[Want]) -> Result<Claims, StoreError> {
             pending().await
         }
@@ -200,6 +216,7 @@ mod tests {
             route: "route".into(),
             id: id.into(),
             event_type: None,
+            credential: None,
             received_at: NOW,
             dedupe_window: std::time::Duration::from_secs(60),
             content_type: None,

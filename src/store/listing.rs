@@ -33,16 +33,18 @@ pub enum StateFilter {
     Pending,
     Delivered,
     Dead,
+    Filtered,
 }
 
 impl StateFilter {
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Dead];
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Dead, Self::Filtered];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Delivered => "delivered",
             Self::Dead => "dead",
+            Self::Filtered => "filtered",
         }
     }
 
@@ -52,6 +54,7 @@ impl StateFilter {
             (Self::Pending, DeliveryState::Pending)
                 | (Self::Delivered, DeliveryState::Delivered)
                 | (Self::Dead, DeliveryState::Dead(_))
+                | (Self::Filtered, DeliveryState::Filtered)
         )
     }
 }

@@ -84,6 +84,25 @@ impl Store for Metered {
         only(self.accept_all(vec![event]).await)
     }
 
+    async fn accept_together(
+        &self,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        self.inner.accept_together(events).await
+    }
+
+    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
+        self.inner.keep_secret(kept).await
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
+        self.inner.kept_secrets().await
+    }
+
+    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
+        self.inner.forget_secret(route).await
+    }
+
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
         self.measure("claim", self.inner.claim(wants)).await
     }

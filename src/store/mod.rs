@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
+    config::Secret,
     event::{AttemptRecord, DeliveryState, Event, Order, Outcome, RouteName, TargetName},
 };
 
@@ -51,6 +52,11 @@ pub trait Store: Send + Sync + 'static {
     async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
         only(self.accept_all(vec![event]).await)
     }
+
+    /// [`Store::accept_all`] for the events of one request, which are all of one route that says `together`: one atomic
+    /// step for all of them. Each is accepted or a duplicate (of each other, too); answers for each, in order.
+    async fn accept_together(&self, events: Vec<Arc<Event>>)
+    -> Result<Vec<Acceptance>, StoreError>;
 
     /// Claims, for each want, up to `max` of the target's due deliveries: of each route's those longest due first,
     /// and of the routes alternately, so that one with a backlog does not hold up another.
@@ -93,6 +99,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets a replay.
     async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError>;
+
+    /// Keeps a secret that a provider gave in a handshake. False: the route has one already, and nothing changed.
+    async fn keep_secret(&self, kept: &KeptSecret) -> Result<bool, StoreError>;
+
+    /// The secrets that were kept and not forgotten, by route.
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError>;
+
+    /// Forgets the route's secret, so that another may come. False: there is none.
+    async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError>;
 
     /// Makes dead letters, with reason `target_removed`, of all pending deliveries whose target is not
     /// `known`; returns how many.
@@ -140,6 +155,14 @@ pub struct Lease {
     pub token: i64,
     /// When it ends, by this process's monotonic clock, at the latest moment that is safe to assume.
     pub ends: Instant,
+}
+
+/// A secret that came with a provider's handshake and signs what the provider sends from then on.
+#[derive(Clone, Debug)]
+pub struct KeptSecret {
+    pub route: RouteName,
+    pub secret: Secret,
+    pub received_at: Timestamp,
 }
 
 /// How many deliveries of a target a caller can take.

@@ -12,12 +12,16 @@ use std::{
 };
 
 /// A layer, and the modules of this crate that its code may name. Tests at the end of a file may name any.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("event", &["clock"]),
     ("signature", &["clock"]),
-    ("providers", &["signature"]),
-    ("config", &["clock", "event", "providers", "signature"]),
+    ("payload", &[]),
+    ("providers", &["payload", "signature"]),
+    (
+        "config",
+        &["clock", "event", "payload", "providers", "signature"],
+    ),
     ("rate", &["config"]),
     ("metrics", &["event"]),
     ("store", &["clock", "config", "event", "metrics", "rate"]),

@@ -65,6 +65,7 @@ fn event(id: &str) -> Event {
         route: "github".into(),
         id: id.into(),
         event_type: Some("push".into()),
+        credential: None,
         received_at,
         dedupe_window: Duration::from_secs(3600),
         content_type: Some("application/json".into()),

@@ -182,6 +182,7 @@ fn delivered(stored: &StoredEvent, mine: &[Receipt]) -> String {
             (DeliveryState::Dead(reason), all) => {
                 format!("{name} ({}): dead letter, {}", join(all), reason.as_str())
             }
+            (DeliveryState::Filtered, _) => format!("{name}: filtered"),
             (DeliveryState::Pending, all) => format!("{name} ({}): pending", join(all)),
         }
     });
@@ -258,7 +259,7 @@ fn ended(state: DeliveryState, expected: &[u16]) -> bool {
     match state {
         DeliveryState::Delivered => taken,
         DeliveryState::Dead(_) => !taken,
-        DeliveryState::Pending => false,
+        DeliveryState::Pending | DeliveryState::Filtered => false,
     }
 }
 

@@ -37,6 +37,7 @@ fn event(id: &str, received_at: Timestamp, targets: &[&str]) -> Arc<Event> {
         route: "route".into(),
         id: id.into(),
         event_type: None,
+        credential: None,
         received_at,
         dedupe_window: LONG,
         content_type: None,

@@ -40,6 +40,7 @@ pub(super) fn event(id: &str, body_bytes: usize, lease: Option<Duration>) -> Arc
         route: "route".into(),
         id: id.into(),
         event_type: None,
+        credential: None,
         received_at: NOW,
         dedupe_window: LONG,
         content_type: None,

@@ -73,6 +73,7 @@ pub(super) fn decode(head: &[u8]) -> Option<Event> {
         route: head.text()?,
         id: head.text()?,
         event_type: head.option()?,
+        credential: None,
         content_type: head.option()?,
         headers: head.list(|head| Some((head.text()?, head.text()?)))?,
         body: Bytes::new(),
@@ -219,6 +220,7 @@ mod tests {
             route: "route".into(),
             id: "id: \"quoted\" ü|\\".into(),
             event_type: Some("order.created".into()),
+            credential: None,
             received_at: Timestamp::from_millis(1_800_000_000_123),
             dedupe_window: Duration::from_millis(259_200_001),
             content_type: Some("x".repeat(300).into()),
@@ -244,6 +246,7 @@ mod tests {
             route: "".into(),
             id: "".into(),
             event_type: None,
+            credential: None,
             received_at: Timestamp::from_millis(-1),
             dedupe_window: Duration::ZERO,
             content_type: None,
@@ -257,6 +260,7 @@ mod tests {
     fn what_was_encoded_comes_back_field_by_field() {
         let empty = Event {
             event_type: Some("".into()),
+            credential: None,
             content_type: Some("".into()),
             ..bare()
         };

@@ -237,6 +237,31 @@ impl Store for Embedded {
         answers
     }
 
+    async fn accept_together(
+        &self,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        Err(StoreError::Unavailable(format!(
+            "not built yet: {}",
+            events.len()
+        )))
+    }
+
+    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
+        Err(StoreError::Unavailable(format!(
+            "not built yet: {}",
+            kept.route
+        )))
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
+        Err(StoreError::Unavailable(format!("not built yet: {}", 0)))
+    }
+
+    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
+        Err(StoreError::Unavailable(format!("not built yet: {}", route)))
+    }
+
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
         let picks = match self.call(Ask::Claim(wants.to_vec())).await? {
             Answer::Picked(picks) => picks,

@@ -143,6 +143,7 @@ fn unreadable() -> Event {
         route: "".into(),
         id: "".into(),
         event_type: None,
+        credential: None,
         received_at: Timestamp::from_millis(0),
         dedupe_window: Duration::ZERO,
         content_type: None,

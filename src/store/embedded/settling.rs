@@ -40,6 +40,7 @@ impl Ledger {
             Outcome::Retry(_) => DeliveryState::Pending,
             Outcome::Delivered => DeliveryState::Delivered,
             Outcome::Dead(reason) => DeliveryState::Dead(reason),
+            Outcome::Filtered => DeliveryState::Filtered,
         };
         self.begin()?;
         if !self.end_wait(queue, &waiting)? {

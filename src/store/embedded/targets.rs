@@ -19,16 +19,22 @@ pub(super) fn state_code(state: DeliveryState) -> i64 {
         DeliveryState::Dead(DeadReason::GaveUp) => 3,
         DeliveryState::Dead(DeadReason::Corrupt) => 4,
         DeliveryState::Dead(DeadReason::TargetRemoved) => 5,
+        DeliveryState::Dead(DeadReason::ExpressionFailed) => 6,
+        DeliveryState::Filtered => 7,
     }
 }
 
 /// A code that nobody wrote tells of damage.
 pub(super) fn state_of(code: i64) -> DeliveryState {
-    [DeliveryState::Pending, DeliveryState::Delivered]
-        .into_iter()
-        .chain(DeadReason::ALL.into_iter().map(DeliveryState::Dead))
-        .find(|state| state_code(*state) == code)
-        .unwrap_or(DeliveryState::Dead(DeadReason::Corrupt))
+    [
+        DeliveryState::Pending,
+        DeliveryState::Delivered,
+        DeliveryState::Filtered,
+    ]
+    .into_iter()
+    .chain(DeadReason::ALL.into_iter().map(DeliveryState::Dead))
+    .find(|state| state_code(*state) == code)
+    .unwrap_or(DeliveryState::Dead(DeadReason::Corrupt))
 }
 
 /// Deliveries by target, and the bytes of all bodies. Kept beside the tables, because counting rows

@@ -133,15 +133,21 @@ pub(super) const fn status(state: DeliveryState) -> u8 {
         DeliveryState::Dead(DeadReason::GaveUp) => 3,
         DeliveryState::Dead(DeadReason::Corrupt) => 4,
         DeliveryState::Dead(DeadReason::TargetRemoved) => 5,
+        DeliveryState::Dead(DeadReason::ExpressionFailed) => 6,
+        DeliveryState::Filtered => 7,
     }
 }
 
 fn state(number: u8) -> Option<DeliveryState> {
     let dead = DeadReason::ALL.into_iter().map(DeliveryState::Dead);
-    [DeliveryState::Pending, DeliveryState::Delivered]
-        .into_iter()
-        .chain(dead)
-        .find(|state| status(*state) == number)
+    [
+        DeliveryState::Pending,
+        DeliveryState::Delivered,
+        DeliveryState::Filtered,
+    ]
+    .into_iter()
+    .chain(dead)
+    .find(|state| status(*state) == number)
 }
 
 /// An event as `get.lua` gives it; `None` when there is none.

@@ -112,6 +112,7 @@ fn read(uid: Uuid, record: &[u8]) -> Option<(Event, usize, usize)> {
         },
         id: reader.text()?.into(),
         event_type: reader.optional()?.map(Into::into),
+        credential: None,
         content_type: reader.optional()?.map(Into::into),
         headers: (0..reader.length()?)
             .map(|_| Some((reader.text()?.into(), reader.text()?.into())))
@@ -244,6 +245,7 @@ mod tests {
             route: "github".into(),
             id: "id \"ü\"".into(),
             event_type: Some("push".into()),
+            credential: None,
             received_at,
             dedupe_window: Duration::from_secs(3600),
             content_type: Some("application/json".into()),

@@ -95,9 +95,11 @@ impl Left {
             match settlement.outcome {
                 Outcome::Retry(wait) => left.add(&settlement.target, millis(wait)),
                 Outcome::Released => left.add(&settlement.target, 0),
-                Outcome::Delivered if settlement.order.is_none() => {}
+                Outcome::Delivered | Outcome::Filtered if settlement.order.is_none() => {}
                 // Then the next of its group has its turn. Of what could not be read the order is not known.
-                Outcome::Delivered | Outcome::Dead(_) => left.add(&settlement.target, 0),
+                Outcome::Delivered | Outcome::Filtered | Outcome::Dead(_) => {
+                    left.add(&settlement.target, 0)
+                }
             }
         }
         left

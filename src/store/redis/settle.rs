@@ -53,6 +53,7 @@ fn prepare<'a>(keys: &'a Keys, settlements: &[Settlement]) -> Result<Call<'a>, S
         let (state, wait_ms) = match settlement.outcome {
             Outcome::Delivered => (DeliveryState::Delivered, 0),
             Outcome::Dead(reason) => (DeliveryState::Dead(reason), 0),
+            Outcome::Filtered => (DeliveryState::Filtered, 0),
             Outcome::Retry(wait) => (DeliveryState::Pending, encoding::millis(wait)),
             Outcome::Released => (DeliveryState::Pending, 0),
         };

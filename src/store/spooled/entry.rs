@@ -126,6 +126,7 @@ mod tests {
             route: "route".into(),
             id: "id".into(),
             event_type: Some("push".into()),
+            credential: None,
             received_at,
             dedupe_window: Duration::from_secs(60),
             content_type: None,

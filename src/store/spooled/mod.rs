@@ -188,6 +188,31 @@ impl Store for Spooled {
         only(self.accept_all(vec![event]).await)
     }
 
+    async fn accept_together(
+        &self,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        Err(StoreError::Unavailable(format!(
+            "not built yet: {}",
+            events.len()
+        )))
+    }
+
+    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
+        Err(StoreError::Unavailable(format!(
+            "not built yet: {}",
+            kept.route
+        )))
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
+        Err(StoreError::Unavailable(format!("not built yet: {}", 0)))
+    }
+
+    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
+        Err(StoreError::Unavailable(format!("not built yet: {}", route)))
+    }
+
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
         self.primary.claim(wants).await
     }

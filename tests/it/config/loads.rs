@@ -5,10 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use hookgate::{
     clock::Timestamp,
     config::{
-        Breaker, Config, Content, Durability, EventIdSource, Field, Jitter, Kind, OrderBy, Pointer,
-        Rate, Respond, RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify,
-        Wait,
+        Breaker, Config, Durability, EventIdSource, Field, Jitter, Kind, OrderBy, Pointer, Rate,
+        Respond, RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify, Wait,
     },
+    payload::Content,
     signature::{Algorithm, Encoding, Form, Part, Unit},
 };
 

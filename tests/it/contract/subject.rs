@@ -110,7 +110,7 @@ impl Subject {
     /// What an attempt with this outcome leaves now.
     fn attempt_of(&self, outcome: &Outcome) -> Option<AttemptRecord> {
         match outcome {
-            Outcome::Released => None,
+            Outcome::Released | Outcome::Filtered => None,
             Outcome::Delivered => Some(attempt(self.clock.now(), Some(200))),
             Outcome::Retry(_) | Outcome::Dead(_) => Some(attempt(self.clock.now(), Some(503))),
         }
@@ -197,6 +197,7 @@ pub(crate) fn event(id: &str, targets: &[&str], received_at: Timestamp) -> Event
         route: ROUTE.into(),
         id: id.into(),
         event_type: Some("order.created".into()),
+        credential: None,
         received_at,
         dedupe_window: WINDOW,
         content_type: Some("application/json".into()),

@@ -129,6 +129,7 @@ fn event(id: &str) -> Event {
         route: "route".into(),
         id: id.into(),
         event_type: Some("push".into()),
+        credential: None,
         received_at: START,
         dedupe_window: Duration::from_secs(600),
         content_type: Some("text/plain".into()),

@@ -149,6 +149,22 @@ impl Store for Primary {
 
     async fn close(&self) {}
 
+    async fn accept_together(&self, _: Vec<Arc<Event>>) -> Result<Vec<Acceptance>, StoreError> {
+        pending().await
+    }
+
+    async fn keep_secret(&self, _: &hookgate::store::KeptSecret) -> Result<bool, StoreError> {
+        pending().await
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<hookgate::store::KeptSecret>, StoreError> {
+        pending().await
+    }
+
+    async fn forget_secret(&self, _: &hookgate::event::RouteName) -> Result<bool, StoreError> {
+        pending().await
+    }
+
     async fn claim(&self, _: &[Want]) -> Result<Claims, StoreError> {
         pending().await
     }

@@ -179,7 +179,7 @@ impl Gateway {
                 (None, DeliveryState::Dead(reason)) => {
                     assert_eq!(reason, DeadReason::TargetRemoved);
                 }
-                (_, DeliveryState::Delivered) => {}
+                (_, DeliveryState::Delivered | DeliveryState::Filtered) => {}
             }
         }
     }

@@ -49,6 +49,7 @@ struct Rows {
     /// In order of acceptance.
     events: Vec<Arc<Event>>,
     replays: Vec<Replay>,
+    secrets: Vec<hookgate::store::KeptSecret>,
     deliveries: Vec<Row>,
     last_token: i64,
     leases_to_shorten: usize,
@@ -188,7 +189,7 @@ impl Rows {
             earlier.order.is_some_and(|o| o.group == order.group)
                 && match earlier.state {
                     DeliveryState::Pending => true,
-                    DeliveryState::Delivered => false,
+                    DeliveryState::Delivered | DeliveryState::Filtered => false,
                     DeliveryState::Dead(_) => order.hold,
                 }
         })
@@ -329,6 +330,7 @@ impl Rows {
         match settlement.outcome {
             Outcome::Delivered => row.state = DeliveryState::Delivered,
             Outcome::Dead(reason) => row.state = DeliveryState::Dead(reason),
+            Outcome::Filtered => row.state = DeliveryState::Filtered,
             Outcome::Retry(wait) => row.due += wait,
             Outcome::Released => {}
         }
@@ -388,6 +390,35 @@ impl Store for Model {
             answers.push(self.accept_one(event).await);
         }
         answers
+    }
+
+    async fn accept_together(
+        &self,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        let mut answers = Vec::new();
+        for event in events {
+            answers.push(self.accept_one(event).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn keep_secret(&self, kept: &hookgate::store::KeptSecret) -> Result<bool, StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        let is_new = rows.secrets.iter().all(|other| other.route != kept.route);
+        rows.secrets.extend(is_new.then(|| kept.clone()));
+        Ok(is_new)
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<hookgate::store::KeptSecret>, StoreError> {
+        Ok(self.rows.lock().unwrap().secrets.clone())
+    }
+
+    async fn forget_secret(&self, route: &hookgate::event::RouteName) -> Result<bool, StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        let before = rows.secrets.len();
+        rows.secrets.retain(|kept| kept.route != *route);
+        Ok(rows.secrets.len() < before)
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
