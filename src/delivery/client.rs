@@ -23,6 +23,7 @@ use tower_service::Service;
 use super::{
     DeliveryError,
     address::{AddressGuard, GuardedResolver},
+    client_first::ClientFirst,
     names::NameService,
 };
 use crate::config::{ClientCertificate, Target};
@@ -139,7 +140,7 @@ pub(super) struct Connector {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = ClientFirst<MaybeHttpsStream<TokioIo<TcpStream>>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -157,6 +158,7 @@ impl Service<Uri> for Connector {
             tokio::time::timeout(timeout, connecting)
                 .await
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+                .map(ClientFirst::new)
         })
     }
 }
