@@ -30,6 +30,8 @@ use crate::config::{ClientCertificate, Target};
 
 /// Connections that wait for a next request are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that was opened and not used is read after this long.
+const UNREAD_MAX: Duration = Duration::from_secs(1);
 /// The head of a response must fit into this many bytes.
 const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -158,7 +160,7 @@ impl Service<Uri> for Connector {
             tokio::time::timeout(timeout, connecting)
                 .await
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-                .map(ClientFirst::new)
+                .map(|stream| ClientFirst::new(stream, UNREAD_MAX))
         })
     }
 }

@@ -15,9 +15,6 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::time::Sleep;
 
-/// A connection that waits unused in the pool is read after this long, lest its end be missed.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
-
 pub(super) struct ClientFirst<S> {
     stream: S,
     /// Nothing is read until it ends or the client has written.
@@ -25,10 +22,11 @@ pub(super) struct ClientFirst<S> {
 }
 
 impl<S> ClientFirst<S> {
-    pub(super) fn new(stream: S) -> Self {
+    /// After `silence` an unused connection is read all the same, lest its end be missed.
+    pub(super) fn new(stream: S, silence: Duration) -> Self {
         Self {
             stream,
-            silence: Some(Box::pin(tokio::time::sleep(SILENCE_MAX))),
+            silence: Some(Box::pin(tokio::time::sleep(silence))),
         }
     }
 
@@ -89,5 +87,76 @@ impl<S: Write + Unpin> Write for ClientFirst<S> {
 impl<S: Connection> Connection for ClientFirst<S> {
     fn connected(&self) -> Connected {
         self.stream.connected()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Full;
+    use hyper::client::conn::http1;
+
+    use super::*;
+
+    /// Has been refused by the other side, which reads what comes all the same.
+    struct Refused;
+
+    impl Read for Refused {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::Error::other("refused")))
+        }
+    }
+
+    impl Write for Refused {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    async fn handshake(
+        silence: Duration,
+    ) -> (
+        http1::SendRequest<Full<Bytes>>,
+        http1::Connection<ClientFirst<Refused>, Full<Bytes>>,
+    ) {
+        let connection = http1::handshake(ClientFirst::new(Refused, silence));
+        connection.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_end_before_the_request_is_the_answer_to_it() {
+        let (mut sender, connection) = handshake(Duration::MAX).await;
+        let connection = tokio::spawn(connection);
+        sender.ready().await.unwrap();
+        let request = Request::new(Full::from("{}"));
+        let error = sender.send_request(request).await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap();
+        assert_eq!(cause.to_string(), "refused");
+        connection.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_unused_connection_is_seen() {
+        let (_sender, connection) = handshake(Duration::ZERO).await;
+        let error = connection.await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap();
+        assert_eq!(cause.to_string(), "refused");
     }
 }
