@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::time::Sleep;
 
@@ -38,6 +38,25 @@ impl<S> ClientFirst<S> {
     }
 }
 
+impl<S: Read + Unpin> ClientFirst<S> {
+    /// Puts what the target has said in the place of a failed write: it says why, and then closes.
+    fn explain<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if matches!(written, Poll::Ready(Err(_))) {
+            let mut unread = [0];
+            let mut buffer = ReadBuf::new(&mut unread);
+            let read = Pin::new(&mut self.stream).poll_read(context, buffer.unfilled());
+            if let Poll::Ready(Err(said)) = read {
+                return Poll::Ready(Err(said));
+            }
+        }
+        written
+    }
+}
+
 impl<S: Read + Unpin> Read for ClientFirst<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -52,18 +71,20 @@ impl<S: Read + Unpin> Read for ClientFirst<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for ClientFirst<S> {
+impl<S: Read + Write + Unpin> Write for ClientFirst<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.speak(context);
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.explain(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.explain(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -80,7 +101,8 @@ impl<S: Write + Unpin> Write for ClientFirst<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.speak(context);
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.explain(context, written)
     }
 }
 
@@ -92,6 +114,8 @@ impl<S: Connection> Connection for ClientFirst<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use bytes::Bytes;
     use http::Request;
     use http_body_util::Full;
@@ -99,8 +123,10 @@ mod tests {
 
     use super::*;
 
-    /// Has been refused by the other side, which reads what comes all the same.
-    struct Refused;
+    /// Has been refused by the other side, which reads what comes all the same, or has gone.
+    struct Refused {
+        is_gone: bool,
+    }
 
     impl Read for Refused {
         fn poll_read(
@@ -118,7 +144,10 @@ mod tests {
             _: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(bytes.len()))
+            Poll::Ready(match self.is_gone {
+                true => Err(io::ErrorKind::BrokenPipe.into()),
+                false => Ok(bytes.len()),
+            })
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -130,33 +159,25 @@ mod tests {
         }
     }
 
-    async fn handshake(
-        silence: Duration,
-    ) -> (
-        http1::SendRequest<Full<Bytes>>,
-        http1::Connection<ClientFirst<Refused>, Full<Bytes>>,
-    ) {
-        let connection = http1::handshake(ClientFirst::new(Refused, silence));
-        connection.await.unwrap()
-    }
-
     #[tokio::test]
     async fn an_end_before_the_request_is_the_answer_to_it() {
-        let (mut sender, connection) = handshake(Duration::MAX).await;
-        let connection = tokio::spawn(connection);
-        sender.ready().await.unwrap();
-        let request = Request::new(Full::from("{}"));
-        let error = sender.send_request(request).await.unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap();
-        assert_eq!(cause.to_string(), "refused");
-        connection.await.unwrap().unwrap();
+        for is_gone in [false, true] {
+            let stream = ClientFirst::new(Refused { is_gone }, Duration::MAX);
+            let (mut sender, connection) = http1::handshake(stream).await.unwrap();
+            let connection = tokio::spawn(connection);
+            sender.ready().await.unwrap();
+            let request = Request::new(Full::<Bytes>::from("{}"));
+            let error = sender.send_request(request).await.unwrap_err();
+            assert_eq!(error.source().unwrap().to_string(), "refused");
+            connection.await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test]
     async fn the_end_of_an_unused_connection_is_seen() {
-        let (_sender, connection) = handshake(Duration::ZERO).await;
+        let stream = ClientFirst::new(Refused { is_gone: false }, Duration::ZERO);
+        let (_sender, connection) = http1::handshake::<_, Full<Bytes>>(stream).await.unwrap();
         let error = connection.await.unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap();
-        assert_eq!(cause.to_string(), "refused");
+        assert_eq!(error.source().unwrap().to_string(), "refused");
     }
 }
