@@ -1,8 +1,8 @@
 //! A connection on which the client speaks first, as HTTP/1.1 has it: nothing is read before something was written.
 //!
 //! A target may end a connection before the request is on it: in TLS 1.3 the client has done with the handshake before
-//! the target has looked at its certificate. Was the end read first, then hyper drops the request with the cause, or, if
-//! it was being handed over at that moment, never answers it (hyper#4122). Read after the request, the end is its answer.
+//! the target has looked at its certificate. If the end is read first, hyper drops the cause or, when the request is just
+//! being handed to the connection, never answers it (hyper#4122). Read after the request, the end is the answer to it.
 
 use std::{
     io::{self, IoSlice},
