@@ -23,12 +23,15 @@ use tower_service::Service;
 use super::{
     DeliveryError,
     address::{AddressGuard, GuardedResolver},
+    client_first::ClientFirst,
     names::NameService,
 };
 use crate::config::{ClientCertificate, Target};
 
 /// Connections that wait for a next request are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that was opened and not used is read after this long.
+const UNREAD_MAX: Duration = Duration::from_secs(1);
 /// The head of a response must fit into this many bytes.
 const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -139,7 +142,7 @@ pub(super) struct Connector {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = ClientFirst<MaybeHttpsStream<TokioIo<TcpStream>>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -157,6 +160,7 @@ impl Service<Uri> for Connector {
             tokio::time::timeout(timeout, connecting)
                 .await
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+                .map(|stream| ClientFirst::new(stream, UNREAD_MAX))
         })
     }
 }

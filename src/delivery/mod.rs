@@ -13,6 +13,7 @@ mod attempt;
 mod breaker;
 mod circuit;
 mod client;
+mod client_first;
 mod courier;
 mod dispatcher;
 mod housekeeping;
