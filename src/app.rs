@@ -63,7 +63,11 @@ impl App {
     /// deliveries before requests.
     /// Must be called within a multi-thread tokio runtime: deliveries run on it, requests on threads of their own.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let identity = Identity::load(&config.server.tls, clock.now())?;
+        let identity = Identity::load(
+            &config.server.tls,
+            config.server.client_authorities.clone(),
+            clock.now(),
+        )?;
         let sockets = Sockets::bind(&config.server)?;
         let admin_socket = reserve(config.admin.listen)?;
         let metrics = Arc::new(metrics_for(&config)?);

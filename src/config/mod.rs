@@ -44,7 +44,8 @@ pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
 pub use secret::Secret;
 pub use verifier::{
-    ApiKey, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier, Verify,
+    ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier,
+    Verify,
 };
 
 /// The whole configuration: valid by construction.
@@ -66,6 +67,8 @@ pub struct Server {
     /// HTTPS. Default `127.0.0.1:8443`.
     pub listen: SocketAddr,
     pub tls: Tls,
+    /// Who may vouch for callers that show a certificate.
+    pub client_authorities: Option<Arc<RootCertStore>>,
     /// The address as providers know it, e.g. `https://hooks.example.com`. Providers that sign the address sign this one.
     pub public_url: Option<url::Url>,
     /// Cleartext, for a load balancer that ends TLS; loopback unless `allow_plain`.

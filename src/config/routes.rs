@@ -21,6 +21,8 @@ pub(super) struct Inherited<'t> {
     pub(super) max_body: usize,
     pub(super) max_body_in_flight: usize,
     pub(super) dedupe_window: Duration,
+    /// Whether callers may show certificates.
+    pub(super) takes_certificates: bool,
     /// Of all targets.
     pub(super) targets: &'t [String],
 }
@@ -68,6 +70,12 @@ fn read_route(
         addresses.take(&name, path, &methods, place);
     }
     let proof = read_proof(&mut table);
+    if proof.asks_for_certificate() && !inherited.takes_certificates {
+        table.place.fault(
+            "`client_certificate` without `server.tls.client_ca`",
+            "`client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",
+        );
+    }
     let event_id = read_event_id(&mut table, &proof);
     let (event_type, typed) = read_event_type(&mut table, &proof);
     let route = Route {

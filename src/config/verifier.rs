@@ -89,6 +89,9 @@ pub struct ApiKey {
     pub validity: Validity,
 }
 
+/// What a client certificate is called among credentials.
+pub const CLIENT_CERTIFICATE: &str = "client_certificate";
+
 impl Verifier {
     /// The names of what can match: label values of `credential_uses_total`.
     pub fn credentials(&self) -> Vec<Arc<str>> {
@@ -106,7 +109,7 @@ impl Verifier {
                 ..
             }) => secrets.iter().map(|secret| secret.name.clone()).collect(),
             Self::Jwt(_) => vec!["jwt".into()],
-            Self::ClientCertificate { .. } => vec!["client_certificate".into()],
+            Self::ClientCertificate { .. } => vec![CLIENT_CERTIFICATE.into()],
         }
     }
 }

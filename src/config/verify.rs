@@ -20,6 +20,14 @@ pub(super) struct Proven {
 }
 
 impl Proven {
+    pub(super) fn asks_for_certificate(&self) -> bool {
+        let Verify::All(verifiers) = &self.verify else {
+            return false;
+        };
+        let is_certificate = |one: &Verifier| matches!(one, Verifier::ClientCertificate { .. });
+        verifiers.iter().any(is_certificate)
+    }
+
     /// Whether `header` carries what proves the caller.
     pub(super) fn holds_credential(&self, header: &str) -> bool {
         let Verify::All(verifiers) = &self.verify else {
@@ -148,52 +156,110 @@ fn read_verify(node: Node<'_>) -> Verify {
     Verify::All(nodes.into_iter().filter_map(read_verifier).collect())
 }
 
-/// One of the four kinds, with its keys or secrets.
+/// How a verifier's own table is read; the rest stands beside it.
+type Kind = for<'a> fn(Node<'a>, &mut Credentials<'a, '_>) -> Option<Verifier>;
+
+/// The verifiers by what they are called.
+const KINDS: [(&str, Kind); 6] = [
+    ("api_key", |node, credentials| {
+        Some(Verifier::ApiKey {
+            header: read_api_key_header(node).unwrap_or_default(),
+            keys: credentials.keys(),
+        })
+    }),
+    ("bearer", |node, credentials| {
+        read_empty(node);
+        Some(Verifier::Bearer {
+            keys: credentials.keys(),
+        })
+    }),
+    ("basic", |node, credentials| {
+        read_empty(node);
+        Some(Verifier::Basic {
+            keys: credentials.keys(),
+        })
+    }),
+    ("query_key", |node, credentials| {
+        Some(Verifier::QueryKey {
+            name: read_parameter_name(node).unwrap_or_default(),
+            keys: credentials.keys(),
+        })
+    }),
+    ("hmac", read_signature),
+    ("client_certificate", |node, _| {
+        Some(Verifier::ClientCertificate {
+            names: read_certificate_names(node),
+        })
+    }),
+];
+
+/// One of the kinds, with its keys or secrets.
 fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let place = node.place.clone();
     let mut table = node.table("a table such as { bearer = {}, keys = [ … ] }")?;
-    let api_key = table.take("api_key");
-    let bearer = table.take("bearer");
-    let basic = table.take("basic");
-    let hmac = table.take("hmac");
+    let mut kinds: Vec<_> = KINDS
+        .iter()
+        .filter_map(|(name, read)| Some((read, table.take(name)?)))
+        .collect();
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
         place: &place,
     };
     let known = table.finish();
-    let verifier = match (api_key, bearer, basic, hmac) {
-        (Some(node), None, None, None) => Some(Verifier::ApiKey {
-            header: read_api_key_header(node).unwrap_or_default(),
-            keys: credentials.keys(),
-        }),
-        (None, Some(node), None, None) => {
-            read_empty(node);
-            Some(Verifier::Bearer {
-                keys: credentials.keys(),
-            })
-        }
-        (None, None, Some(node), None) => {
-            read_empty(node);
-            Some(Verifier::Basic {
-                keys: credentials.keys(),
-            })
-        }
-        (None, None, None, Some(node)) => read_signature(node, &mut credentials),
-        (None, None, None, None) if !known => return None,
-        _ => {
+    let (Some((read, node)), true) = (kinds.pop(), kinds.is_empty()) else {
+        if known {
+            let names = KINDS.map(|(name, _)| format!("`{name}`"));
             place.fault(
-                "none or several of `api_key`, `bearer`, `basic` and `hmac`",
+                format!("none or several of {}", names.join(", ")),
                 "one of them in each table; all tables of a list must pass",
             );
-            return None;
         }
+        return None;
     };
+    let verifier = read(node, &mut credentials);
     credentials.finish();
     verifier
 }
 
-fn read_signature(node: Node<'_>, credentials: &mut Credentials<'_, '_>) -> Option<Verifier> {
+/// `{ name = "key" }`: a parameter of the query string.
+fn read_parameter_name(node: Node<'_>) -> Option<String> {
+    const SHAPE: &str = "the name of a parameter such as \"key\"";
+    let mut table = node.table("a table such as { name = \"key\" }")?;
+    let name = table.require("name", SHAPE);
+    table.finish();
+    name?.parse(SHAPE, |text| {
+        let is_name = (1..=128).contains(&text.len()) && !text.chars().any(char::is_control);
+        is_name.then(|| text.to_owned())
+    })
+}
+
+/// `{}` for every certificate, or `{ names = ["crm.example.com"] }`.
+fn read_certificate_names(node: Node<'_>) -> Vec<String> {
+    const SHAPE: &str = "a list of names such as [\"crm.example.com\"]";
+    let Some(mut table) = node.table("{}, or a table such as { names = [\"crm.example.com\"] }")
+    else {
+        return Vec::new();
+    };
+    let names = table.take("names");
+    table.finish();
+    let Some(names) = names else {
+        return Vec::new();
+    };
+    let place = names.place.clone();
+    let items = names.list(SHAPE).unwrap_or_default();
+    if items.is_empty() {
+        place.fault("an empty list", "at least one name, or no `names` for any");
+    }
+    let name = |item: &Node<'_>| {
+        item.parse("a name such as \"crm.example.com\"", |text| {
+            (!text.is_empty() && !text.contains('*')).then(|| text.to_owned())
+        })
+    };
+    items.iter().filter_map(name).collect()
+}
+
+fn read_signature<'a>(node: Node<'a>, credentials: &mut Credentials<'a, '_>) -> Option<Verifier> {
     let secrets = credentials.secrets();
     let scheme = read_hmac(node)?;
     let secrets = secrets.map(|node| read_signature_secrets(node, &scheme));
@@ -237,7 +303,7 @@ impl<'a> Credentials<'a, '_> {
         for node in [self.keys, self.secrets].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with hmac",
+                "`keys` with api_key, bearer, basic and query_key; `secrets` with hmac",
             );
         }
     }

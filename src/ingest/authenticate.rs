@@ -1,5 +1,7 @@
 //! Who is calling: every verifier of the route must pass, on the raw bytes.
 
+use std::borrow::Cow;
+
 use actix_http::{RequestHead, header::HeaderMap};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -8,11 +10,12 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     clock::Timestamp,
-    config::{ApiKey, Verifier, Verify},
+    config::{ApiKey, CLIENT_CERTIFICATE, Verifier, Verify},
     signature::{self, Headers, Message, Refusal, Repeated},
 };
 
 use super::{
+    PeerCertificate,
     body::Received,
     endpoint::Endpoint,
     limit::Share,
@@ -35,7 +38,14 @@ impl<'a> Received<'a> {
             let headers = RequestHeaders(&self.head.headers);
             let results: Vec<_> = verifiers
                 .iter()
-                .map(|verifier| check(verifier, &headers, &self.unverified_body, now))
+                .map(|verifier| match verifier {
+                    Verifier::ClientCertificate { names } => shown(self.certificate, names, now),
+                    Verifier::QueryKey { name, keys } => {
+                        let value = parameter(self.head.uri.query(), name)?;
+                        known(keys, value.as_bytes(), now)
+                    }
+                    verifier => check(verifier, &headers, &self.unverified_body, now),
+                })
                 .collect();
             let credentials = results.into_iter().collect::<Result<Vec<_>, _>>()?;
             for credential in credentials {
@@ -89,6 +99,31 @@ fn check<'v>(
         Verifier::QueryKey { .. } | Verifier::Jwt(_) | Verifier::ClientCertificate { .. } => {
             Err(Reason::MissingCredentials)
         }
+    }
+}
+
+fn shown(
+    certificate: Option<&PeerCertificate>,
+    names: &[String],
+    now: Timestamp,
+) -> Result<&'static str, Reason> {
+    match certificate {
+        None => Err(Reason::MissingCredentials),
+        Some(certificate) if certificate.proves(names, now) => Ok(CLIENT_CERTIFICATE),
+        Some(_) => Err(Reason::InvalidClientCertificate),
+    }
+}
+
+/// A parameter of the query string, decoded, that must stand there once and not be empty.
+fn parameter<'q>(query: Option<&'q str>, name: &str) -> Result<Cow<'q, str>, Reason> {
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut values = pairs
+        .filter(|(known, _)| known == name)
+        .map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(_), Some(_)) => Err(Reason::RepeatedHeader),
+        (Some(value), None) if !value.is_empty() => Ok(value),
+        _ => Err(Reason::MissingCredentials),
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
 use super::{
-    Gate,
+    Gate, PeerCertificate,
     endpoint::Endpoint,
     limit::Share,
     rejection::{Reason, Rejection},
@@ -15,6 +15,7 @@ use super::{
 /// A request whose whole body has arrived. Nothing of it is proven yet.
 pub(super) struct Received<'a> {
     pub(super) endpoint: &'a Endpoint,
+    pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) head: &'a RequestHead,
     pub(super) unverified_body: Bytes,
     pub(super) share: Share,
@@ -35,6 +36,7 @@ impl<'a> Routed<'a> {
             .map_err(|_| Reason::SlowRequest)??;
         Ok(Received {
             endpoint: self.endpoint,
+            certificate: self.certificate,
             head: self.head,
             unverified_body,
             share,

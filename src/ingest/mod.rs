@@ -25,6 +25,7 @@ use crate::{
 
 mod authenticate;
 mod body;
+mod certificate;
 mod endpoint;
 mod identify;
 mod intake;
@@ -36,6 +37,7 @@ mod request_id;
 mod route;
 mod validate;
 
+pub use certificate::PeerCertificate;
 use endpoint::Endpoint;
 use intake::Intake;
 use limit::Budget;
@@ -145,14 +147,19 @@ impl Desk {
     }
 }
 
-/// One request from its head to its answer.
-pub async fn receive(desk: &Desk, head: &RequestHead, mut payload: Payload) -> Response<Bytes> {
+/// One request from its head to its answer. `certificate`: what the caller has shown when it connected.
+pub async fn receive(
+    desk: &Desk,
+    certificate: Option<&PeerCertificate>,
+    head: &RequestHead,
+    mut payload: Payload,
+) -> Response<Bytes> {
     let began = Instant::now();
     let gate = &*desk.gate;
     let request_id = gate.request_ids.next();
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
-            let accepted = accept(desk, &endpoint, head, &mut payload).await;
+            let accepted = accept(desk, &endpoint, certificate, head, &mut payload).await;
             let result = accepted.map(|accepted| answer(&endpoint.route, &accepted, &request_id));
             (Some(endpoint), result)
         }
@@ -195,10 +202,11 @@ fn find(
 async fn accept(
     desk: &Desk,
     endpoint: &Endpoint,
+    certificate: Option<&PeerCertificate>,
     head: &RequestHead,
     payload: &mut Payload,
 ) -> Result<Accepted, Rejection> {
-    let routed = Routed::new(&desk.gate, endpoint, head)?;
+    let routed = Routed::new(&desk.gate, endpoint, certificate, head)?;
     let received = routed.read_body(payload).await?;
     let now = desk.gate.clock.now();
     let authentic = received.authenticate(now)?;

@@ -24,6 +24,7 @@ pub enum Reason {
     MissingTimestamp,
     StaleTimestamp,
     RepeatedHeader,
+    InvalidClientCertificate,
     SourceNotAllowed,
     RouteDisabled,
     UnknownPath,
@@ -44,7 +45,7 @@ pub enum Reason {
 use Reason as R;
 
 /// Reason, status, name, and what the caller is told. A 401 tells nobody which check failed.
-const TABLE: [(Reason, u16, &str, &str); 28] = [
+const TABLE: [(Reason, u16, &str, &str); 29] = [
     (
         R::MalformedRequest,
         400,
@@ -78,6 +79,12 @@ const TABLE: [(Reason, u16, &str, &str); 28] = [
     (R::MissingTimestamp, 401, "missing_timestamp", ""),
     (R::StaleTimestamp, 401, "stale_timestamp", ""),
     (R::RepeatedHeader, 401, "repeated_header", ""),
+    (
+        R::InvalidClientCertificate,
+        401,
+        "invalid_client_certificate",
+        "",
+    ),
     (
         R::SourceNotAllowed,
         403,
@@ -379,7 +386,7 @@ mod tests {
             .filter(|reason| reason.status() == 401)
             .map(|reason| Rejection::from(reason).response("id").into_body())
             .collect();
-        assert_eq!(bodies.len(), 9);
+        assert_eq!(bodies.len(), 10);
         assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]));
         assert!(!String::from_utf8_lossy(&bodies[0]).contains("code"));
     }

@@ -11,7 +11,7 @@ use actix_http::{RequestHead, header};
 use ipnet::IpNet;
 
 use super::{
-    Gate,
+    Gate, PeerCertificate,
     endpoint::Endpoint,
     rejection::{Detail, Reason, Rejection},
 };
@@ -58,6 +58,7 @@ impl RouteTable {
 pub(super) struct Routed<'a> {
     pub(super) gate: &'a Gate,
     pub(super) endpoint: &'a Endpoint,
+    pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) head: &'a RequestHead,
     /// By `Content-Length`.
     pub(super) body_bytes: Option<usize>,
@@ -68,6 +69,7 @@ impl<'a> Routed<'a> {
     pub(super) fn new(
         gate: &'a Gate,
         endpoint: &'a Endpoint,
+        certificate: Option<&'a PeerCertificate>,
         head: &'a RequestHead,
     ) -> Result<Self, Rejection> {
         if !endpoint.route.enabled {
@@ -91,6 +93,7 @@ impl<'a> Routed<'a> {
         Ok(Self {
             gate,
             endpoint,
+            certificate,
             head,
             body_bytes,
         })

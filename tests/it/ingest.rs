@@ -44,6 +44,7 @@ const REASONS: [(u16, &[&str]); 11] = [
             "missing_timestamp",
             "stale_timestamp",
             "repeated_header",
+            "invalid_client_certificate",
         ],
     ),
     (403, &["source_not_allowed", "route_disabled"]),

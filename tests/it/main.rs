@@ -9,6 +9,7 @@
 mod support;
 
 mod admin;
+mod callers;
 mod chaos;
 mod cli;
 mod config;

@@ -113,26 +113,49 @@ tolerance = "5m""#,
             (
                 "verify = { keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `client_certificate`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
                 "verify = { jwt = {}, keys = [] }",
                 &[
-                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `hmac`, `keys` or `secrets`",
+                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `client_certificate`, `keys` or `secrets`",
+                ],
+            ),
+            (
+                "verify = { query_key = { name = \"\" }, secrets = [] }",
+                &[
+                    "routes.toml:2:10: routes.a.verify.keys: missing, expected a list such as [{ name = \"crm-2026\", sha256 = \"…\" }]",
+                    "routes.toml:2:33: routes.a.verify.query_key.name: found \"\", expected the name of a parameter such as \"key\"",
+                    "routes.toml:2:49: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with hmac",
+                ],
+            ),
+            (
+                "verify = { client_certificate = { names = [] } }",
+                &[
+                    "routes.toml:1:1: routes.a: found `client_certificate` without `server.tls.client_ca`, expected `client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",
+                    "routes.toml:2:43: routes.a.verify.client_certificate.names: found an empty list, expected at least one name, or no `names` for any",
+                ],
+            ),
+            (
+                "verify = { client_certificate = { names = [\"*.example.com\"] }, keys = [] }",
+                &[
+                    "routes.toml:1:1: routes.a: found `client_certificate` without `server.tls.client_ca`, expected `client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",
+                    "routes.toml:2:44: routes.a.verify.client_certificate.names[0]: found \"*.example.com\", expected a name such as \"crm.example.com\"",
+                    "routes.toml:2:71: routes.a.verify.keys: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with hmac",
                 ],
             ),
             (
                 "verify = { bearer = {}, basic = {}, keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `client_certificate`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
                 "verify = { bearer = {}, secrets = [] }",
                 &[
                     r#"routes.toml:2:10: routes.a.verify.keys: missing, expected a list such as [{ name = "crm-2026", sha256 = "…" }]"#,
-                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with hmac",
+                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with hmac",
                 ],
             ),
             (

@@ -85,7 +85,7 @@ impl Front {
         };
         let metrics = Arc::new(Metrics::new(&labels).unwrap());
         let model = Model::new();
-        let identity = Identity::load(&config.server.tls, clock.now()).unwrap();
+        let identity = Identity::load(&config.server.tls, None, clock.now()).unwrap();
         let sockets = Sockets::bind(&config.server).unwrap();
         let (_, plain) = sockets.addresses().unwrap();
         sockets.listen().unwrap();
