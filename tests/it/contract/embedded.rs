@@ -480,6 +480,21 @@ async fn an_event_too_big_for_the_table_takes_no_other_down_with_it() {
     let accepted: Vec<_> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(accepted, [true, false, true]);
     assert_eq!(ids(&subject.claim("t", 10).await), ["a", "b"]);
+
+    let mut events = ["c", "too big", "d"].map(|id| of_request(&subject, id, &["t"]));
+    events[1].body = vec![0; 1_000_000_001].into();
+    let request: Vec<_> = events.into_iter().map(Arc::new).collect();
+    let refused = subject.store.accept_together(request.clone()).await;
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert!(!subject.is_stored(request[0].uid).await);
+    let rest = subject
+        .store
+        .accept_together(vec![request[0].clone(), request[2].clone()]);
+    assert_eq!(rest.await.unwrap().len(), 2);
+    assert_eq!(ids(&subject.claim("t", 10).await), ["c", "d"]);
 }
 
 /// More than one piece of the work, so that a group lies over two.
