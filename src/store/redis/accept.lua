@@ -198,9 +198,12 @@ local function take_back()
       redis.pcall('ZREM', queue.key, queue.due[i])
     end
   end
-  -- Very many are written in parts.
-  for i = 2, are_written and #records or 0, 2 do
-    redis.pcall('DEL', records[i])
+  -- Very many records are written in parts.
+  if are_written then
+    for i = 2, #records, 2 do
+      redis.pcall('DEL', records[i])
+    end
+    redis.pcall('DECRBY', PREFIX .. 'bytes', bytes)
   end
 end
 

@@ -10,10 +10,10 @@ use std::{
 
 use futures_util::future::join_all;
 use hookgate::{
-    config::Durability,
+    config::{Durability, RedisUrl},
     event::{Event, NewDelivery, Order, OrderGroup, Outcome},
     store::{
-        Acceptance, Store, StoreError,
+        Acceptance, Store, StoreError, TOGETHER_MAX,
         redis::{Options, RedisStore},
     },
 };
@@ -92,6 +92,66 @@ async fn a_request_that_fails_half_way_leaves_nothing() {
     let answers = store.accept_together(request("0", 700)).await.unwrap();
     assert!(answers.iter().all(is_accepted));
     assert_eq!(pending(&store).await, [700, 700, 700]);
+}
+
+/// Very many records are written in parts: here the last one is refused.
+#[tokio::test]
+async fn a_request_whose_last_record_is_refused_leaves_nothing() {
+    let server = RedisServer::start();
+    let whole = open(server.connection()).await;
+    let mut user: Vec<_> = ["ACL", "SETUSER", "partly", "on", ">password", "+@all"].into();
+    let keys = [
+        "",
+        "alive",
+        "bytes",
+        "due:*",
+        "event:*",
+        "finished",
+        "format",
+        "group:*",
+        "ids:*",
+        "log:*",
+        "logs",
+        "names",
+        "places",
+        "routes:*",
+        "shards",
+        "state:*mail",
+        "targets",
+        "turns:*",
+    ];
+    let keys = keys.map(|key| format!("~hookgate:{{0}}:{key}"));
+    user.extend(keys.iter().map(String::as_str));
+    server.command(&user);
+    let url = format!("redis://partly:password@127.0.0.1:{}/", server.port());
+    let options = Options::new(RedisUrl::parse(&url).unwrap(), Durability::Always);
+    let partly = RedisStore::open(options, metrics()).await.unwrap();
+
+    let mut events = request("a", TOGETHER_MAX);
+    partly.accept_together(events[..1].to_vec()).await.unwrap();
+    let last = Arc::make_mut(&mut events[TOGETHER_MAX - 1]);
+    last.deliveries.push(NewDelivery {
+        target: "refused".into(),
+        ..last.deliveries[2].clone()
+    });
+    let bytes = || command(&server.connection(), &["GET", "hookgate:{0}:bytes"]);
+    let before = bytes();
+    let failed = partly.accept_together(events.clone()).await.unwrap_err();
+    assert_eq!(bytes(), before);
+    assert!(matches!(failed, StoreError::Unavailable(_)), "{failed}");
+    assert_eq!(stored(&whole, &events).await, 1, "the one of before");
+    assert_eq!(pending(&whole).await, [1, 1, 1]);
+    for kind in ["event", "state"] {
+        let keys = format!("hookgate:{{0}}:{kind}:*");
+        match command(&server.connection(), &["KEYS", &keys]) {
+            Value::Array(left) => assert_eq!(left.len(), 1, "{kind}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let answers = whole.accept_together(events).await.unwrap();
+    let new = answers.iter().filter(|answer| is_accepted(answer)).count();
+    assert_eq!(new, TOGETHER_MAX - 1, "no id is remembered");
+    assert_eq!(pending(&whole).await, [TOGETHER_MAX as u64; 3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
