@@ -15,3 +15,4 @@ pub(crate) mod rig;
 mod signing;
 mod stopping;
 mod tls;
+mod together;
