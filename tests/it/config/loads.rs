@@ -9,7 +9,7 @@ use hookgate::{
         Respond, RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify, Wait,
     },
     payload::Content,
-    signature::{Algorithm, Encoding, Form, Part, Unit},
+    signature::{Algorithm, Encoding, Form, KeyedScheme, Method, Part, Source, Unit},
 };
 
 use super::{ROUTE, fixtures, parse};
@@ -145,10 +145,13 @@ fn a_target_has_its_own_authorities_certificate_and_signature() {
     let pair = &audit.tls.client_certificate.as_ref().unwrap().0;
     assert_eq!(pair.cert.len(), 1);
     let sign = audit.sign.as_ref().unwrap();
-    assert_eq!(sign.scheme.header, "webhook-signature");
+    assert_eq!(
+        sign.scheme.signature,
+        Source::Headers(vec!["webhook-signature".into()].into())
+    );
     let secrets = sign.secrets.iter();
     let secrets: Vec<_> = secrets
-        .map(|secret| (&*secret.name, secret.not_after))
+        .map(|secret| (&*secret.name, secret.validity.not_after))
         .collect();
     let end_of_2026 = Timestamp::from_secs(1_798_675_200);
     assert_eq!(
@@ -227,12 +230,13 @@ fn a_preset_brings_its_places_and_headers() {
     let Verify::All(verifiers) = &github.verify else {
         panic!("anyone may send");
     };
-    let [Verifier::Signature { secrets, .. }] = &verifiers[..] else {
+    let [Verifier::Signature(verifier)] = &verifiers[..] else {
         panic!("{verifiers:?}");
     };
-    let names: Vec<_> = secrets
+    let names: Vec<_> = verifier.schemes[0]
+        .secrets
         .iter()
-        .map(|secret| (&*secret.name, secret.not_after))
+        .map(|secret| (&*secret.name, secret.validity.not_after))
         .collect();
     let end_of_2026 = Timestamp::from_secs(1_798_675_200);
     assert_eq!(
@@ -250,11 +254,11 @@ fn a_tolerance_overrides_the_preset() {
     let Verify::All(verifiers) = &route(&config, "tickets").verify else {
         panic!("anyone may send");
     };
-    let [Verifier::Signature { scheme, .. }] = &verifiers[..] else {
+    let [Verifier::Signature(verifier)] = &verifiers[..] else {
         panic!("{verifiers:?}");
     };
-    let rule = scheme.timestamp.as_ref().unwrap();
-    assert_eq!((rule.past, rule.future), (MINUTE, Some(MINUTE)));
+    let rule = verifier.schemes[0].scheme.timestamp.as_ref().unwrap();
+    assert_eq!((rule.past, rule.future), (Some(MINUTE), Some(MINUTE)));
 }
 
 #[test]
@@ -329,24 +333,25 @@ fn verifiers_are_spelled_out() {
     };
     let [
         Verifier::ApiKey { header, keys },
-        Verifier::Signature { scheme, secrets },
+        Verifier::Signature(verifier),
     ] = &verifiers[..]
     else {
         panic!("{verifiers:?}");
     };
+    let KeyedScheme { scheme, secrets } = &verifier.schemes[0];
     assert_eq!((header.as_str(), keys.len()), ("x-api-key", 1));
-    assert_eq!(
-        (keys[0].name.as_str(), keys[0].sha256[0]),
-        ("glia-2026", 0x5e)
-    );
+    assert_eq!((&*keys[0].name, keys[0].sha256[0]), ("glia-2026", 0x5e));
     let new_year_in_berlin = Timestamp::from_secs(1_798_758_000);
-    assert_eq!(keys[0].not_after, Some(new_year_in_berlin));
+    assert_eq!(keys[0].validity.not_after, Some(new_year_in_berlin));
 
     assert_eq!(
-        (scheme.algorithm, scheme.encoding),
-        (Algorithm::Sha512, Encoding::Base64)
+        (scheme.method, scheme.encoding),
+        (Method::Hmac(Algorithm::Sha512), Encoding::Base64)
     );
-    assert_eq!(scheme.header, "x-signature");
+    assert_eq!(
+        scheme.signature,
+        Source::Headers(vec!["x-signature".into()].into())
+    );
     assert_eq!(
         scheme.form,
         Form::Bare {
@@ -360,8 +365,11 @@ fn verifiers_are_spelled_out() {
     );
     let rule = scheme.timestamp.as_ref().unwrap();
     assert_eq!((&rule.source, rule.unit), (&timestamp, Unit::Millis));
-    assert_eq!((rule.past, rule.future), (2 * MINUTE, Some(2 * MINUTE)));
-    assert_eq!(secrets[0].name, "glia.secret");
+    assert_eq!(
+        (rule.past, rule.future),
+        (Some(2 * MINUTE), Some(2 * MINUTE))
+    );
+    assert_eq!(&*secrets[0].name, "glia.secret");
 
     let Verify::All(verifiers) = &route(&config, "basic").verify else {
         panic!("anyone may send");
@@ -378,7 +386,7 @@ fn verifiers_are_spelled_out() {
         (keys.len(), &*keys[0].name, keys[0].sha256[0]),
         (1, "partner", 0x6e)
     );
-    assert_eq!(keys[0].not_after, Some(new_year_in_berlin));
+    assert_eq!(keys[0].validity.not_after, Some(new_year_in_berlin));
     assert!(matches!(route(&config, "anyone").verify, Verify::Nobody));
 }
 
