@@ -53,6 +53,27 @@ impl Intake {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// [`Intake::accept`] for the events of one request, all in one step; in a call of its own. Once begun, the
+    /// acceptance runs to its end, and each event is counted.
+    pub(super) async fn accept_together(
+        &self,
+        events: Vec<Event>,
+        metrics: Arc<RouteMetrics>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        let store = self.store.clone();
+        let accepting = actix_rt::spawn(async move {
+            let received: Vec<_> = events.iter().map(|event| event.received_at).collect();
+            let events = events.into_iter().map(Arc::new).collect();
+            let acceptances = store.accept_together(events).await?;
+            for (received_at, acceptance) in received.into_iter().zip(&acceptances) {
+                count(&metrics, received_at, acceptance);
+            }
+            Ok(acceptances)
+        });
+        let stopped = |_| StoreError::Unavailable("the gateway stops".to_owned());
+        accepting.await.map_err(stopped)?
+    }
+
     async fn hand_in(self: Rc<Self>) {
         let mut waiting = self.waiting.take();
         waiting.retain(|waiting| !waiting.answer.is_closed());
@@ -137,8 +158,11 @@ mod tests {
             uids.into_iter().map(answer).collect()
         }
 
-        async fn accept_together(&self, _: Vec<Arc<Event>>) -> Result<Vec<Acceptance>, StoreError> {
-            pending().await
+        async fn accept_together(
+            &self,
+            events: Vec<Arc<Event>>,
+        ) -> Result<Vec<Acceptance>, StoreError> {
+            self.accept_all(events).await.into_iter().collect()
         }
 
         async fn keep_secret(&self, _: &crate::store::KeptSecret) -> Result<bool, StoreError> {
@@ -268,8 +292,49 @@ mod tests {
             drop(late);
             assert_eq!(series.duplicate.get(), 4);
         });
-        let uids = |ids: &[&str]| ids.iter().map(|id| event(id).uid).collect::<Vec<_>>();
         let calls = store.0.lock().unwrap();
         assert_eq!(*calls, [uids(&["a", "b", "c"]), uids(&["late"])]);
+    }
+
+    fn uids(ids: &[&str]) -> Vec<Uuid> {
+        ids.iter().map(|id| event(id).uid).collect()
+    }
+
+    #[test]
+    fn the_events_of_one_request_go_in_one_call_and_are_counted_whether_or_not_the_caller_waits() {
+        let store = Arc::new(Noting::default());
+        let runtime = actix_rt::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let intake = Intake::new(store.clone());
+            let labels = Labels {
+                routes: &[],
+                targets: &[],
+                reasons: &[],
+            };
+            let series = Metrics::new(&labels).unwrap().unrouted;
+            let events = || ["a", "b", "c"].map(event).into();
+            let answers = intake.accept_together(events(), series.clone()).await;
+            let answered: Vec<_> = answers
+                .unwrap()
+                .into_iter()
+                .map(|answer| match answer {
+                    Acceptance::Duplicate { uid, .. } => uid,
+                    Acceptance::Accepted { .. } => panic!("not what the store said"),
+                })
+                .collect();
+            assert_eq!(answered, uids(&["a", "b", "c"]));
+            assert_eq!(series.duplicate.get(), 3);
+            let mut gone = Box::pin(intake.accept_together(events(), series.clone()));
+            assert!((&mut gone).now_or_never().is_none());
+            drop(gone);
+            let mut turns = 0;
+            while series.duplicate.get() < 6 {
+                tokio::task::yield_now().await;
+                turns += 1;
+                assert!(turns < 1000, "never counted");
+            }
+        });
+        let calls = store.0.lock().unwrap();
+        assert_eq!(*calls, [uids(&["a", "b", "c"]), uids(&["a", "b", "c"])]);
     }
 }
