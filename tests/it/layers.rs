@@ -40,6 +40,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "config",
             "event",
             "metrics",
+            "payload",
             "rate",
             "signature",
             "store",
