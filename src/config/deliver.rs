@@ -95,7 +95,7 @@ fn read_expression(node: Node<'_>) -> Option<Expression> {
     };
     for fault in faults {
         let found = format!(
-            "{} in line {}, column {} of the expression",
+            "{} (line {}, column {} of the expression)",
             fault.found, fault.line, fault.column
         );
         match fault.unknown {

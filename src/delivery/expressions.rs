@@ -1,11 +1,14 @@
 //! What a delivery's `when` and `transform` make of its event, before it is sent.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
 
 use crate::{
     config::Route,
     event::{Event, RouteName, TargetName},
     expression::{ALLOWANCE, Answer, Expression, Failure, Pool, Question},
+    payload::{self, Content},
 };
 
 /// The expressions of one route's deliveries to one target.
@@ -88,7 +91,10 @@ impl Expressions {
         let Some(mut seat) = self.pool.seat().await else {
             return Prepared::NoWorker;
         };
-        let document = document(event);
+        let document = match document(event).await {
+            Ok(document) => document,
+            Err(why) => return Prepared::Failed(why),
+        };
         let mut ready = event.clone();
         for (question, expression) in [
             (Question::When, &line.when),
@@ -109,9 +115,24 @@ impl Expressions {
     }
 }
 
-/// What expressions read of an event: its body as JSON.
-fn document(event: &Event) -> Cow<'_, [u8]> {
-    Cow::Borrowed(&event.body)
+/// What expressions read of an event: the JSON document of its body.
+async fn document(event: &Event) -> Result<Bytes, String> {
+    const KINDS: [Content; 3] = [Content::Json, Content::Form, Content::Xml];
+    let body = event.body.clone();
+    let content = match Content::of(event.content_type.as_deref(), &KINDS) {
+        None => {
+            return Err("`when` and `transform` read JSON, forms and XML: this is none".to_owned());
+        }
+        Some(Content::Json) => return Ok(body),
+        Some(content) => content,
+    };
+    let read = move || match payload::document(content, &body) {
+        Ok(Some(document)) => Ok(document.into_owned().into()),
+        Ok(None) => Err("the body has no document".to_owned()),
+        Err(fault) => Err(format!("the body is read no more: {fault}")),
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|_| Err("the body cannot be read".to_owned()))
 }
 
 fn with_body(event: &Event, body: Vec<u8>) -> Event {

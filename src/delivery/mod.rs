@@ -270,7 +270,14 @@ impl Delivery {
                     .ok_or_else(|| DeliveryError::NoLane(target.name.clone()))?;
                 let client = client::client(target, roots.clone(), names.clone())?;
                 let expressions = Expressions::new(&setup.lines, &target.name, pool.clone());
-                self.worker(setup, target, lane, client, expressions, settlements.clone())
+                self.worker(
+                    setup,
+                    target,
+                    lane,
+                    client,
+                    expressions,
+                    settlements.clone(),
+                )
             })
             .collect()
     }

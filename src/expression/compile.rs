@@ -7,7 +7,7 @@ use jaq_core::{
     Compiler, Ctx, Native, Vars,
     compile::Undefined,
     data::JustLut,
-    load::{Arena, Error, File, Loader, parse::Def},
+    load::{Arena, Error, File, Loader, parse, parse::Def},
     native, unwrap_valr,
 };
 use jaq_json::{Val, ValR};
@@ -17,6 +17,9 @@ const STACK_BYTES: usize = 256 * 1024 * 1024;
 
 /// So many are told: one slip may bring many after it.
 const FAULTS_MAX: usize = 3;
+
+/// What jq has and jaq leaves out.
+pub(super) const OURS: &str = include_str!("definitions.jq");
 
 /// What jq offers elsewhere and is not offered here.
 const OUTSIDE: [&str; 20] = [
@@ -114,7 +117,9 @@ pub(super) fn compile(source: &str) -> Result<Filter, Vec<Fault>> {
     let compiler: Compiler<_, Data> = Compiler::default().with_funs(functions());
     let compiled = compiler.compile(modules).map_err(|errors| {
         let errors = errors.into_iter().flat_map(|(_, errors)| errors);
-        let faults = errors.take(FAULTS_MAX).map(|(name, kind)| undefined(source, name, &kind));
+        let faults = errors
+            .take(FAULTS_MAX)
+            .map(|(name, kind)| undefined(source, name, &kind));
         faults.collect::<Vec<_>>()
     });
     compiled.map(Filter)
@@ -123,7 +128,8 @@ pub(super) fn compile(source: &str) -> Result<Filter, Vec<Fault>> {
 fn definitions() -> impl Iterator<Item = Def<&'static str>> {
     let all = jaq_core::defs()
         .chain(jaq_std::defs())
-        .chain(jaq_json::defs());
+        .chain(jaq_json::defs())
+        .chain(parse(OURS, |parser| parser.defs()).unwrap_or_default());
     all.filter(|definition| !OUTSIDE.contains(&definition.name))
 }
 
@@ -140,7 +146,12 @@ fn unloaded(source: &str, error: Error<&str>) -> Vec<Fault> {
             .into_iter()
             .take(FAULTS_MAX)
             .map(|(path, _)| {
-                fault(source, path, "a module", "an expression that stands by itself")
+                fault(
+                    source,
+                    path,
+                    "a module",
+                    "an expression that stands by itself",
+                )
             })
             .collect(),
         Error::Lex(errors) => errors
@@ -223,13 +234,37 @@ mod tests {
             ("if . then 1", 1, 12, "the end", "else or end"),
             (".a &", 1, 4, "`&`", "token"),
             ("\"\\q\"", 1, 3, "`q`", "string escape sequence"),
-            (".a | prioritty", 1, 6, "`prioritty`", "a function that is known"),
-            ("map(.; 1)", 1, 1, "`map` with 2 arguments", "a function that is known"),
+            (
+                ".a | prioritty",
+                1,
+                6,
+                "`prioritty`",
+                "a function that is known",
+            ),
+            (
+                "map(.; 1)",
+                1,
+                1,
+                "`map` with 2 arguments",
+                "a function that is known",
+            ),
             ("$x", 1, 1, "`$x`", "a variable that is known"),
             ("break $x", 1, 7, "`$x`", "a label that is known"),
             ("x::y", 1, 1, "`x`", "a module that is known"),
-            ("include \"a\"; .", 1, 10, "a module", "an expression that stands by itself"),
-            ("import \"a\" as a; .", 1, 9, "a module", "an expression that stands by itself"),
+            (
+                "include \"a\"; .",
+                1,
+                10,
+                "a module",
+                "an expression that stands by itself",
+            ),
+            (
+                "import \"a\" as a; .",
+                1,
+                9,
+                "a module",
+                "an expression that stands by itself",
+            ),
         ] {
             let faults = check(source).unwrap_err();
             let fault = &faults[0];
@@ -265,7 +300,9 @@ mod tests {
             "debug_empty",
         ] {
             let faults = check(source).unwrap_err();
-            let outside = faults[0].found.contains("which reaches outside of the event");
+            let outside = faults[0]
+                .found
+                .contains("which reaches outside of the event");
             assert!(outside, "{source}: {faults:?}");
         }
     }
@@ -297,8 +334,32 @@ mod tests {
     fn any_expression_that_fits_is_checked_without_harm() {
         let fitting = |piece: &str| piece.repeat(SOURCE_BYTES_MAX / piece.len());
         for piece in [
-            "(", "[", "{", "-", ".[", "\"\\(", "if ", "try ", "def f:", "1|", "1,", "1+", "reduce ", ". as $x|",
-            "f(", "..", "?", ")", "\"", "{a:", "label $x|", "not|", "1//", ".a|=", "$", "@",
+            "(",
+            "[",
+            "{",
+            "-",
+            ".[",
+            "\"\\(",
+            "if ",
+            "try ",
+            "def f:",
+            "1|",
+            "1,",
+            "1+",
+            "reduce ",
+            ". as $x|",
+            "f(",
+            "..",
+            "?",
+            ")",
+            "\"",
+            "{a:",
+            "label $x|",
+            "not|",
+            "1//",
+            ".a|=",
+            "$",
+            "@",
         ] {
             let source = fitting(piece);
             let _whatever_is_said = check(&source);

@@ -2,7 +2,11 @@
 
 use std::io::{self, Write};
 
-use jaq_json::{Val, read::parse_single, write::{Pp, write}};
+use jaq_json::{
+    Val,
+    read::parse_single,
+    write::{Pp, write},
+};
 use serde::de::IgnoredAny;
 
 use super::{Answer, OUTPUT_BYTES_MAX, Question, compile::Filter, wording};
@@ -104,14 +108,24 @@ mod tests {
     #[test]
     fn a_transform_makes_one_value_of_json() {
         for (expression, expected) in [
-            (".", r#"{"id":12345678901234567890123,"x":1.10,"s":"ä\u0000\"","l":[]}"#),
-            ("{b: .id, a: .x}", r#"{"b":12345678901234567890123,"a":1.10}"#),
+            (
+                ".",
+                r#"{"id":12345678901234567890123,"x":1.10,"s":"ä\u0000\"","l":[]}"#,
+            ),
+            (
+                "{b: .id, a: .x}",
+                r#"{"b":12345678901234567890123,"a":1.10}"#,
+            ),
             ("null", "null"),
             (".s | @base64", r#""w6QAIg==""#),
             ("1, empty", "1"),
         ] {
             let document = r#" {"id":12345678901234567890123,"x":1.10,"s":"ä\u0000\"","l":[]} "#;
-            assert_eq!(transformed(expression, document).unwrap(), expected, "{expression}");
+            assert_eq!(
+                transformed(expression, document).unwrap(),
+                expected,
+                "{expression}"
+            );
         }
         for (expression, why) in [
             ("empty", "makes no value"),
@@ -126,6 +140,31 @@ mod tests {
         ] {
             let failed = transformed(expression, r#"[1,2]"#).unwrap_err();
             assert!(failed.contains(why), "{expression}: {failed}");
+        }
+    }
+
+    #[test]
+    fn what_jaq_leaves_out_is_there() {
+        for (expression, expected) in [
+            (".[0] | IN(\"b\", \"a\\\"b\")", "true"),
+            (".[0] | IN(\"b\", \"c\")", "false"),
+            ("IN(.[]; 1.5, 7)", "true"),
+            ("[{k: 1, v: 2}] | INDEX(.k)", r#"{"1":{"k":1,"v":2}}"#),
+            ("\"xax\" | trimstr(\"x\")", r#""a""#),
+            (
+                "[1] | toarray, (.[0] | toarray) | select(. == [1])",
+                "several",
+            ),
+            ("@csv", r#""\"a\"\"b\",1.5,,true""#),
+            (
+                "[\"a\\tb\\\\c\\n\", null, 1] | @tsv",
+                r#""a\\tb\\\\c\\n\t\t1""#,
+            ),
+            ("[[1]] | @csv", "error: @csv takes no lists and objects"),
+        ] {
+            let made = transformed(expression, r#"["a\"b",1.5,null,true]"#);
+            let made = made.unwrap_or_else(|failure| failure);
+            assert!(made.contains(expected), "{expression}: {made}");
         }
     }
 

@@ -126,12 +126,17 @@ mod tests {
             (Question::When, ".a", &b"{}"[..]),
             (Question::Transform, "", b""),
         ] {
-            let mut frame = request_head(question, expression, document).unwrap().to_vec();
+            let mut frame = request_head(question, expression, document)
+                .unwrap()
+                .to_vec();
             frame.extend_from_slice(expression.as_bytes());
             frame.extend_from_slice(document);
             let read = read_request(&mut &frame[..]).unwrap().unwrap();
             assert_eq!(read.question, question);
-            assert_eq!((&*read.expression, &read.document[..]), (expression, document));
+            assert_eq!(
+                (&*read.expression, &read.document[..]),
+                (expression, document)
+            );
             for cut in 1..frame.len() {
                 let read = read_request(&mut &frame[..cut]);
                 assert!(!matches!(read, Ok(Some(_))), "cut at {cut}");

@@ -13,8 +13,8 @@ mod compile;
 mod evaluate;
 mod frame;
 mod pool;
-mod worker;
 mod wording;
+mod worker;
 
 use std::{fmt, sync::Arc};
 

@@ -92,7 +92,10 @@ impl Pool {
 
     /// The right to one worker. `None`: all are taken for long.
     pub async fn seat(&self) -> Option<Seat<'_>> {
-        let permit = timeout(SEAT_WAIT_MAX, self.seats.acquire()).await.ok()?.ok()?;
+        let permit = timeout(SEAT_WAIT_MAX, self.seats.acquire())
+            .await
+            .ok()?
+            .ok()?;
         Some(Seat {
             worker: self.idle().pop(),
             until: Instant::now() + self.workers.patience.min(PATIENCE),

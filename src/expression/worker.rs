@@ -89,7 +89,12 @@ fn serve() -> io::Result<()> {
 
 /// A signal to the whole group is the gateway's to obey: it ends its workers when it has no more use for them.
 fn outlast_signals() -> io::Result<()> {
-    let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+    let signals = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+    ];
     Ok(signals.into_iter().collect::<SigSet>().thread_block()?)
 }
 

@@ -54,6 +54,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "event",
             "expression",
             "metrics",
+            "payload",
             "signature",
             "store",
         ],

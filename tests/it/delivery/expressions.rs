@@ -72,7 +72,8 @@ async fn what_when_does_not_want_is_not_sent() {
         [target("crm", &receiver.url())],
     );
     const SENT: &str = " {\"priority\" : \"high\", \"n\": 1.0} ";
-    rig.send(with_body("evt_1", &["crm"], "{\"priority\":\"low\"}")).await;
+    rig.send(with_body("evt_1", &["crm"], "{\"priority\":\"low\"}"))
+        .await;
     rig.send(with_body("evt_2", &["crm"], SENT)).await;
     rig.send(with_body("evt_3", &["crm"], "{}")).await;
     rig.model.wait_for(2, is_filtered).await;
@@ -86,7 +87,8 @@ async fn what_when_does_not_want_is_not_sent() {
     let without_attempt = |one: &&Settlement| is_filtered(one) && one.attempt.is_none();
     assert_eq!(settled.iter().filter(without_attempt).count(), 2);
     let pair = r#"{route="orders",target="crm"}"#;
-    rig.wait_for_metric(&format!("hookgate_filtered_deliveries_total{pair}"), "2").await;
+    rig.wait_for_metric(&format!("hookgate_filtered_deliveries_total{pair}"), "2")
+        .await;
     let duration = r#"hookgate_delivery_attempt_duration_seconds_count{target="crm"}"#;
     assert_eq!(rig.metric(duration), "1");
 }
@@ -97,7 +99,11 @@ async fn what_transform_makes_is_sent_and_signed_on_every_attempt() {
     let receiver = Receiver::start().await;
     receiver.script([Reply::status(500), Reply::status(500)]);
     let scheme = &preset("standard-webhooks").unwrap().scheme;
-    let secret = || scheme.keyed_secret("NAME", SECRET.as_bytes(), None).unwrap();
+    let secret = || {
+        scheme
+            .keyed_secret("NAME", SECRET.as_bytes(), None)
+            .unwrap()
+    };
     let crm = Target {
         sign: Some(Sign {
             scheme,
@@ -139,22 +145,46 @@ async fn what_transform_makes_is_sent_and_signed_on_every_attempt() {
     rig.send(sent).await;
     let request = receiver.wait_for(4).await.remove(3);
     assert_eq!(request.body, br#"{"ticket_id": 4}"#);
-    assert_eq!(request.header("content-type"), Some("application/vnd.acme+json"));
+    assert_eq!(
+        request.header("content-type"),
+        Some("application/vnd.acme+json")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_expression_is_a_dead_letter_that_holds_nothing_of_the_body() {
     let receiver = Receiver::start().await;
     let cases = [
-        (when(".customer.name"), "when: cannot index a string with \"name\""),
+        (
+            when(".customer.name"),
+            "when: cannot index a string with \"name\"",
+        ),
         (when(".customer | error"), "when: its own `error`"),
         (when("error(\"no customer\")"), "when: error: no customer"),
-        (transform(".customer + 1"), "transform: cannot calculate a string + another value"),
-        (transform("empty"), "transform: it makes no value, and one is to be sent"),
-        (transform(".customer, 1"), "transform: it makes several values, and one is to be sent"),
-        (transform("1, (.customer | error)"), "transform: its own `error`"),
-        (transform("[.customer, nan]"), "transform: its output is not JSON"),
-        (transform("\"x\" * 2000000"), "transform: its output is over 1048576 bytes"),
+        (
+            transform(".customer + 1"),
+            "transform: cannot calculate a string + another value",
+        ),
+        (
+            transform("empty"),
+            "transform: it makes no value, and one is to be sent",
+        ),
+        (
+            transform(".customer, 1"),
+            "transform: it makes several values, and one is to be sent",
+        ),
+        (
+            transform("1, (.customer | error)"),
+            "transform: its own `error`",
+        ),
+        (
+            transform("[.customer, nan]"),
+            "transform: its output is not JSON",
+        ),
+        (
+            transform("\"x\" * 2000000"),
+            "transform: its output is over 1048576 bytes",
+        ),
     ];
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     let breaker = Some(Breaker {
@@ -168,7 +198,9 @@ async fn a_failing_expression_is_a_dead_letter_that_holds_nothing_of_the_body() 
         ..target(name, &receiver.url())
     });
     let well = target("well", &receiver.url());
-    let lines = names.into_iter().zip(cases.iter().map(|(line, _)| line.clone()));
+    let lines = names
+        .into_iter()
+        .zip(cases.iter().map(|(line, _)| line.clone()));
     let rig = Rig::start_in(world(lines), targets.into_iter().chain([well]));
     let body = format!(r#"{{"customer":"{CANARY}"}}"#);
     let to: Vec<_> = names.into_iter().chain(["well"]).collect();
@@ -197,7 +229,10 @@ async fn a_body_that_is_no_json_fails_where_it_is_read() {
     let receiver = Receiver::start().await;
     let rig = Rig::start_in(
         world([("crm", when("true"))]),
-        [target("crm", &receiver.url()), target("well", &receiver.url())],
+        [
+            target("crm", &receiver.url()),
+            target("well", &receiver.url()),
+        ],
     );
     rig.send(with_body("evt_1", &["crm", "well"], CANARY)).await;
     rig.model.wait_for(1, has_failed).await;
@@ -243,12 +278,17 @@ async fn what_runs_away_is_bounded_and_holds_up_no_other() {
     let settled = rig.model.settled();
     for (name, source) in names.iter().zip(RUNAWAYS) {
         let one = settled.iter().find(|one| *one.target == **name).unwrap();
-        let told = ["over 250ms of processor time", "over 256 MiB of memory", "jq itself failed"];
+        let told = [
+            "over 250ms of processor time",
+            "over 256 MiB of memory",
+            "jq itself failed",
+        ];
         let is_told = told.iter().any(|told| error(one).contains(told));
         assert!(is_told, "{source}: {}", error(one));
     }
     // The workers that took their places work.
-    rig.send(with_body("evt_2", &["well"], r#"{"id":"evt_1"}"#)).await;
+    rig.send(with_body("evt_2", &["well"], r#"{"id":"evt_1"}"#))
+        .await;
     rig.model.wait_for(3, is_delivered).await;
 }
 
@@ -274,7 +314,11 @@ async fn without_a_worker_deliveries_wait() {
     let retried = |one: &Settlement| matches!(one.outcome, Outcome::Retry(_));
     rig.model.wait_for(3, retried).await;
     let first = rig.model.settled().remove(0);
-    assert!(error(&first).starts_with("when: no worker could be started"), "{}", error(&first));
+    assert!(
+        error(&first).starts_with("when: no worker could be started"),
+        "{}",
+        error(&first)
+    );
     assert!(receiver.requests().is_empty());
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_hookgate"), &program).unwrap();
     rig.model.wait_for(1, is_delivered).await;
@@ -292,11 +336,26 @@ fn script(directory: &tempfile::TempDir, text: &str) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_hang_die_or_talk_nonsense_are_tried_again() {
     for (text, told) in [
-        ("#!/bin/sh\nexec /bin/sleep 1000\n", "when: no answer within"),
-        ("#!/bin/sh\nkill -9 $$\n", "when: its worker ended: signal: 9"),
-        ("#!/bin/sh\nexit 3\n", "when: its worker ended: exit status: 3"),
-        ("#!/bin/sh\nexec /bin/echo nonsense, and more of it\n", "when: its worker ended"),
-        ("#!/bin/sh\nexec /usr/bin/tr '\\0' '\\377' </dev/zero\n", "when: no answer within"),
+        (
+            "#!/bin/sh\nexec /bin/sleep 1000\n",
+            "when: no answer within",
+        ),
+        (
+            "#!/bin/sh\nkill -9 $$\n",
+            "when: its worker ended: signal: 9",
+        ),
+        (
+            "#!/bin/sh\nexit 3\n",
+            "when: its worker ended: exit status: 3",
+        ),
+        (
+            "#!/bin/sh\nexec /bin/echo nonsense, and more of it\n",
+            "when: its worker ended",
+        ),
+        (
+            "#!/bin/sh\nexec /usr/bin/tr '\\0' '\\377' </dev/zero\n",
+            "when: no answer within",
+        ),
     ] {
         let receiver = Receiver::start().await;
         let directory = tempfile::tempdir().unwrap();
@@ -356,7 +415,10 @@ async fn a_replay_asks_again() {
     let receiver = Receiver::start().await;
     let rig = Rig::start_in(
         world([("crm", when("false")), ("erp", transform("error"))]),
-        [target("crm", &receiver.url()), target("erp", &receiver.url())],
+        [
+            target("crm", &receiver.url()),
+            target("erp", &receiver.url()),
+        ],
     );
     let sent = event("evt_1", &["crm", "erp"]);
     let named = ["crm", "erp"].map(|target| DeliveryName {

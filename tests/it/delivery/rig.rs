@@ -91,7 +91,11 @@ impl Rig {
         } = world;
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
-        let (store, lanes) = handover(model.clone(), lane_specs(&targets, &lines), Handle::current());
+        let (store, lanes) = handover(
+            model.clone(),
+            lane_specs(&targets, &lines),
+            Handle::current(),
+        );
         let replay_begun = store.replay_begun();
         let store: Arc<dyn Store> = Arc::new(store);
         let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
