@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     os::fd::AsFd as _,
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
@@ -53,6 +53,9 @@ pub fn run() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
+    if io::stdin().is_terminal() {
+        return Err(io::Error::other("a gateway starts this, not a person"));
+    }
     outlast_signals()?;
     let (requests, queue) = mpsc::sync_channel(1);
     let phase = Arc::new(Phase::default());
@@ -98,8 +101,11 @@ fn outlast_signals() -> io::Result<()> {
     Ok(signals.into_iter().collect::<SigSet>().thread_block()?)
 }
 
-/// Over its memory, the process aborts. It leaves no dump, which would hold bodies.
+/// Over its memory, the process aborts. It leaves no dump, which would hold bodies. Where the machine's memory ends
+/// sooner, a worker goes before its gateway.
 fn confine() -> io::Result<()> {
+    // Linux's; nowhere else is there such a choice.
+    drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     let memory = mapped_bytes().saturating_add(MEMORY_BYTES_MAX);
     Ok(setrlimit(Resource::RLIMIT_AS, memory, memory)?)

@@ -397,7 +397,7 @@ deliver = [{ to = "crm", events = [] }]"#,
             (
                 r#"deliver = [{ to = "crm", when = '.priority == ' }]"#,
                 &[
-                    "routes.toml:2:33: routes.a.deliver[0].when: found the end (line 1, column 15 of the expression), expected term",
+                    "routes.toml:2:33: routes.a.deliver[0].when: found the end (line 1, column 14 of the expression), expected term",
                 ],
             ),
             (
@@ -418,7 +418,7 @@ deliver = [{ to = "crm", events = [] }]"#,
 event_id = { body = "sha256" }
 deliver = [{ to = "crm", when = ".a", transform = ".b" }]"#,
                 &[
-                    r#"routes.toml:2:1: routes.a: found only "any", of which nothing is read, beside `when`, `transform` that reads the payload, expected "json", "form" or "xml" too"#,
+                    r#"routes.toml:2:11: routes.a.content: found only "any", of which nothing is read, beside `when`, `transform` that reads the payload, expected "json", "form" or "xml" too"#,
                 ],
             ),
             (

@@ -1,13 +1,15 @@
 //! `when` and `transform`: what is sent, what is not, and what goes wrong without harm to others.
 
-use std::{num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use hookgate::{
     config::{Breaker, Rate, RetryOn, Sign, Target},
-    delivery::{Line, Lines},
+    delivery::{Line, Lines, lane_specs},
     event::{BodyDigest, DeadReason, Event, Outcome},
-    expression::{Expression, Workers},
+    expression::{ALLOWANCE, Expression, Workers},
     providers::preset,
     store::{DeliveryName, Replayed, Settlement},
 };
@@ -378,6 +380,21 @@ async fn workers_that_hang_die_or_talk_nonsense_are_tried_again() {
     }
 }
 
+/// Its lease must not end under the attempt that comes after.
+#[test]
+fn a_claim_is_longer_by_what_the_evaluation_can_take() {
+    let targets = ["crm", "erp"].map(|name| Arc::new(target(name, "http://127.0.0.1/")));
+    let lines = world([("crm", when("true")), ("erp", Line::default())]).lines;
+    let leases = |lines| {
+        lane_specs(&targets, lines)
+            .iter()
+            .map(|spec| spec.lease)
+            .collect::<Vec<_>>()
+    };
+    let (with, without) = (leases(&lines), leases(&Lines::default()));
+    assert_eq!(with, [without[0] + ALLOWANCE, without[1]]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_too_short_for_the_evaluation_is_given_back_first() {
     let receiver = Receiver::start().await;
@@ -457,6 +474,7 @@ async fn thousands_of_evaluations_wear_out_workers_and_lose_nothing() {
     let mut expected: Vec<_> = (0..EVENTS / 50)
         .map(|n| format!("\"evt_{}\"", n * 50).into_bytes())
         .collect();
-    (bodies.sort(), expected.sort());
+    bodies.sort();
+    expected.sort();
     assert_eq!(bodies, expected);
 }
