@@ -9,7 +9,8 @@ use crate::{
     admin::{self, Admin},
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
-    delivery::{self, Delivery, DeliveryError, Names, Roots},
+    delivery::{self, Delivery, DeliveryError, Lines, Names, Roots},
+    expression::Workers,
     ingest::{Gate, rejection::Reason},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
@@ -76,7 +77,9 @@ impl App {
         let known: Vec<_> = config.targets.keys().cloned().collect();
         let inner = open_store(&config, &clock, &metrics).await?;
         let targets: Vec<_> = config.targets.values().cloned().collect();
-        let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
+        let lines = Lines::of(&config.routes);
+        let specs = delivery::lane_specs(&targets, &lines);
+        let (store, lanes) = handover(inner, specs, Handle::current());
         let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
         let replay_begun = store.replay_begun();
         let store = with_spool(Arc::new(store), &config, &clock, &metrics).await?;
@@ -93,6 +96,8 @@ impl App {
         };
         let delivery = Delivery::start(delivery::Setup {
             targets: targets.clone(),
+            lines,
+            workers: Workers::of_this_program()?,
             store: store.clone(),
             lanes,
             metrics: metrics.clone(),

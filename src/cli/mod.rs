@@ -45,6 +45,9 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Keys(keys::Keys),
+    /// What the gateway starts by itself, to evaluate `when` and `transform`.
+    #[command(name = crate::expression::COMMAND, hide = true)]
+    EvaluateExpressions,
 }
 
 /// The file that says everything.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Keys(keys) => keys.run(),
+        Command::EvaluateExpressions => crate::expression::run(),
     }
 }
 

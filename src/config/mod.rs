@@ -12,6 +12,7 @@ use rustls::{RootCertStore, sign::CertifiedKey};
 
 use crate::{
     event::{RouteName, TargetName},
+    expression::Expression,
     payload::Content,
     providers::Handshake,
     signature::{KeyedSecret, Scheme},
@@ -414,6 +415,10 @@ pub struct Deliver {
     pub events: Vec<wildmatch::WildMatch>,
     /// `None`: in no order.
     pub order: Option<OrderBy>,
+    /// Which events are sent. `None`: all.
+    pub when: Option<Expression>,
+    /// What is sent in place of the body. `None`: the body.
+    pub transform: Option<Expression>,
 }
 
 /// Events whose value at `pointer` is the same reach the target one after another, in order of acceptance.

@@ -37,6 +37,7 @@ pub(super) struct Families {
     attempt_duration: HistogramVec,
     latency: HistogramVec,
     dead_letters: IntCounterVec,
+    filtered: IntCounterVec,
     pending: IntGaugeVec,
     oldest_due: GaugeVec,
     in_flight: IntGaugeVec,
@@ -118,6 +119,12 @@ impl Families {
                 "dead_letters_total",
                 "Dead letters by route, target and reason.",
                 &["route", "target", "reason"],
+            )?,
+            filtered: counters(
+                r,
+                "filtered_deliveries_total",
+                "Deliveries that `when` did not want, by route and target.",
+                &["route", "target"],
             )?,
             pending: int_gauges(
                 r,
@@ -210,6 +217,7 @@ impl Families {
                     )
                 })
                 .collect(),
+            filtered: self.filtered.with_label_values(&[route, target]),
             latency: self.latency.with_label_values(&[route, target]),
         }
     }

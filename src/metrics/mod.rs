@@ -79,6 +79,7 @@ pub struct PairMetrics {
     pub retried: IntCounter,
     pub dead: IntCounter,
     dead_letters: HashMap<DeadReason, IntCounter>,
+    pub filtered: IntCounter,
     /// From acceptance to delivery.
     pub latency: Histogram,
 }

@@ -5,6 +5,7 @@
 mod addresses;
 mod breaker;
 mod canary;
+mod expressions;
 mod names;
 mod order;
 mod queues;

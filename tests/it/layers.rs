@@ -12,15 +12,23 @@ use std::{
 };
 
 /// A layer, and the modules of this crate that its code may name. Tests at the end of a file may name any.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("event", &["clock"]),
     ("signature", &["clock"]),
     ("payload", &[]),
+    ("expression", &[]),
     ("providers", &["payload", "signature"]),
     (
         "config",
-        &["clock", "event", "payload", "providers", "signature"],
+        &[
+            "clock",
+            "event",
+            "expression",
+            "payload",
+            "providers",
+            "signature",
+        ],
     ),
     ("rate", &["config"]),
     ("metrics", &["event"]),
@@ -40,7 +48,16 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ),
     (
         "delivery",
-        &["clock", "config", "event", "metrics", "signature", "store"],
+        &[
+            "clock",
+            "config",
+            "event",
+            "expression",
+            "metrics",
+            "payload",
+            "signature",
+            "store",
+        ],
     ),
     ("listener", &["clock", "config", "ingest", "metrics"]),
     (

@@ -17,6 +17,7 @@ mod contract;
 mod crash;
 mod delivery;
 mod end_to_end;
+mod expressions;
 mod gateway_outage;
 mod ingest;
 mod layers;

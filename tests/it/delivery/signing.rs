@@ -37,7 +37,7 @@ fn sign(secrets: impl Into<Vec<KeyedSecret>>) -> Option<Sign> {
     })
 }
 
-struct Received<'r>(&'r Request);
+pub(super) struct Received<'r>(pub(super) &'r Request);
 
 impl Headers for Received<'_> {
     fn unique(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
