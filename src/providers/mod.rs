@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod handshake;
+pub mod handshakes;
 
 pub use handshake::{
     Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
@@ -196,7 +197,7 @@ fn presets() -> Vec<Preset> {
             event_type: &[Place::Json("/event/type"), Place::Json("/type")],
             keep_headers: &["x-slack-retry-num", "x-slack-retry-reason"],
             content: &[Content::Json],
-            handshakes: &[],
+            handshakes: handshakes::SLACK,
             respond: None,
             params: &[],
         },
