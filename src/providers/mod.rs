@@ -9,6 +9,7 @@ use crate::{
 
 mod coverage;
 mod handshake;
+pub mod handshakes;
 mod scheme;
 mod table;
 
