@@ -301,7 +301,7 @@ fn announce(target: &Target, metrics: &Metrics) {
         metrics.paused.set(i64::from(target.paused));
     }
     let guard = AddressGuard {
-        target: target.name.clone(),
+        place: format!("under [targets.{}]", target.name).into(),
         allow_private: target.allow_private,
     };
     let host = target.url.host_str().unwrap_or_default();

@@ -154,7 +154,11 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 
 /// With its causes, of which the last tells most.
 fn told(error: &(dyn Error + 'static)) -> FetchFault {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<_> = causes.map(ToString::to_string).collect();
-    FetchFault(texts.join(": "))
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    FetchFault(text)
 }

@@ -191,7 +191,6 @@ fn cloudevents() -> Preset {
     }
 }
 
-
 /// The header holds the secret itself, in `Authorization` as Okta suggests. Several events a request.
 fn okta() -> Preset {
     Preset {
@@ -230,6 +229,10 @@ fn cidaas() -> Preset {
     Preset {
         doubts: Some("the names of the event's type; cidaas documents no event id"),
         event_type: &[Json("/event_type"), Json("/eventtype")],
-        ..agreed("cidaas", "cidaas", "docs.cidaas.com, Webhooks; terraform-provider-cidaas")
+        ..agreed(
+            "cidaas",
+            "cidaas",
+            "docs.cidaas.com, Webhooks; terraform-provider-cidaas",
+        )
     }
 }
