@@ -78,29 +78,26 @@ enum Covered {
 }
 
 /// The places are gone through in order, as the id is found: one that may be missing leads on to the next.
-fn covers_id(
-    event_id: &[IdPlace],
-    body: BodyCoverage,
-    part: &dyn Fn(Place) -> Covered,
-) -> bool {
+fn covers_id(event_id: &[IdPlace], body: BodyCoverage, part: &dyn Fn(Place) -> Covered) -> bool {
     let of = |place: Place| match place {
         Place::Json(_) if body == BodyCoverage::Whole => Covered::Yes,
         _ => part(place),
     };
     for id in event_id {
-        let covered = match id {
-            IdPlace::One(place) => of(*place),
-            IdPlace::Joined(places) => places.iter().map(|place| of(*place)).fold(
-                Covered::Required,
-                |all, one| match (all, one) {
-                    (Covered::No, _) | (_, Covered::No) => Covered::No,
-                    (Covered::Required, Covered::Required) => Covered::Required,
-                    _ => Covered::Yes,
-                },
-            ),
-            IdPlace::BodySha256 if body == BodyCoverage::Whole => Covered::Required,
-            IdPlace::BodySha256 => Covered::No,
-        };
+        let covered =
+            match id {
+                IdPlace::One(place) => of(*place),
+                IdPlace::Joined(places) => places.iter().map(|place| of(*place)).fold(
+                    Covered::Required,
+                    |all, one| match (all, one) {
+                        (Covered::No, _) | (_, Covered::No) => Covered::No,
+                        (Covered::Required, Covered::Required) => Covered::Required,
+                        _ => Covered::Yes,
+                    },
+                ),
+                IdPlace::BodySha256 if body == BodyCoverage::Whole => Covered::Required,
+                IdPlace::BodySha256 => Covered::No,
+            };
         match covered {
             Covered::No => return false,
             Covered::Required => return true,

@@ -94,6 +94,12 @@ fn google_pubsub() -> Preset {
                 required: false,
                 use_: ParamUse::Audience,
             },
+            Param {
+                name: "jwks",
+                meaning: "the address of the keys, where they are not Google's",
+                required: false,
+                use_: ParamUse::KeyUrl,
+            },
         ],
         ..by_token(
             "google-pubsub",
@@ -191,7 +197,6 @@ fn cloudevents() -> Preset {
     }
 }
 
-
 /// The header holds the secret itself, in `Authorization` as Okta suggests. Several events a request.
 fn okta() -> Preset {
     Preset {
@@ -230,6 +235,10 @@ fn cidaas() -> Preset {
     Preset {
         doubts: Some("the names of the event's type; cidaas documents no event id"),
         event_type: &[Json("/event_type"), Json("/eventtype")],
-        ..agreed("cidaas", "cidaas", "docs.cidaas.com, Webhooks; terraform-provider-cidaas")
+        ..agreed(
+            "cidaas",
+            "cidaas",
+            "docs.cidaas.com, Webhooks; terraform-provider-cidaas",
+        )
     }
 }

@@ -54,10 +54,7 @@ fn github() -> Preset {
 /// as it stands. `X-Gitlab-Webhook-UUID` is new with each request; the signed `webhook-id` is the `Idempotency-Key`.
 fn gitlab() -> Preset {
     Preset {
-        event_id: &[
-            One(Header("webhook-id")),
-            One(Header("idempotency-key")),
-        ],
+        event_id: &[One(Header("webhook-id")), One(Header("idempotency-key"))],
         event_type: &[Header("x-gitlab-event"), Json("/object_kind")],
         keep_headers: &[
             "x-gitlab-event",
@@ -107,10 +104,7 @@ fn bitbucket() -> Preset {
 fn jira() -> Preset {
     Preset {
         doubts: Some("the event id, from memory; which kinds of webhooks are signed"),
-        event_id: &[
-            One(Header("x-atlassian-webhook-identifier")),
-            BodySha256,
-        ],
+        event_id: &[One(Header("x-atlassian-webhook-identifier")), BodySha256],
         event_type: &[Json("/webhookEvent")],
         keep_headers: &[
             "x-atlassian-webhook-identifier",
@@ -135,11 +129,13 @@ fn linear() -> Preset {
             "linear",
             "Linear",
             "linear/linear, packages/sdk, webhooks",
-            [hmac("linear-signature", "").within(
-                json("/webhookTimestamp"),
-                Unit::Millis,
-                MINUTE,
-            )],
+            [
+                hmac("linear-signature", "").within(
+                    json("/webhookTimestamp"),
+                    Unit::Millis,
+                    MINUTE,
+                ),
+            ],
         )
     }
 }
@@ -179,7 +175,11 @@ fn vercel() -> Preset {
 fn netlify() -> Preset {
     Preset {
         doubts: Some("all of it: from third-party documents"),
-        event_id: &[Joined(&[Json("/id"), Json("/state")]), One(Json("/id")), BodySha256],
+        event_id: &[
+            Joined(&[Json("/id"), Json("/state")]),
+            One(Json("/id")),
+            BodySha256,
+        ],
         event_type: &[Header("x-netlify-event")],
         keep_headers: &["x-netlify-event"],
         ..by_token(
@@ -243,10 +243,7 @@ fn pagerduty() -> Preset {
 fn contentful() -> Preset {
     Preset {
         doubts: Some("that the idempotency key is the same for all retries"),
-        event_id: &[
-            One(Header("x-contentful-idempotency-key")),
-            BodySha256,
-        ],
+        event_id: &[One(Header("x-contentful-idempotency-key")), BodySha256],
         event_type: &[Header("x-contentful-topic")],
         keep_headers: &[
             "x-contentful-idempotency-key",
@@ -296,11 +293,7 @@ fn webflow() -> Preset {
             "developers.webflow.com, Working with webhooks",
             [hmac("x-webflow-signature", "")
                 .signing([header("x-webflow-timestamp"), text(":"), BODY])
-                .within(
-                    header("x-webflow-timestamp"),
-                    Unit::Millis,
-                    FIVE_MINUTES,
-                )],
+                .within(header("x-webflow-timestamp"), Unit::Millis, FIVE_MINUTES)],
         )
     }
 }

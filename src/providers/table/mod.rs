@@ -6,8 +6,8 @@
 use super::{
     IdPlace, JwtKeys, Param, ParamUse, Place, Preset, Proof, handshakes,
     scheme::{
-        BODY, CRC32, FIVE_MINUTES, METHOD, MINUTE, PATH, SECOND, SECRET, URL, header, hmac, is, json, listed,
-        pair, param, query, standard, text, token,
+        BODY, CRC32, FIVE_MINUTES, METHOD, MINUTE, PATH, SECOND, SECRET, URL, header, hmac, is,
+        json, listed, pair, param, query, standard, text, token,
     },
 };
 use crate::{

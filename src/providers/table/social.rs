@@ -51,7 +51,6 @@ fn instagram() -> Preset {
     }
 }
 
-
 /// Id and time are signed. A revoked subscription is told as an event: see the kept header of the message's type.
 fn twitch() -> Preset {
     Preset {
