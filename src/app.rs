@@ -9,13 +9,14 @@ use crate::{
     admin::{self, Admin},
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
-    delivery::{self, Delivery, DeliveryError, Names, Roots},
+    delivery::{self, Delivery, DeliveryError, Roots},
     ingest::{Gate, rejection::Reason},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
         tls::{Identity, TlsError},
     },
     metrics::{Labels, Metrics, RouteLabels},
+    outbound::Names,
     store::{
         OpenError, Retention, Store,
         embedded::{self, Embedded},
