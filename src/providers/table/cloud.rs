@@ -94,6 +94,12 @@ fn google_pubsub() -> Preset {
                 required: false,
                 use_: ParamUse::Audience,
             },
+            Param {
+                name: "jwks",
+                meaning: "the address of the keys, where they are not Google's",
+                required: false,
+                use_: ParamUse::KeyUrl,
+            },
         ],
         ..by_token(
             "google-pubsub",
