@@ -23,6 +23,7 @@ mod deliver;
 mod error;
 mod hmac;
 mod identity;
+mod jwt;
 mod load;
 mod payload;
 pub mod pointer;
