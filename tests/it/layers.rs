@@ -12,7 +12,7 @@ use std::{
 };
 
 /// A layer, and the modules of this crate that its code may name. Tests at the end of a file may name any.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("event", &["clock"]),
     ("signature", &["clock"]),
@@ -32,6 +32,18 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ),
     ("rate", &["config"]),
     ("metrics", &["event"]),
+    ("outbound", &[]),
+    (
+        "keys",
+        &[
+            "clock",
+            "config",
+            "metrics",
+            "outbound",
+            "rate",
+            "signature",
+        ],
+    ),
     ("store", &["clock", "config", "event", "metrics", "rate"]),
     (
         "ingest",
@@ -39,6 +51,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "clock",
             "config",
             "event",
+            "keys",
             "metrics",
             "payload",
             "rate",
@@ -54,6 +67,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "event",
             "expression",
             "metrics",
+            "outbound",
             "payload",
             "signature",
             "store",

@@ -20,6 +20,7 @@ mod end_to_end;
 mod expressions;
 mod gateway_outage;
 mod ingest;
+mod keys;
 mod layers;
 mod listener;
 mod outage;

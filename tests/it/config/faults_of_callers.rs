@@ -113,13 +113,13 @@ tolerance = "5m""#,
             (
                 "verify = { keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `client_certificate`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `jwt`, `client_certificate`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
                 "verify = { jwt = {}, keys = [] }",
                 &[
-                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `client_certificate`, `keys` or `secrets`",
+                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `jwt`, `client_certificate`, `keys` or `secrets`",
                 ],
             ),
             (
@@ -148,7 +148,7 @@ tolerance = "5m""#,
             (
                 "verify = { bearer = {}, basic = {}, keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `client_certificate`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `hmac`, `jwt`, `client_certificate`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (

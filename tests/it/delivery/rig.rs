@@ -6,10 +6,11 @@ use bytes::Bytes;
 use hookgate::{
     clock::Clock,
     config::{Jitter, Retry, RetryOn, Target, TargetTls, Wait},
-    delivery::{Delivery, Lines, Names, Roots, Setup, lane_specs},
+    delivery::{Delivery, Lines, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     expression::Workers,
     metrics::{Labels, Metrics, RouteLabels},
+    outbound::Names,
     store::{
         Acceptance, Retention, Settlement, Store,
         handover::{Gate, handover},

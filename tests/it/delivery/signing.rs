@@ -37,7 +37,7 @@ fn sign(secrets: impl Into<Vec<KeyedSecret>>) -> Option<Sign> {
     })
 }
 
-pub(super) struct Received<'r>(pub(super) &'r Request);
+struct Received<'r>(&'r Request);
 
 impl Headers for Received<'_> {
     fn unique(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
@@ -46,7 +46,7 @@ impl Headers for Received<'_> {
 }
 
 /// As a target would that is itself a gateway.
-fn verify(request: &Request, secret: &str) -> Result<usize, Refusal> {
+pub(super) fn verify(request: &Request, secret: &str) -> Result<usize, Refusal> {
     verify_at(request, secret, Clock::system().now())
 }
 
