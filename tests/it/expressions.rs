@@ -183,9 +183,14 @@ async fn an_expression_that_fails_shows_nothing_of_the_body_and_can_be_mended() 
         assert!(!delivery.to_string().contains(CANARY));
     }
     receiver.wait_for(1).await;
+    wait_for("both in the log", async || {
+        let dead = gateway.stderr().matches("dead letter").count();
+        (dead == 2).then_some(())
+    })
+    .await;
     let mut seen = gateway.admin.get("/metrics").await.text();
     seen.push_str(&gateway.stderr());
-    assert!(seen.contains("expression_failed") && seen.contains("dead letter"));
+    assert!(seen.contains("expression_failed"));
     assert!(!seen.contains(CANARY));
 
     gateway.kill();
@@ -226,7 +231,7 @@ async fn workers_are_started_when_they_are_needed_and_hold_nothing_of_the_gatewa
         let read = |name: &str| fs::read(format!("/proc/{worker}/{name}")).unwrap();
         let text = |name: &str| String::from_utf8(read(name)).unwrap();
         assert!(text("cmdline").contains(COMMAND));
-        assert_eq!(text("environ"), "");
+        assert!(read("environ").is_empty(), "which may hold secrets");
         let open = fs::read_dir(format!("/proc/{worker}/fd")).unwrap();
         let open: BTreeSet<_> = open
             .map(|entry| fs::read_link(entry.unwrap().path()).unwrap())
@@ -454,14 +459,7 @@ async fn an_evaluation_is_bounded_and_the_next_one_has_its_own_bounds() {
     let mut seat = pool.seat().await.unwrap();
     for (source, told) in [
         ("def f: f; f", "over 250ms of processor time"),
-        (
-            "[limit(30; repeat(\"aaaaaaaaaaaaaaaa\" * 1000000))] | join(\"b\")",
-            "over 256 MiB",
-        ),
-        (
-            "reduce range(60) as $i (\"aaaaaaaaaa\"; . + .)",
-            "over 256 MiB",
-        ),
+        ("\"aaaaaaaaaa\" * 100000000", "over 256 MiB"),
         (
             "def f: [f]; f",
             "over 256 MiB of memory, or too deep a recursion",
