@@ -144,9 +144,12 @@ async fn each_target_gets_what_its_line_says_of_every_kind_of_content() {
             assert_eq!(request.header("content-type"), Some(content_type));
         }
     }
-    let metrics = gateway.metrics().await;
-    let filtered = metrics.sum("hookgate_filtered_deliveries_total", r#"target="support""#);
-    assert_eq!(filtered, 2.0);
+    wait_for("both in the metric", async || {
+        let metrics = gateway.metrics().await;
+        let filtered = metrics.sum("hookgate_filtered_deliveries_total", r#"target="support""#);
+        (filtered == 2.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -412,17 +415,21 @@ async fn workers_killed_at_any_moment_lose_nothing() {
         .collect();
     let expected = (0..EVENTS).step_by(3).map(|n| format!("{{\"n\":{n}}}"));
     assert_eq!(bodies, expected.collect());
-    let metrics = gateway.metrics().await;
-    let of_crm = |name: &str| metrics.sum(name, r#"target="crm""#);
-    assert_eq!(of_crm("hookgate_dead_letters_total"), 0.0);
-    assert_eq!(of_crm("hookgate_filtered_deliveries_total"), 200.0);
+    wait_for("all the others in the metric", async || {
+        let metrics = gateway.metrics().await;
+        let of_crm = |name: &str| metrics.sum(name, r#"target="crm""#);
+        assert_eq!(of_crm("hookgate_dead_letters_total"), 0.0);
+        (of_crm("hookgate_filtered_deliveries_total") == 200.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_of_the_documentation_are_true() {
     let text = include_str!("../../docs/expressions.md");
     let pool = Pool::new(Workers::of(PROGRAM.into()));
-    let mut seat = pool.seat().await.unwrap();
+    let share = pool.share();
+    let mut seat = pool.seat(&share).await.unwrap();
     let mut examples = 0;
     for example in text.split("```jq\n").skip(1) {
         let mut parts = example.split("```");
@@ -456,7 +463,8 @@ async fn the_examples_of_the_documentation_are_true() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_evaluation_is_bounded_and_the_next_one_has_its_own_bounds() {
     let pool = Pool::new(Workers::of(PROGRAM.into()));
-    let mut seat = pool.seat().await.unwrap();
+    let share = pool.share();
+    let mut seat = pool.seat(&share).await.unwrap();
     for (source, told) in [
         ("def f: f; f", "over 250ms of processor time"),
         ("\"aaaaaaaaaa\" * 100000000", "over 256 MiB"),

@@ -295,6 +295,30 @@ async fn what_runs_away_is_bounded_and_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_that_runs_away_does_not_keep_others_waiting() {
+    const LOOPING: usize = 100;
+    let (receiver, well) = (Receiver::start().await, Receiver::start().await);
+    let looping = Target {
+        concurrency: 64,
+        ..target("crm", &receiver.url())
+    };
+    let lines = [("crm", when("def f: f; f")), ("well", when("true"))];
+    let rig = Rig::start_in(world(lines), [looping, target("well", &well.url())]);
+    for n in 0..LOOPING {
+        rig.send(event(&format!("loop_{n}"), &["crm"])).await;
+    }
+    for n in 0..20 {
+        rig.send(event(&format!("evt_{n}"), &["well"])).await;
+        rig.model.wait_for(n + 1, is_delivered).await;
+    }
+    let settled = rig.model.settled();
+    let failed = settled.iter().filter(|one| has_failed(one)).count();
+    assert!(failed < LOOPING, "all of them went first");
+    let released = |one: &&Settlement| &*one.target == "well" && one.outcome == Outcome::Released;
+    assert_eq!(settled.iter().filter(released).count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_worker_deliveries_wait() {
     let receiver = Receiver::start().await;
     let directory = tempfile::tempdir().unwrap();
