@@ -429,7 +429,6 @@ async fn the_examples_of_the_documentation_are_true() {
     let text = include_str!("../../docs/expressions.md");
     let pool = Pool::new(Workers::of(PROGRAM.into()));
     let share = pool.share();
-    let mut seat = pool.seat(&share).await.unwrap();
     let mut examples = 0;
     for example in text.split("```jq\n").skip(1) {
         let mut parts = example.split("```");
@@ -440,6 +439,7 @@ async fn the_examples_of_the_documentation_are_true() {
         };
         let (document, expected) = (json(), json());
         let parsed = Expression::parse(expression).unwrap();
+        let mut seat = pool.seat(&share).await.unwrap();
         let made = seat
             .ask(Question::Transform, &parsed, document.as_bytes())
             .await;
@@ -464,7 +464,6 @@ async fn the_examples_of_the_documentation_are_true() {
 async fn an_evaluation_is_bounded_and_the_next_one_has_its_own_bounds() {
     let pool = Pool::new(Workers::of(PROGRAM.into()));
     let share = pool.share();
-    let mut seat = pool.seat(&share).await.unwrap();
     for (source, told) in [
         ("def f: f; f", "over 250ms of processor time"),
         ("\"aaaaaaaaaa\" * 100000000", "over 256 MiB"),
@@ -474,6 +473,7 @@ async fn an_evaluation_is_bounded_and_the_next_one_has_its_own_bounds() {
         ),
     ] {
         let expression = Expression::parse(source).unwrap();
+        let mut seat = pool.seat(&share).await.unwrap();
         let found = seat.ask(Question::When, &expression, b"{}").await;
         let Err(Failure::Failed(text)) = found else {
             panic!("{source}: {found:?}");
