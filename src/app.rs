@@ -269,15 +269,8 @@ fn credentials(route: &Route) -> Vec<String> {
     let Verify::All(verifiers) = &route.verify else {
         return Vec::new();
     };
-    let names = verifiers.iter().flat_map(|verifier| match verifier {
-        Verifier::ApiKey { keys, .. } | Verifier::Bearer { keys } | Verifier::Basic { keys } => {
-            keys.iter().map(|key| key.name.clone()).collect::<Vec<_>>()
-        }
-        Verifier::Signature { secrets, .. } => {
-            secrets.iter().map(|secret| secret.name.clone()).collect()
-        }
-    });
-    names.collect()
+    let names = verifiers.iter().flat_map(Verifier::credentials);
+    names.map(|name| name.to_string()).collect()
 }
 
 fn note_start(metrics: &Metrics, identity: &Identity, clock: &Clock) {

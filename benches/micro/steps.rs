@@ -15,7 +15,7 @@ use hookgate::{
     ingest::{self, Gate, json::Plan},
     metrics::{Labels, Metrics},
     providers::preset,
-    signature::{Headers, Repeated, Signing},
+    signature::{self, Headers, KeyedScheme, Message, Repeated, Signing, Validity},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -33,10 +33,14 @@ pub(crate) fn verify(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("verify");
     let now = Clock::system().now();
     for provider in ["github", "stripe", "slack", "standard-webhooks"] {
-        let scheme = &preset(provider).unwrap().scheme;
+        let scheme = &preset(provider).unwrap().schemes()[0];
         let secrets = [scheme
-            .keyed_secret("bench", SECRET.as_bytes(), None)
+            .keyed_secret("bench", SECRET.as_bytes(), Validity::default())
             .unwrap()];
+        let keyed = [KeyedScheme {
+            scheme: scheme.clone(),
+            secrets: secrets.to_vec(),
+        }];
         for size in SIZES {
             let body = order(size);
             let headers = Pairs(scheme.sign(
@@ -51,8 +55,7 @@ pub(crate) fn verify(criterion: &mut Criterion) {
             group.throughput(Throughput::Bytes(size as u64));
             group.bench_function(BenchmarkId::new(provider, size), |bencher| {
                 bencher.iter(|| {
-                    scheme
-                        .verify(&secrets, &headers, black_box(&body), now)
+                    signature::verify(&keyed, &Message::new(&headers, black_box(&body)), now)
                         .unwrap()
                 });
             });
@@ -189,8 +192,8 @@ fn head(config: &Config, body: &[u8]) -> RequestHead {
 fn proof(verifier: &Verifier, body: &[u8]) -> Vec<(String, String)> {
     match verifier {
         Verifier::ApiKey { header, .. } => vec![(header.clone(), SECRET.to_owned())],
-        Verifier::Signature { scheme, secrets } => scheme.sign(
-            &secrets[0],
+        Verifier::Signature(verifier) => verifier.schemes[0].scheme.sign(
+            &verifier.schemes[0].secrets[0],
             &Signing {
                 id: "evt_1",
                 timestamp: Clock::system().now(),

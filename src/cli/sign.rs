@@ -77,15 +77,21 @@ impl Signer<'_> {
                     let pair = STANDARD.encode(self.key("a USER:PASSWORD")?);
                     proof.push(("authorization".to_owned(), format!("Basic {pair}")));
                 }
-                Verifier::Signature { scheme, secrets } => {
-                    let secret = secrets.first().ok_or("the route has no secret")?;
+                Verifier::QueryKey { .. }
+                | Verifier::Jwt(_)
+                | Verifier::ClientCertificate { .. } => {
+                    return Err("the route is proven by what cannot be signed here".to_owned());
+                }
+                Verifier::Signature(verifier) => {
+                    let keyed = verifier.schemes.first().ok_or("the route has no scheme")?;
+                    let secret = keyed.secrets.first().ok_or("the route has no secret")?;
                     let signing = Signing {
                         id: event.id,
                         timestamp: event.at,
                         body: event.body,
                         headers: &given,
                     };
-                    proof.extend(scheme.sign(secret, &signing));
+                    proof.extend(keyed.scheme.sign(secret, &signing));
                 }
             }
         }

@@ -9,10 +9,7 @@ use super::{
     ApiKey, Secret,
     reader::{Node, Place, Table, quoted},
 };
-use crate::{
-    clock::Timestamp,
-    signature::{KeyedSecret, Scheme, SecretForm},
-};
+use crate::signature::{KeyedSecret, Scheme, SecretForm, Validity};
 
 const SECRET_SHAPE: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { value = \"…\" }";
 /// A secret that a signature rests on has at least this many bytes.
@@ -39,7 +36,7 @@ pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<Key
                 place.fault("a secret whose base64 holds too few bytes", expected);
             }
             let name = loaded.name.unwrap_or_else(|| format!("secrets[{index}]"));
-            let keyed = scheme.keyed_secret(&name, loaded.secret.expose(), loaded.not_after);
+            let keyed = scheme.keyed_secret(&name, loaded.secret.expose(), loaded.validity);
             keyed
                 .map_err(|fault| {
                     let found = format!("a secret that does not fit ({fault})");
@@ -53,8 +50,9 @@ pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<Key
 /// How many bytes a secret's text comes to as a key, padding apart.
 fn key_bytes(form: &SecretForm, text: &[u8]) -> usize {
     match form {
-        SecretForm::Text => text.len(),
-        SecretForm::Base64 { prefix } => {
+        SecretForm::Text | SecretForm::Spki | SecretForm::Base64OrText { .. } => text.len(),
+        SecretForm::Hex => text.len() / 2,
+        SecretForm::Base64 { prefix, .. } => {
             let text = text.strip_prefix(prefix.as_bytes()).unwrap_or(text);
             text.iter().filter(|&&byte| byte != b'=').count() * 3 / 4
         }
@@ -113,7 +111,7 @@ struct Loaded {
     secret: Secret,
     /// The variable or the file; `None` for a literal.
     name: Option<String>,
-    not_after: Option<Timestamp>,
+    validity: Validity,
 }
 
 impl Loaded {
@@ -162,7 +160,10 @@ fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
     Some(Loaded {
         secret,
         name,
-        not_after,
+        validity: Validity {
+            not_before: None,
+            not_after,
+        },
     })
 }
 
@@ -262,8 +263,11 @@ fn read_key(node: Node<'_>) -> Option<ApiKey> {
         (Sha256::digest(b"")[..] != digest).then_some(digest)
     });
     Some(ApiKey {
-        name: name?,
+        name: name?.into(),
         sha256: sha256?,
-        not_after,
+        validity: Validity {
+            not_before: None,
+            not_after,
+        },
     })
 }

@@ -7,7 +7,8 @@ use super::{
     scalar::{DAY, MINUTE},
 };
 use crate::signature::{
-    Algorithm, Encoding, Form, Part, Scheme, SecretForm, TimestampRule, Unit, parse_template,
+    Algorithm, Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source, TimestampRule,
+    Unit, parse_template,
 };
 
 /// The oldest signature that may ever be believed.
@@ -40,9 +41,14 @@ pub(super) fn read_hmac(node: Node<'_>) -> Option<Scheme> {
         warn_if_unsigned(rule, signed, &place);
     }
     Some(Scheme {
-        algorithm: algorithm?,
+        name: Cow::Borrowed("hmac"),
+        method: Method::Hmac(algorithm?),
         encoding: encoding?,
-        header: Cow::Owned(header?),
+        signature: Source::Headers(Cow::Owned(vec![Cow::Owned(header?)])),
+        guards: Cow::Borrowed(&[]),
+        body_sha256: None,
+        each: None,
+        key: KeySource::Secrets,
         form: Form::Bare {
             prefix: Cow::Owned(prefix.unwrap_or_default()),
         },
@@ -94,7 +100,7 @@ fn read_timestamp(node: Option<Node<'_>>, tolerance: Option<Node<'_>>) -> Option
     Some(TimestampRule {
         source: Part::Header(Cow::Owned(header?.header_name()?)),
         unit: unit.unwrap_or(Unit::Seconds),
-        past: tolerance,
+        past: Some(tolerance),
         future: Some(tolerance),
     })
 }

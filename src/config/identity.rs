@@ -3,15 +3,15 @@
 use super::{
     EventIdSource, Field, Pointer,
     reader::{Node, Table},
-    verify::Proof,
+    verify::Proven,
 };
-use crate::providers::Place as PresetPlace;
+use crate::providers::{IdPlace, Place as PresetPlace};
 
 const ID_SHAPE: &str = "{ json = \"/id\" }, { header = \"X-Event-Id\" } or { body = \"sha256\" }";
 const TYPE_SHAPE: &str = "{ json = \"/event\" } or { header = \"X-Event-Type\" }";
 
 /// What the route says, else what its preset says; empty only after a fault.
-pub(super) fn read_event_id(table: &mut Table<'_>, proof: &Proof) -> Vec<EventIdSource> {
+pub(super) fn read_event_id(table: &mut Table<'_>, proof: &Proven) -> Vec<EventIdSource> {
     if let Some(node) = table.take("event_id") {
         return read_sources(node, ID_SHAPE, read_id_source);
     }
@@ -23,13 +23,12 @@ pub(super) fn read_event_id(table: &mut Table<'_>, proof: &Proof) -> Vec<EventId
             format!("where the event's id stands: {ID_SHAPE}"),
         );
     }
-    let single = |field| EventIdSource::Fields(vec![field]);
-    places.iter().filter_map(field_of).map(single).collect()
+    places.iter().filter_map(id_source).collect()
 }
 
 /// What the route says, else what its preset says; and whether events of this route have a type,
 /// as far as can be told after faults.
-pub(super) fn read_event_type(table: &mut Table<'_>, proof: &Proof) -> (Vec<Field>, bool) {
+pub(super) fn read_event_type(table: &mut Table<'_>, proof: &Proven) -> (Vec<Field>, bool) {
     if let Some(node) = table.take("event_type") {
         let read = |node| single_field(node, TYPE_SHAPE);
         return (read_sources(node, TYPE_SHAPE, read), true);
@@ -38,6 +37,17 @@ pub(super) fn read_event_type(table: &mut Table<'_>, proof: &Proof) -> (Vec<Fiel
     let fields: Vec<_> = places.iter().filter_map(field_of).collect();
     let typed = !fields.is_empty() || proof.preset_is_unknown;
     (fields, typed)
+}
+
+fn id_source(place: &IdPlace) -> Option<EventIdSource> {
+    match place {
+        IdPlace::One(place) => Some(EventIdSource::Fields(vec![field_of(place)?])),
+        IdPlace::Joined(places) => {
+            let fields: Option<_> = places.iter().map(field_of).collect();
+            fields.map(EventIdSource::Fields)
+        }
+        IdPlace::BodySha256 => Some(EventIdSource::BodySha256),
+    }
 }
 
 /// `None` for a pointer that is none: the presets' own tests rule that out.

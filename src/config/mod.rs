@@ -14,6 +14,7 @@ use crate::{
     event::{RouteName, TargetName},
     expression::Expression,
     payload::Content,
+    providers::Handshake,
     signature::{KeyedSecret, Scheme},
 };
 
@@ -36,12 +37,16 @@ mod server;
 mod store;
 mod targets;
 mod tls;
+mod verifier;
 mod verify;
 
 pub use error::{Fault, Faults};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
 pub use secret::Secret;
+pub use verifier::{
+    ApiKey, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier, Verify,
+};
 
 /// The whole configuration: valid by construction.
 #[derive(Debug)]
@@ -62,7 +67,7 @@ pub struct Server {
     /// HTTPS. Default `127.0.0.1:8443`.
     pub listen: SocketAddr,
     pub tls: Tls,
-    /// The address as providers know it, e.g. `https://hooks.example.com`. No verifier of this version needs it.
+    /// The address as providers know it, e.g. `https://hooks.example.com`. Providers that sign the address sign this one.
     pub public_url: Option<url::Url>,
     /// Cleartext, for a load balancer that ends TLS; loopback unless `allow_plain`.
     pub plain_listen: Option<SocketAddr>,
@@ -296,6 +301,12 @@ pub struct Route {
     /// Bytes. Default 1 MiB.
     pub max_body: usize,
     pub verify: Verify,
+    /// The address as the provider knows it, without the query string: the route's `public_url`, or the server's and
+    /// the path. Signatures of providers that sign it rest on it.
+    pub public_url: Option<url::Url>,
+    /// The provider's, and the secret that some of them are proven with.
+    pub handshakes: &'static [Handshake],
+    pub verify_token: Option<Secret>,
     /// The first source that exists gives the id; not empty.
     pub event_id: Vec<EventIdSource>,
     /// The first source that exists gives the type.
@@ -312,44 +323,6 @@ pub struct Route {
     pub rate: Option<Rate>,
     pub respond: Respond,
     pub enabled: bool,
-}
-
-/// How a caller proves itself.
-#[derive(Debug)]
-pub enum Verify {
-    /// `verify = "none"`: anyone may send.
-    Nobody,
-    /// All must pass; not empty.
-    All(Vec<Verifier>),
-}
-
-#[derive(Debug)]
-pub enum Verifier {
-    ApiKey {
-        header: String,
-        keys: Vec<ApiKey>,
-    },
-    /// `Authorization: Bearer TOKEN`
-    Bearer {
-        keys: Vec<ApiKey>,
-    },
-    /// `Authorization: Basic …`; a key is the digest of `user:password`.
-    Basic {
-        keys: Vec<ApiKey>,
-    },
-    Signature {
-        scheme: Scheme,
-        /// Not empty; all are tried.
-        secrets: Vec<KeyedSecret>,
-    },
-}
-
-/// A credential, known only by its SHA-256.
-#[derive(Clone, Debug)]
-pub struct ApiKey {
-    pub name: String,
-    pub sha256: [u8; 32],
-    pub not_after: Option<crate::clock::Timestamp>,
 }
 
 /// One place in a request.

@@ -12,7 +12,7 @@ use super::{
     server::bytes,
     store::KEPT_MAX,
     targets::is_ours,
-    verify::{Proof, read_proof},
+    verify::{Proven, read_proof},
 };
 use crate::{event::RouteName, payload::Content};
 
@@ -80,13 +80,21 @@ fn read_route(
         name,
         path: path.map(|(path, _)| path).unwrap_or_default(),
         methods,
-        content: read_content(content, &[Content::Json]),
+        content: read_content(
+            content,
+            proof
+                .preset
+                .map_or(&[Content::Json], |preset| preset.content),
+        ),
         split: split.as_ref().and_then(pointer),
         max_body: read_max_body(&mut table, inherited),
         event_id,
         event_type,
         keep_headers: read_keep_headers(table.take("keep_headers"), &proof),
         verify: proof.verify,
+        public_url: None,
+        handshakes: proof.preset.map_or(&[], |preset| preset.handshakes),
+        verify_token: None,
         dedupe_window: table.duration("dedupe_window", inherited.dedupe_window, KEPT_MAX),
         require: table.take("require").map(read_require).unwrap_or_default(),
         schema: table.take("schema").map(|node| read_schemas(node, typed)),
@@ -171,7 +179,7 @@ fn read_max_body(table: &mut Table<'_>, inherited: &Inherited<'_>) -> usize {
 }
 
 /// The preset's, and those that the file names. Credentials are never kept.
-fn read_keep_headers(node: Option<Node<'_>>, proof: &Proof) -> Vec<String> {
+fn read_keep_headers(node: Option<Node<'_>>, proof: &Proven) -> Vec<String> {
     const SHAPE: &str = "a list of headers such as [\"X-Tenant\"]";
     let preset = proof.preset.map_or(&[][..], |preset| preset.keep_headers);
     let mut headers: Vec<String> = preset.iter().map(|&name| name.to_owned()).collect();

@@ -126,14 +126,18 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
 /// `{ secrets = [{ env = "NAME" }] }`. One of them never ends, so that nothing is ever sent unsigned.
 fn read_sign(node: Node<'_>) -> Option<Sign> {
     const SHAPE: &str = "a table such as { secrets = [{ env = \"NAME\" }] }";
-    let scheme = &preset("standard-webhooks")?.scheme;
+    let scheme = preset("standard-webhooks")?.schemes().first()?;
     let mut table = node.table(SHAPE)?;
     let secrets = table.require("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
     table.finish();
     let node = secrets?;
     let place = node.place.clone();
     let secrets = read_signature_secrets(node, scheme);
-    if !secrets.is_empty() && secrets.iter().all(|secret| secret.not_after.is_some()) {
+    if !secrets.is_empty()
+        && secrets
+            .iter()
+            .all(|secret| secret.validity.not_after.is_some())
+    {
         place.fault(
             "only secrets with `not_after`",
             "one without, that signs when they have ended",

@@ -1,22 +1,25 @@
 //! `provider` and `verify`: how a caller proves itself.
 
 use super::{
-    Verifier, Verify,
+    SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
     hmac::{TOLERANCE_MAX, read_hmac},
     reader::{Node, Place, Table},
 };
-use crate::providers::{PRESETS, Preset, preset};
+use crate::{
+    providers::{PRESETS, Preset, Proof, preset},
+    signature::{KeyedScheme, KeyedSecret, Scheme, Source},
+};
 
 /// What a route says of its callers.
-pub(super) struct Proof {
+pub(super) struct Proven {
     pub(super) verify: Verify,
     pub(super) preset: Option<&'static Preset>,
     /// A provider is named, but nobody knows it.
     pub(super) preset_is_unknown: bool,
 }
 
-impl Proof {
+impl Proven {
     /// Whether `header` carries what proves the caller.
     pub(super) fn holds_credential(&self, header: &str) -> bool {
         let Verify::All(verifiers) = &self.verify else {
@@ -24,19 +27,34 @@ impl Proof {
         };
         verifiers.iter().any(|verifier| match verifier {
             Verifier::ApiKey { header: name, .. } => name == header,
-            Verifier::Signature { scheme, .. } => scheme.header == header,
+            Verifier::Signature(verifier) => {
+                verifier
+                    .schemes
+                    .iter()
+                    .any(|keyed| match &keyed.scheme.signature {
+                        Source::Headers(names) | Source::Paired(names) => {
+                            names.iter().any(|name| name == header)
+                        }
+                        Source::Numbered(name) => header
+                            .strip_prefix(&**name)
+                            .is_some_and(|rest| rest.starts_with('-')),
+                        Source::Json(_) | Source::Query(_) => false,
+                    })
+            }
+            Verifier::Jwt(verifier) => verifier.rule.header == header,
+            Verifier::QueryKey { .. } | Verifier::ClientCertificate { .. } => false,
             Verifier::Bearer { .. } | Verifier::Basic { .. } => header == "authorization",
         })
     }
 }
 
 /// Either a provider with its secrets, or `verify`.
-pub(super) fn read_proof(table: &mut Table<'_>) -> Proof {
+pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
     let verify = table.take("verify");
     let provider = table.take("provider");
     let secrets = table.take("secrets");
     let tolerance = table.take("tolerance");
-    let mut proof = Proof {
+    let mut proof = Proven {
         verify: Verify::Nobody,
         preset: None,
         preset_is_unknown: false,
@@ -89,7 +107,10 @@ fn read_preset(
     tolerance: Option<Node<'_>>,
     route: &Place<'_>,
 ) -> Verify {
-    let mut scheme = preset.scheme.clone();
+    let Proof::Signature(schemes) = &preset.proof else {
+        return Verify::Nobody;
+    };
+    let mut scheme = schemes[0].clone();
     if let Some(node) = tolerance {
         match (&mut scheme.timestamp, node.duration(TOLERANCE_MAX)) {
             (None, _) => node.place.fault(
@@ -97,7 +118,7 @@ fn read_preset(
                 "none",
             ),
             (Some(rule), Some(tolerance)) => {
-                rule.past = tolerance;
+                rule.past = Some(tolerance);
                 rule.future = rule.future.map(|_| tolerance);
             }
             (Some(_), None) => {}
@@ -108,7 +129,7 @@ fn read_preset(
         return Verify::Nobody;
     };
     let secrets = read_signature_secrets(secrets, &scheme);
-    Verify::All(vec![Verifier::Signature { scheme, secrets }])
+    Verify::All(vec![signature(scheme, secrets)])
 }
 
 /// `"none"`, one table, or a list of tables that must all pass.
@@ -176,9 +197,14 @@ fn read_signature(node: Node<'_>, credentials: &mut Credentials<'_, '_>) -> Opti
     let secrets = credentials.secrets();
     let scheme = read_hmac(node)?;
     let secrets = secrets.map(|node| read_signature_secrets(node, &scheme));
-    Some(Verifier::Signature {
-        scheme,
-        secrets: secrets.unwrap_or_default(),
+    Some(signature(scheme, secrets.unwrap_or_default()))
+}
+
+fn signature(scheme: Scheme, secrets: Vec<KeyedSecret>) -> Verifier {
+    Verifier::Signature(SignatureVerifier {
+        schemes: vec![KeyedScheme { scheme, secrets }],
+        params: Vec::new(),
+        secret_from_handshake: false,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     config::{ApiKey, Verifier, Verify},
     payload::Content,
-    signature::{Headers, Refusal, Repeated},
+    signature::{self, Headers, Message, Refusal, Repeated},
 };
 
 use super::{
@@ -75,10 +75,23 @@ fn check<'v>(
             let pair = STANDARD.decode(encoded.ok_or(Reason::MissingCredentials)?);
             known(keys, &pair.map_err(|_| Reason::UnknownKey)?, now)
         }
-        Verifier::Signature { scheme, secrets } => scheme
-            .verify(secrets, headers, body, now)
-            .map(|index| secrets[index].name.as_str())
-            .map_err(reason_of),
+        Verifier::Signature(verifier) => {
+            let message = Message {
+                method: "POST",
+                url: "",
+                headers,
+                body,
+                document: &|| None,
+                params: &verifier.params,
+                fetched_key: None,
+            };
+            signature::verify(&verifier.schemes, &message, now)
+                .map(|proven| &*verifier.schemes[proven.scheme].secrets[proven.secret].name)
+                .map_err(reason_of)
+        }
+        Verifier::QueryKey { .. } | Verifier::Jwt(_) | Verifier::ClientCertificate { .. } => {
+            Err(Reason::MissingCredentials)
+        }
     }
 }
 
@@ -106,9 +119,9 @@ fn known<'k>(keys: &'k [ApiKey], presented: &[u8], now: Timestamp) -> Result<&'k
     let mut found = Err(Reason::UnknownKey);
     for key in keys {
         if bool::from(key.sha256.ct_eq(&digest)) {
-            found = match key.not_after {
-                Some(end) if end < now => Err(Reason::ExpiredKey),
-                _ => Ok(key.name.as_str()),
+            found = match key.validity.holds(now) {
+                true => Ok(&*key.name),
+                false => Err(Reason::ExpiredKey),
             };
         }
     }

@@ -7,8 +7,7 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-use super::{KeyedSecret, Mac, Scheme, SecretForm};
-use crate::clock::Timestamp;
+use super::{KeyedSecret, Mac, Method, Scheme, SecretForm, Validity};
 
 /// Why a secret cannot be used with a scheme. Never tells the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,12 +22,12 @@ impl Scheme {
     /// Prepares `secret` (its text, without surrounding whitespace) for this scheme.
     ///
     /// Base64 secrets may leave out the padding. `name` is what the operator calls the secret;
-    /// after `not_after` it no longer proves anything.
+    /// outside of `validity` it proves nothing.
     pub fn keyed_secret(
         &self,
         name: &str,
         secret: &[u8],
-        not_after: Option<Timestamp>,
+        validity: Validity,
     ) -> Result<KeyedSecret, SecretFault> {
         let key = self.secret_form.key(secret)?;
         if key.is_empty() {
@@ -36,9 +35,12 @@ impl Scheme {
         }
         Ok(KeyedSecret {
             // HMAC takes keys of every length; the empty one was refused above.
-            mac: Mac::new(self.algorithm, &key).ok_or(SecretFault::Empty)?,
-            name: name.to_owned(),
-            not_after,
+            mac: match self.method {
+                Method::Hmac(algorithm) => Mac::new(algorithm, &key).ok_or(SecretFault::Empty)?,
+                _ => return Err(SecretFault::Empty),
+            },
+            name: name.into(),
+            validity,
         })
     }
 }
@@ -47,7 +49,8 @@ impl SecretForm {
     fn key(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
         match self {
             Self::Text => Ok(Zeroizing::new(secret.to_vec())),
-            Self::Base64 { prefix } => {
+            Self::Hex | Self::Spki | Self::Base64OrText { .. } => Err(SecretFault::NotBase64),
+            Self::Base64 { prefix, .. } => {
                 let text = secret.strip_prefix(prefix.as_bytes()).unwrap_or(secret);
                 let key = PADDING_OPTIONAL.decode(text);
                 key.map(Zeroizing::new).map_err(|_| SecretFault::NotBase64)
@@ -69,19 +72,25 @@ mod tests {
     const TEXT: SecretForm = SecretForm::Text;
     const BASE64: SecretForm = SecretForm::Base64 {
         prefix: std::borrow::Cow::Borrowed("whsec_"),
+        required: false,
     };
 
     fn keyed(secret_form: SecretForm, secret: &str) -> Result<KeyedSecret, SecretFault> {
         let scheme = Scheme {
-            algorithm: Algorithm::Sha256,
+            name: "test".into(),
+            method: Method::Hmac(Algorithm::Sha256),
+            guards: Vec::new().into(),
+            body_sha256: None,
+            each: None,
+            key: crate::signature::KeySource::Secrets,
             encoding: Encoding::Hex,
-            header: "x-signature".into(),
+            signature: crate::signature::Source::Headers(vec!["x-signature".into()].into()),
             form: Form::Bare { prefix: "".into() },
             signed: vec![Part::Body].into(),
             timestamp: None,
             secret_form,
         };
-        scheme.keyed_secret("NAME", secret.as_bytes(), None)
+        scheme.keyed_secret("NAME", secret.as_bytes(), Validity::default())
     }
 
     #[test]

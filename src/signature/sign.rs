@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Encoding, Form, KeyedSecret, Part, Scheme, Unit, mac::Digest};
+use super::{Encoding, Form, KeyedSecret, Part, Scheme, Source, Unit, mac::Digest};
 use crate::clock::Timestamp;
 
 /// What a provider knows when it signs a request.
@@ -27,7 +27,7 @@ impl Scheme {
             let (list, name) = match part {
                 Part::Header(name) => (&mut headers, name),
                 Part::Pair(name) => (&mut pairs, name),
-                Part::Literal(_) | Part::Body => continue,
+                _ => continue,
             };
             let value = self.value(part, name, given);
             if !list.iter().any(|(known, _)| known == name) {
@@ -35,10 +35,11 @@ impl Scheme {
             }
         }
         let signature = self.encode(&self.digest(secret, given));
-        headers.push((
-            self.header.to_string(),
-            self.form.render(&pairs, &signature),
-        ));
+        let Source::Headers(names) = &self.signature else {
+            return headers;
+        };
+        let name = names.first().map_or("", |name| name);
+        headers.push((name.to_owned(), self.form.render(&pairs, &signature)));
         headers
     }
 
@@ -50,7 +51,7 @@ impl Scheme {
         given: &Signing<'_>,
     ) -> Vec<(String, String)> {
         let ended = |secret: &&KeyedSecret| {
-            let not_after = secret.not_after;
+            let not_after = secret.validity.not_after;
             not_after.is_some_and(|not_after| not_after < given.timestamp)
         };
         let mut current = secrets.iter().filter(|secret| !ended(secret));
@@ -74,8 +75,8 @@ impl Scheme {
             .iter()
             .map(|part| match part {
                 Part::Literal(text) => text.to_string(),
-                Part::Body => String::new(),
                 Part::Header(name) | Part::Pair(name) => self.value(part, name, given),
+                _ => String::new(),
             })
             .collect();
         let pieces: Vec<&[u8]> = std::iter::zip(self.signed.iter(), &values)
@@ -92,7 +93,7 @@ impl Scheme {
         if let Some(rule) = self.timestamp.as_ref().filter(|rule| rule.source == *part) {
             return match rule.unit {
                 Unit::Seconds => given.timestamp.as_secs().to_string(),
-                Unit::Millis => given.timestamp.as_millis().to_string(),
+                Unit::Millis | Unit::Rfc3339 => given.timestamp.as_millis().to_string(),
             };
         }
         let named = given
@@ -105,6 +106,7 @@ impl Scheme {
     fn encode(&self, digest: &Digest) -> String {
         match self.encoding {
             Encoding::Hex => hex::encode(digest.as_bytes()),
+            Encoding::Text => String::new(),
             Encoding::Base64 => STANDARD.encode(digest.as_bytes()),
         }
     }
@@ -115,7 +117,7 @@ impl Form {
         match self {
             Self::Bare { prefix } => format!("{prefix}{signature}"),
             Self::Versions { version } => format!("{version},{signature}"),
-            Self::Pairs { signature_key } => {
+            Self::Pairs { signature_key, .. } => {
                 let mut text = String::new();
                 for (name, value) in pairs {
                     text.push_str(&format!("{name}={value},"));

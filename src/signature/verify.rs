@@ -4,14 +4,27 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::Choice;
 
 use super::{
-    Algorithm, Encoding, Form, Headers, KeyedSecret, Part, Refusal, Repeated, Scheme,
-    TimestampRule, Unit,
+    Algorithm, Encoding, Form, Headers, KeyedScheme, KeyedSecret, Message, Method, Part, Proven,
+    Refusal, Repeated, Scheme, Source, TimestampRule, Unit,
     mac::{DIGEST_BYTES_MAX, Digest},
 };
 use crate::clock::Timestamp;
 
 /// Entries that a signature header may list, of whatever kind. More is malformed.
 pub const ENTRIES_MAX: usize = 16;
+
+/// Which secret proves the request, and that of which scheme: the first that applies judges, alone.
+pub fn verify(
+    schemes: &[KeyedScheme],
+    message: &Message<'_>,
+    now: Timestamp,
+) -> Result<Proven, Refusal> {
+    let first = schemes.first().ok_or(Refusal::MissingSignature)?;
+    let secret = first
+        .scheme
+        .verify(&first.secrets, message.headers, message.body, now)?;
+    Ok(Proven { scheme: 0, secret })
+}
 
 impl Scheme {
     /// The index in `secrets` of the first that proves the request and has not expired.
@@ -26,7 +39,7 @@ impl Scheme {
     /// In a list, entries of other kinds and entries that do not decode are skipped; a list in
     /// which none decodes is malformed. Hex may be of either case, base64 is the standard alphabet
     /// with padding. `now` is cut to the rule's unit, as the providers' own libraries do.
-    pub fn verify<H: Headers + ?Sized>(
+    fn verify<H: Headers + ?Sized>(
         &self,
         secrets: &[KeyedSecret],
         headers: &H,
@@ -62,7 +75,11 @@ impl<'h, 's, H: Headers + ?Sized> Reading<'h, 's, H> {
             value: b"",
             refusal: None,
         };
-        reading.value = reading.header(&scheme.header, Refusal::MissingSignature);
+        if let Source::Headers(names) = &scheme.signature
+            && let Some(name) = names.first()
+        {
+            reading.value = reading.header(name, Refusal::MissingSignature);
+        }
         reading
     }
 
@@ -110,6 +127,10 @@ impl<'h, 's, H: Headers + ?Sized> Reading<'h, 's, H> {
             Part::Body => body,
             Part::Header(name) => self.header(name, missing(Refusal::MissingSignature)),
             Part::Pair(name) => self.pair(name, missing(Refusal::MalformedSignature)),
+            _ => {
+                self.refuse(Refusal::MalformedSignature);
+                b""
+            }
         }
     }
 
@@ -133,7 +154,7 @@ impl<'h, 's, H: Headers + ?Sized> Reading<'h, 's, H> {
                 .and_then(|text| scheme.decode(text))
                 .into_iter()
                 .collect(),
-            Form::Pairs { signature_key } => pairs(value)
+            Form::Pairs { signature_key, .. } => pairs(value)
                 .take(ENTRIES_MAX)
                 .filter(|(key, _)| *key == signature_key.as_bytes())
                 .filter_map(|(_, text)| scheme.decode(text))
@@ -177,7 +198,7 @@ fn try_all(
         let digest = secret.mac.digest(pieces);
         let compare = |any: Choice, signature: &Digest| any | digest.ct_eq(signature);
         let matches = bool::from(signatures.iter().fold(Choice::from(0), compare));
-        let is_past = secret.not_after.is_some_and(|not_after| not_after < now);
+        let is_past = !secret.validity.holds(now);
         if matches && !is_past {
             proven = proven.or(Some(index));
         }
@@ -221,7 +242,10 @@ impl Form {
 impl Scheme {
     /// `None` unless `text` is a whole digest of the scheme's algorithm.
     fn decode(&self, text: &[u8]) -> Option<Digest> {
-        let len = self.algorithm.digest_bytes();
+        let Method::Hmac(algorithm) = self.method else {
+            return None;
+        };
+        let len = algorithm.digest_bytes();
         // Base64 is decoded in groups of three bytes.
         let mut buffer = [0; DIGEST_BYTES_MAX + 2];
         match self.encoding {
@@ -230,7 +254,7 @@ impl Scheme {
                 let decoded = STANDARD.decode_slice(text, &mut buffer).ok()?;
                 (decoded == len).then_some(())?;
             }
-            Encoding::Base64 => return None,
+            Encoding::Base64 | Encoding::Text => return None,
         }
         Some(Digest::new(&buffer[..len]))
     }
@@ -254,9 +278,10 @@ impl TimestampRule {
         };
         let now = match self.unit {
             Unit::Seconds => Timestamp::from_secs(now.as_secs()),
-            Unit::Millis => now,
+            Unit::Millis | Unit::Rfc3339 => now,
         };
-        now.since(at) <= self.past && self.future.is_none_or(|future| at.since(now) <= future)
+        self.past.is_none_or(|past| now.since(at) <= past)
+            && self.future.is_none_or(|future| at.since(now) <= future)
     }
 }
 
@@ -268,7 +293,7 @@ impl Unit {
         let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
         let millis = match self {
             Self::Seconds => number.checked_mul(1000)?,
-            Self::Millis => number,
+            Self::Millis | Self::Rfc3339 => number,
         };
         Some(Timestamp::from_millis(millis))
     }

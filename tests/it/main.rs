@@ -23,5 +23,4 @@ mod layers;
 mod listener;
 mod outage;
 mod readme;
-mod signatures;
 mod spool;

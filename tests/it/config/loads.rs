@@ -10,7 +10,7 @@ use hookgate::{
     },
     expression::Expression,
     payload::Content,
-    signature::{Algorithm, Encoding, Form, Part, Unit},
+    signature::{Algorithm, Encoding, Form, KeyedScheme, Method, Part, Source, Unit},
 };
 
 use super::{ROUTE, fixtures, parse};
@@ -146,10 +146,13 @@ fn a_target_has_its_own_authorities_certificate_and_signature() {
     let pair = &audit.tls.client_certificate.as_ref().unwrap().0;
     assert_eq!(pair.cert.len(), 1);
     let sign = audit.sign.as_ref().unwrap();
-    assert_eq!(sign.scheme.header, "webhook-signature");
+    assert_eq!(
+        sign.scheme.signature,
+        Source::Headers(vec!["webhook-signature".into()].into())
+    );
     let secrets = sign.secrets.iter();
     let secrets: Vec<_> = secrets
-        .map(|secret| (&*secret.name, secret.not_after))
+        .map(|secret| (&*secret.name, secret.validity.not_after))
         .collect();
     let end_of_2026 = Timestamp::from_secs(1_798_675_200);
     assert_eq!(
@@ -247,12 +250,13 @@ fn a_preset_brings_its_places_and_headers() {
     let Verify::All(verifiers) = &github.verify else {
         panic!("anyone may send");
     };
-    let [Verifier::Signature { secrets, .. }] = &verifiers[..] else {
+    let [Verifier::Signature(verifier)] = &verifiers[..] else {
         panic!("{verifiers:?}");
     };
-    let names: Vec<_> = secrets
+    let names: Vec<_> = verifier.schemes[0]
+        .secrets
         .iter()
-        .map(|secret| (&*secret.name, secret.not_after))
+        .map(|secret| (&*secret.name, secret.validity.not_after))
         .collect();
     let end_of_2026 = Timestamp::from_secs(1_798_675_200);
     assert_eq!(
@@ -270,11 +274,11 @@ fn a_tolerance_overrides_the_preset() {
     let Verify::All(verifiers) = &route(&config, "tickets").verify else {
         panic!("anyone may send");
     };
-    let [Verifier::Signature { scheme, .. }] = &verifiers[..] else {
+    let [Verifier::Signature(verifier)] = &verifiers[..] else {
         panic!("{verifiers:?}");
     };
-    let rule = scheme.timestamp.as_ref().unwrap();
-    assert_eq!((rule.past, rule.future), (MINUTE, Some(MINUTE)));
+    let rule = verifier.schemes[0].scheme.timestamp.as_ref().unwrap();
+    assert_eq!((rule.past, rule.future), (Some(MINUTE), Some(MINUTE)));
 }
 
 #[test]
@@ -349,24 +353,25 @@ fn verifiers_are_spelled_out() {
     };
     let [
         Verifier::ApiKey { header, keys },
-        Verifier::Signature { scheme, secrets },
+        Verifier::Signature(verifier),
     ] = &verifiers[..]
     else {
         panic!("{verifiers:?}");
     };
+    let KeyedScheme { scheme, secrets } = &verifier.schemes[0];
     assert_eq!((header.as_str(), keys.len()), ("x-api-key", 1));
-    assert_eq!(
-        (keys[0].name.as_str(), keys[0].sha256[0]),
-        ("glia-2026", 0x5e)
-    );
+    assert_eq!((&*keys[0].name, keys[0].sha256[0]), ("glia-2026", 0x5e));
     let new_year_in_berlin = Timestamp::from_secs(1_798_758_000);
-    assert_eq!(keys[0].not_after, Some(new_year_in_berlin));
+    assert_eq!(keys[0].validity.not_after, Some(new_year_in_berlin));
 
     assert_eq!(
-        (scheme.algorithm, scheme.encoding),
-        (Algorithm::Sha512, Encoding::Base64)
+        (scheme.method, scheme.encoding),
+        (Method::Hmac(Algorithm::Sha512), Encoding::Base64)
     );
-    assert_eq!(scheme.header, "x-signature");
+    assert_eq!(
+        scheme.signature,
+        Source::Headers(vec!["x-signature".into()].into())
+    );
     assert_eq!(
         scheme.form,
         Form::Bare {
@@ -380,8 +385,11 @@ fn verifiers_are_spelled_out() {
     );
     let rule = scheme.timestamp.as_ref().unwrap();
     assert_eq!((&rule.source, rule.unit), (&timestamp, Unit::Millis));
-    assert_eq!((rule.past, rule.future), (2 * MINUTE, Some(2 * MINUTE)));
-    assert_eq!(secrets[0].name, "glia.secret");
+    assert_eq!(
+        (rule.past, rule.future),
+        (Some(2 * MINUTE), Some(2 * MINUTE))
+    );
+    assert_eq!(&*secrets[0].name, "glia.secret");
 
     let Verify::All(verifiers) = &route(&config, "basic").verify else {
         panic!("anyone may send");
@@ -398,7 +406,7 @@ fn verifiers_are_spelled_out() {
         (keys.len(), &*keys[0].name, keys[0].sha256[0]),
         (1, "partner", 0x6e)
     );
-    assert_eq!(keys[0].not_after, Some(new_year_in_berlin));
+    assert_eq!(keys[0].validity.not_after, Some(new_year_in_berlin));
     assert!(matches!(route(&config, "anyone").verify, Verify::Nobody));
 }
 
@@ -533,4 +541,53 @@ fn load_reads_the_file_and_resolves_against_its_directory() {
         told.starts_with(&format!("{}: found no readable file", missing.display())),
         "{told}"
     );
+}
+
+#[test]
+fn routes_say_what_they_take() {
+    let text = r#"
+[routes.all]
+path = "/all"
+verify = "none"
+methods = ["GET", "POST"]
+content = ["any", "xml", "form", "json"]
+event_id = [{ json = ["/tenant", "/items/*/id"] }, { body = "sha256" }]
+event_type = { json = "/items/*/type" }
+deliver = []
+
+[routes.raw]
+path = "/raw"
+verify = "none"
+content = ["any"]
+event_id = { body = "sha256" }
+event_type = { header = "X-Type" }
+deliver = []
+
+# The payload of a GET is read, whatever else is taken.
+[routes.asked]
+path = "/asked"
+verify = "none"
+methods = ["GET"]
+content = ["any"]
+event_id = { json = "/id" }
+deliver = []
+
+[routes.batch]
+path = "/batch"
+verify = "none"
+split = "/events"
+event_id = [{ json = "/id" }, { body = "sha256" }]
+deliver = []
+"#;
+    let config = parse(text).unwrap_or_else(|faults| panic!("{faults}"));
+    let all = route(&config, "all");
+    assert_eq!(all.methods, ["GET", "POST"]);
+    let every = [Content::Any, Content::Xml, Content::Form, Content::Json];
+    assert_eq!(all.content, every);
+    assert_eq!(all.event_type, [pointer("/items/*/type")]);
+    assert_eq!(all.split, None);
+    assert_eq!(route(&config, "raw").content, [Content::Any]);
+    let batch = route(&config, "batch");
+    assert_eq!(batch.content, [Content::Json]);
+    assert_eq!(batch.split, Some(Pointer::parse("/events").unwrap()));
 }

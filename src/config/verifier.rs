@@ -1,0 +1,112 @@
+//! How a caller proves itself, as types.
+
+use std::sync::Arc;
+
+use super::Secret;
+use crate::signature::{KeyedScheme, Validity, jwt::JwtRule};
+
+/// How a caller proves itself.
+#[derive(Debug)]
+pub enum Verify {
+    /// `verify = "none"`: anyone may send.
+    Nobody,
+    /// All must pass; not empty.
+    All(Vec<Verifier>),
+}
+
+#[derive(Debug)]
+pub enum Verifier {
+    ApiKey {
+        header: String,
+        keys: Vec<ApiKey>,
+    },
+    /// `Authorization: Bearer TOKEN`
+    Bearer {
+        keys: Vec<ApiKey>,
+    },
+    /// `Authorization: Basic …`; a key is the digest of `user:password`.
+    Basic {
+        keys: Vec<ApiKey>,
+    },
+    /// A parameter of the query string.
+    QueryKey {
+        name: String,
+        keys: Vec<ApiKey>,
+    },
+    Signature(SignatureVerifier),
+    Jwt(JwtVerifier),
+    /// A certificate that `server.tls.client_ca` vouches for; of one of these names (subject alternative names, or the
+    /// common name), or any when there are none.
+    ClientCertificate {
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug)]
+pub struct SignatureVerifier {
+    /// Not empty; the first that applies judges.
+    pub schemes: Vec<KeyedScheme>,
+    /// What the schemes read from the route ([`crate::signature::Part::Param`]).
+    pub params: Vec<(String, String)>,
+    /// Whether the secret comes with a handshake and is kept in the store.
+    pub secret_from_handshake: bool,
+}
+
+#[derive(Debug)]
+pub struct JwtVerifier {
+    pub rule: JwtRule,
+    pub keys: JwtKeySource,
+}
+
+/// Where a token's key is found.
+#[derive(Debug)]
+pub enum JwtKeySource {
+    /// HS256.
+    Secrets(Vec<JwtSecret>),
+    /// A JWKS that was read from a file: its JSON.
+    File(serde_json::Value),
+    /// A JWKS to be fetched, over https (http only on loopback).
+    Url { url: url::Url, allow_private: bool },
+    Plaid {
+        url: url::Url,
+        client_id: Secret,
+        secret: Secret,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct JwtSecret {
+    pub name: Arc<str>,
+    pub secret: Secret,
+    pub validity: Validity,
+}
+
+/// A credential, known only by its SHA-256.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    pub name: Arc<str>,
+    pub sha256: [u8; 32],
+    pub validity: Validity,
+}
+
+impl Verifier {
+    /// The names of what can match: label values of `credential_uses_total`.
+    pub fn credentials(&self) -> Vec<Arc<str>> {
+        match self {
+            Self::ApiKey { keys, .. }
+            | Self::Bearer { keys }
+            | Self::Basic { keys }
+            | Self::QueryKey { keys, .. } => keys.iter().map(|key| key.name.clone()).collect(),
+            Self::Signature(verifier) => {
+                let secrets = verifier.schemes.iter().flat_map(|keyed| &keyed.secrets);
+                secrets.map(|secret| secret.name.clone()).collect()
+            }
+            Self::Jwt(JwtVerifier {
+                keys: JwtKeySource::Secrets(secrets),
+                ..
+            }) => secrets.iter().map(|secret| secret.name.clone()).collect(),
+            Self::Jwt(_) => vec!["jwt".into()],
+            Self::ClientCertificate { .. } => vec!["client_certificate".into()],
+        }
+    }
+}
