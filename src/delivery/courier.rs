@@ -17,7 +17,7 @@ use super::{
     breaker,
     circuit::Circuit,
     client::HttpClient,
-    expressions::{Expressions, Line, Prepared},
+    expressions::{Expressions, Prepared},
     outcome::{Reply, decide, speaks_of_target},
     request::Template,
     settler::{Ended, Settlements},
@@ -76,8 +76,8 @@ impl Courier {
             return self.bury_corrupt(parcel, started_at);
         }
         let mut event = claimed.event.clone();
-        if let Some(line) = self.line(claimed) {
-            match self.prepare(line, &event).await {
+        if self.evaluates(claimed) {
+            match self.prepare(&event).await {
                 // Its lease has room for both: see `too_late`.
                 Some(Prepared::Ready(ready)) if admission.begin() => event = ready,
                 prepared => {
@@ -97,16 +97,16 @@ impl Courier {
         self.end(parcel, outcome, Some(record));
     }
 
-    /// What is evaluated before this delivery is sent.
-    pub(super) fn line(&self, claimed: &Claimed) -> Option<&Line> {
-        self.expressions.line(&claimed.event.route)
+    /// Whether expressions say if and how this delivery is sent.
+    pub(super) fn evaluates(&self, claimed: &Claimed) -> bool {
+        self.expressions.has(&claimed.event.route)
     }
 
     /// `None`: the gateway stops.
-    async fn prepare(&self, line: &Line, event: &Arc<Event>) -> Option<Prepared> {
+    async fn prepare(&self, event: &Arc<Event>) -> Option<Prepared> {
         tokio::select! {
             biased;
-            prepared = self.expressions.prepare(line, event) => Some(prepared),
+            prepared = self.expressions.prepare(event) => Some(prepared),
             () = self.abort.cancelled() => None,
         }
     }
@@ -181,7 +181,10 @@ impl Courier {
     /// Whether the claim could end before the attempt does: then another gateway might begin it too.
     pub(super) fn too_late(&self, claimed: &Claimed) -> bool {
         let left = claimed.lease.ends.saturating_duration_since(Instant::now());
-        let evaluation = self.line(claimed).map_or(Duration::ZERO, |_| ALLOWANCE);
+        let evaluation = match self.evaluates(claimed) {
+            true => ALLOWANCE,
+            false => Duration::ZERO,
+        };
         left < self.target.timeout + evaluation + LEASE_MARGIN
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     config::Route,
     event::{Event, RouteName, TargetName},
-    expression::{ALLOWANCE, Answer, Expression, Failure, Pool, Question},
+    expression::{ALLOWANCE, Answer, Expression, Failure, Pool, Question, Share},
     payload::{self, Content},
 };
 
@@ -56,7 +56,7 @@ impl Lines {
 /// The expressions of one target's deliveries, and who evaluates them.
 pub(super) struct Expressions {
     /// By route.
-    lines: HashMap<RouteName, Line>,
+    lines: HashMap<RouteName, (Line, Share)>,
     pool: Arc<Pool>,
 }
 
@@ -75,20 +75,27 @@ pub(super) enum Prepared {
 
 impl Expressions {
     pub(super) fn new(lines: &Lines, target: &TargetName, pool: Arc<Pool>) -> Self {
+        let lines = lines.0.get(target).into_iter().flatten();
+        let shared = |line: &Line| (line.clone(), pool.share());
         Self {
-            lines: lines.0.get(target).cloned().unwrap_or_default(),
+            lines: lines
+                .map(|(route, line)| (route.clone(), shared(line)))
+                .collect(),
             pool,
         }
     }
 
-    /// `None`: events of this route go to the target as they are.
-    pub(super) fn line(&self, route: &RouteName) -> Option<&Line> {
-        self.lines.get(route)
+    /// Whether events of this route do not just go to the target as they are.
+    pub(super) fn has(&self, route: &RouteName) -> bool {
+        self.lines.contains_key(route)
     }
 
     /// Takes no longer than [`ALLOWANCE`].
-    pub(super) async fn prepare(&self, line: &Line, event: &Arc<Event>) -> Prepared {
-        let Some(mut seat) = self.pool.seat().await else {
+    pub(super) async fn prepare(&self, event: &Arc<Event>) -> Prepared {
+        let Some((line, share)) = self.lines.get(&event.route) else {
+            return Prepared::Ready(event.clone());
+        };
+        let Some(mut seat) = self.pool.seat(share).await else {
             return Prepared::NoWorker;
         };
         let document = match document(event).await {

@@ -136,7 +136,7 @@ impl Worker {
             unsettled: Some(permit.unsettled),
         };
         // What has expressions may not be sent at all: its token is taken when it is.
-        let mut begins = || courier.line(&parcel.claimed).is_some() || admission.begin();
+        let mut begins = || courier.evaluates(&parcel.claimed) || admission.begin();
         if courier.too_late(&parcel.claimed) || !begins() {
             return courier.release(parcel);
         }

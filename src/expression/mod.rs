@@ -19,7 +19,7 @@ mod worker;
 use std::{fmt, sync::Arc};
 
 pub use compile::{Fault, Unknown};
-pub use pool::{ALLOWANCE, Failure, Pool, Seat, Workers};
+pub use pool::{ALLOWANCE, Failure, Pool, Seat, Share, Workers};
 pub use worker::{COMMAND, run};
 
 /// Longer ones would belong into a service.

@@ -76,6 +76,7 @@ pub enum Failure {
 pub struct Pool {
     workers: Workers,
     seats: Semaphore,
+    share: usize,
     idle: Mutex<Vec<Worker>>,
 }
 
@@ -83,24 +84,32 @@ impl Pool {
     /// Starts nothing yet.
     pub fn new(workers: Workers) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
+        let seats = cores.min(WORKERS_MAX);
         Self {
             workers,
-            seats: Semaphore::new(cores.min(WORKERS_MAX)),
+            seats: Semaphore::new(seats),
+            share: (seats - 1).max(1),
             idle: Mutex::default(),
         }
     }
 
+    /// For those whose expressions are the same.
+    pub fn share(&self) -> Share {
+        Share(Semaphore::new(self.share))
+    }
+
     /// The right to one worker. `None`: all are taken for long.
-    pub async fn seat(&self) -> Option<Seat<'_>> {
-        let permit = timeout(SEAT_WAIT_MAX, self.seats.acquire())
-            .await
-            .ok()?
-            .ok()?;
+    pub async fn seat<'p>(&'p self, share: &'p Share) -> Option<Seat<'p>> {
+        let permits = async {
+            let of_share = share.0.acquire().await.ok()?;
+            Some((self.seats.acquire().await.ok()?, of_share))
+        };
+        let permits = timeout(SEAT_WAIT_MAX, permits).await.ok()??;
         Some(Seat {
             worker: self.idle().pop(),
             until: Instant::now() + self.workers.patience.min(PATIENCE),
             pool: self,
-            _permit: permit,
+            _permits: permits,
         })
     }
 
@@ -109,13 +118,17 @@ impl Pool {
     }
 }
 
+/// How many workers some have at one time: not all, so that whose expressions run away do not keep others waiting.
+#[derive(Debug)]
+pub struct Share(Semaphore);
+
 /// The use of one worker for one delivery.
 #[derive(Debug)]
 pub struct Seat<'p> {
     pool: &'p Pool,
     worker: Option<Worker>,
     until: Instant,
-    _permit: SemaphorePermit<'p>,
+    _permits: (SemaphorePermit<'p>, SemaphorePermit<'p>),
 }
 
 impl Seat<'_> {

@@ -144,9 +144,12 @@ async fn each_target_gets_what_its_line_says_of_every_kind_of_content() {
             assert_eq!(request.header("content-type"), Some(content_type));
         }
     }
-    let metrics = gateway.metrics().await;
-    let filtered = metrics.sum("hookgate_filtered_deliveries_total", r#"target="support""#);
-    assert_eq!(filtered, 2.0);
+    wait_for("both in the metric", async || {
+        let metrics = gateway.metrics().await;
+        let filtered = metrics.sum("hookgate_filtered_deliveries_total", r#"target="support""#);
+        (filtered == 2.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,9 +186,14 @@ async fn an_expression_that_fails_shows_nothing_of_the_body_and_can_be_mended() 
         assert!(!delivery.to_string().contains(CANARY));
     }
     receiver.wait_for(1).await;
+    wait_for("both in the log", async || {
+        let dead = gateway.stderr().matches("dead letter").count();
+        (dead == 2).then_some(())
+    })
+    .await;
     let mut seen = gateway.admin.get("/metrics").await.text();
     seen.push_str(&gateway.stderr());
-    assert!(seen.contains("expression_failed") && seen.contains("dead letter"));
+    assert!(seen.contains("expression_failed"));
     assert!(!seen.contains(CANARY));
 
     gateway.kill();
@@ -226,7 +234,7 @@ async fn workers_are_started_when_they_are_needed_and_hold_nothing_of_the_gatewa
         let read = |name: &str| fs::read(format!("/proc/{worker}/{name}")).unwrap();
         let text = |name: &str| String::from_utf8(read(name)).unwrap();
         assert!(text("cmdline").contains(COMMAND));
-        assert_eq!(text("environ"), "");
+        assert!(read("environ").is_empty(), "which may hold secrets");
         let open = fs::read_dir(format!("/proc/{worker}/fd")).unwrap();
         let open: BTreeSet<_> = open
             .map(|entry| fs::read_link(entry.unwrap().path()).unwrap())
@@ -407,17 +415,20 @@ async fn workers_killed_at_any_moment_lose_nothing() {
         .collect();
     let expected = (0..EVENTS).step_by(3).map(|n| format!("{{\"n\":{n}}}"));
     assert_eq!(bodies, expected.collect());
-    let metrics = gateway.metrics().await;
-    let of_crm = |name: &str| metrics.sum(name, r#"target="crm""#);
-    assert_eq!(of_crm("hookgate_dead_letters_total"), 0.0);
-    assert_eq!(of_crm("hookgate_filtered_deliveries_total"), 200.0);
+    wait_for("all the others in the metric", async || {
+        let metrics = gateway.metrics().await;
+        let of_crm = |name: &str| metrics.sum(name, r#"target="crm""#);
+        assert_eq!(of_crm("hookgate_dead_letters_total"), 0.0);
+        (of_crm("hookgate_filtered_deliveries_total") == 200.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_of_the_documentation_are_true() {
     let text = include_str!("../../docs/expressions.md");
     let pool = Pool::new(Workers::of(PROGRAM.into()));
-    let mut seat = pool.seat().await.unwrap();
+    let share = pool.share();
     let mut examples = 0;
     for example in text.split("```jq\n").skip(1) {
         let mut parts = example.split("```");
@@ -428,6 +439,7 @@ async fn the_examples_of_the_documentation_are_true() {
         };
         let (document, expected) = (json(), json());
         let parsed = Expression::parse(expression).unwrap();
+        let mut seat = pool.seat(&share).await.unwrap();
         let made = seat
             .ask(Question::Transform, &parsed, document.as_bytes())
             .await;
@@ -451,23 +463,17 @@ async fn the_examples_of_the_documentation_are_true() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_evaluation_is_bounded_and_the_next_one_has_its_own_bounds() {
     let pool = Pool::new(Workers::of(PROGRAM.into()));
-    let mut seat = pool.seat().await.unwrap();
+    let share = pool.share();
     for (source, told) in [
         ("def f: f; f", "over 250ms of processor time"),
-        (
-            "[limit(30; repeat(\"aaaaaaaaaaaaaaaa\" * 1000000))] | join(\"b\")",
-            "over 256 MiB",
-        ),
-        (
-            "reduce range(60) as $i (\"aaaaaaaaaa\"; . + .)",
-            "over 256 MiB",
-        ),
+        ("\"aaaaaaaaaa\" * 100000000", "over 256 MiB"),
         (
             "def f: [f]; f",
             "over 256 MiB of memory, or too deep a recursion",
         ),
     ] {
         let expression = Expression::parse(source).unwrap();
+        let mut seat = pool.seat(&share).await.unwrap();
         let found = seat.ask(Question::When, &expression, b"{}").await;
         let Err(Failure::Failed(text)) = found else {
             panic!("{source}: {found:?}");

@@ -63,6 +63,13 @@ fn is_filtered(settlement: &Settlement) -> bool {
     settlement.outcome == Outcome::Filtered
 }
 
+/// All but what was given back: on a machine that is very busy a delivery may wait too long for a worker.
+fn ended(rig: &Rig) -> Vec<Settlement> {
+    let mut settled = rig.model.settled();
+    settled.retain(|one| one.outcome != Outcome::Released);
+    settled
+}
+
 fn has_failed(settlement: &Settlement) -> bool {
     settlement.outcome == Outcome::Dead(DeadReason::ExpressionFailed)
 }
@@ -85,7 +92,7 @@ async fn what_when_does_not_want_is_not_sent() {
     let requests = receiver.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].body, SENT.as_bytes(), "the bytes are the bytes");
-    let settled = rig.model.settled();
+    let settled = ended(&rig);
     assert_eq!(settled.len(), 3);
     let without_attempt = |one: &&Settlement| is_filtered(one) && one.attempt.is_none();
     assert_eq!(settled.iter().filter(without_attempt).count(), 2);
@@ -209,7 +216,7 @@ async fn a_failing_expression_is_a_dead_letter_that_holds_nothing_of_the_body() 
     rig.model.wait_for(1, is_delivered).await;
 
     assert_eq!(receiver.requests().len(), 1, "only the one without");
-    let settled = rig.model.settled();
+    let settled = ended(&rig);
     assert_eq!(settled.len(), names.len() + 1, "each once");
     for (name, (_, told)) in names.iter().zip(&cases) {
         let one = settled.iter().find(|one| *one.target == **name).unwrap();
@@ -237,7 +244,7 @@ async fn a_body_that_is_no_json_fails_where_it_is_read() {
     rig.send(with_body("evt_1", &["crm", "well"], CANARY)).await;
     rig.model.wait_for(1, has_failed).await;
     rig.model.wait_for(1, is_delivered).await;
-    let settled = rig.model.settled();
+    let settled = ended(&rig);
     let failed = settled.iter().find(|one| has_failed(one)).unwrap();
     assert_eq!(error(failed), "when: the body is not JSON");
 }
@@ -275,7 +282,7 @@ async fn what_runs_away_is_bounded_and_holds_up_no_other() {
     rig.model.wait_for(2, is_delivered).await;
     rig.model.wait_for(names.len(), has_failed).await;
     assert!(receiver.requests().is_empty());
-    let settled = rig.model.settled();
+    let settled = ended(&rig);
     for (name, source) in names.iter().zip(RUNAWAYS) {
         let one = settled.iter().find(|one| *one.target == **name).unwrap();
         let told = [
@@ -290,6 +297,28 @@ async fn what_runs_away_is_bounded_and_holds_up_no_other() {
     rig.send(with_body("evt_2", &["well"], r#"{"id":"evt_1"}"#))
         .await;
     rig.model.wait_for(3, is_delivered).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_that_runs_away_does_not_keep_others_waiting() {
+    const LOOPING: usize = 100;
+    let (receiver, well) = (Receiver::start().await, Receiver::start().await);
+    let looping = Target {
+        concurrency: 64,
+        ..target("crm", &receiver.url())
+    };
+    let lines = [("crm", when("def f: f; f")), ("well", when("true"))];
+    let rig = Rig::start_in(world(lines), [looping, target("well", &well.url())]);
+    for n in 0..LOOPING {
+        rig.send(event(&format!("loop_{n}"), &["crm"])).await;
+    }
+    for n in 0..20 {
+        rig.send(event(&format!("evt_{n}"), &["well"])).await;
+        rig.model.wait_for(n + 1, is_delivered).await;
+    }
+    let settled = ended(&rig);
+    let failed = settled.iter().filter(|one| has_failed(one)).count();
+    assert!(failed < LOOPING, "all of them went first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,8 +398,9 @@ async fn workers_that_hang_die_or_talk_nonsense_are_tried_again() {
         };
         let rig = Rig::start_in(world, [target("crm", &receiver.url())]);
         rig.send(event("evt_1", &["crm"])).await;
-        let settled = rig.model.wait_for_settled(2).await;
-        for one in settled {
+        let retried = |one: &Settlement| matches!(one.outcome, Outcome::Retry(_));
+        rig.model.wait_for(2, retried).await;
+        for one in ended(&rig) {
             assert!(matches!(one.outcome, Outcome::Retry(_)), "{text}: {one:?}");
             assert!(error(&one).starts_with(told), "{text}: {}", error(&one));
         }
