@@ -21,7 +21,6 @@ mod breaker;
 mod credentials;
 mod deliver;
 mod error;
-mod hmac;
 mod identity;
 mod jwt;
 mod load;
@@ -33,6 +32,7 @@ mod redis_url;
 mod retry;
 mod routes;
 mod scalar;
+mod scheme;
 pub mod secret;
 mod server;
 mod store;
@@ -44,6 +44,7 @@ mod verify;
 pub use error::{Fault, Faults};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
+pub use scheme::{parse_schemes, schemes_text};
 pub use secret::Secret;
 pub use verifier::{
     ApiKey, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier, Verify,

@@ -3,8 +3,8 @@
 use super::{
     JwtKeySource, JwtVerifier, Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_signature_secrets, read_token_secrets},
-    hmac::TOLERANCE_MAX,
     reader::{Node, Place, Table, quoted},
+    scheme::TOLERANCE_MAX,
     verify::read_verify,
 };
 use crate::{

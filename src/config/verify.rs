@@ -3,14 +3,14 @@
 use super::{
     SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
-    hmac::read_hmac,
     jwt::read_jwt,
     preset::{Beside, read_preset, read_provider},
     reader::{Node, Place, Table},
+    scheme,
 };
 use crate::{
     providers::Preset,
-    signature::{Part, Source, jwt::Audience},
+    signature::{KeySource, KeyedScheme, Part, Source, jwt::Audience},
 };
 
 /// What a route says of its callers.
@@ -113,22 +113,27 @@ pub(super) fn read_verify(node: Node<'_>) -> Verify {
     Verify::All(nodes.into_iter().filter_map(read_verifier).collect())
 }
 
-/// One of the five kinds, with its keys or secrets.
+/// One of the kinds, with its keys or secrets.
 fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let place = node.place.clone();
     let mut table = node.table("a table such as { bearer = {}, keys = [ … ] }")?;
     let api_key = table.take("api_key");
     let bearer = table.take("bearer");
     let basic = table.take("basic");
-    let hmac = table.take("hmac");
     let jwt = table.take("jwt");
+    let mut signatures = scheme::take(&mut table);
+    let signature = signatures.pop();
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
         place: &place,
     };
     let known = table.finish();
-    let verifier = match (api_key, bearer, basic, hmac, jwt) {
+    let verifier = match (api_key, bearer, basic, jwt, signature) {
+        _ if !signatures.is_empty() => {
+            several(&place);
+            return None;
+        }
         (Some(node), None, None, None, None) => Some(Verifier::ApiKey {
             header: read_api_key_header(node).unwrap_or_default(),
             keys: credentials.keys(),
@@ -145,14 +150,13 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
                 keys: credentials.keys(),
             })
         }
-        (None, None, None, Some(node), None) => read_signature(node, &mut credentials),
-        (None, None, None, None, Some(node)) => read_jwt(node, credentials.secrets.take()),
+        (None, None, None, None, Some((kind, node))) => {
+            read_signature(kind, node, &mut credentials)
+        }
+        (None, None, None, Some(node), None) => read_jwt(node, credentials.secrets.take()),
         (None, None, None, None, None) if !known => return None,
         _ => {
-            place.fault(
-                "none or several of `api_key`, `bearer`, `basic`, `hmac` and `jwt`",
-                "one of them in each table; all tables of a list must pass",
-            );
+            several(&place);
             return None;
         }
     };
@@ -160,12 +164,59 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     verifier
 }
 
-fn read_signature(node: Node<'_>, credentials: &mut Credentials<'_, '_>) -> Option<Verifier> {
-    let secrets = credentials.secrets();
-    let scheme = read_hmac(node)?;
-    let schemes = secrets.map(|node| read_signature_secrets(node, vec![scheme]));
+fn several(place: &Place<'_>) {
+    let kinds: Vec<_> = scheme::KINDS
+        .iter()
+        .map(|kind| format!("`{kind}`"))
+        .collect();
+    place.fault(
+        format!(
+            "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
+            kinds.join(", "),
+            scheme::FIRST_OF
+        ),
+        "one of them in each table; all tables of a list must pass",
+    );
+}
+
+fn read_signature(
+    kind: &'static str,
+    node: Node<'_>,
+    credentials: &mut Credentials<'_, '_>,
+) -> Option<Verifier> {
+    let place = node.place.clone();
+    let schemes = scheme::read_schemes(kind, node);
+    let fetched = schemes.as_ref().is_some_and(|schemes| {
+        let mut keys = schemes.iter().map(|scheme| &scheme.key);
+        keys.all(|key| matches!(key, KeySource::Certificate { .. }))
+    });
+    let secrets = match fetched {
+        true => None,
+        false => credentials.secrets(),
+    };
+    let schemes = schemes?;
+    let mixed = schemes
+        .iter()
+        .any(|scheme| matches!(scheme.key, KeySource::Certificate { .. }));
+    if mixed && !fetched {
+        place.fault(
+            "schemes with secrets beside schemes with certificates",
+            "one kind of key for all",
+        );
+    }
+    let keyed = match (fetched, secrets) {
+        (true, _) => schemes
+            .into_iter()
+            .map(|scheme| KeyedScheme {
+                scheme,
+                secrets: Vec::new(),
+            })
+            .collect(),
+        (false, Some(node)) => read_signature_secrets(node, schemes),
+        (false, None) => Vec::new(),
+    };
     Some(Verifier::Signature(SignatureVerifier {
-        schemes: schemes.unwrap_or_default(),
+        schemes: keyed,
         params: Vec::new(),
         secret_from_handshake: false,
     }))
@@ -200,7 +251,7 @@ impl<'a> Credentials<'a, '_> {
         for node in [self.keys, self.secrets].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with hmac, and with jwt for HS256",
+                "`keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256",
             );
         }
     }

@@ -8,6 +8,7 @@
 mod accepted;
 mod batches;
 mod canary;
+mod documents;
 mod kinds;
 mod limits;
 mod methods;
