@@ -4,7 +4,7 @@ use super::{
     SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
     jwt::read_jwt,
-    preset::{Beside, read_preset, read_provider},
+    preset::{Beside, give_params, read_preset, read_provider},
     reader::{Node, Place, Table},
     scheme,
 };
@@ -83,8 +83,9 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
             "`provider` and `secrets`, or `verify`; write verify = \"none\" to accept from anyone",
         ),
         (None, Some(verify)) => {
-            beside.refuse_without_provider();
+            let params = beside.without_provider();
             proof.verify = read_verify(verify);
+            give_params(&mut proof.verify, params, &table.place);
         }
         (Some(provider), verify) => {
             proof.preset = read_provider(&provider);
