@@ -3,6 +3,7 @@
 use super::{
     SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
+    jwt::read_jwt,
     preset::{Beside, give_params, read_preset, read_provider},
     reader::{Node, Place, Table},
     scheme,
@@ -120,6 +121,7 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let api_key = table.take("api_key");
     let bearer = table.take("bearer");
     let basic = table.take("basic");
+    let jwt = table.take("jwt");
     let mut signatures = scheme::take(&mut table);
     let signature = signatures.pop();
     let mut credentials = Credentials {
@@ -128,29 +130,32 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
         place: &place,
     };
     let known = table.finish();
-    let verifier = match (api_key, bearer, basic, signature) {
+    let verifier = match (api_key, bearer, basic, jwt, signature) {
         _ if !signatures.is_empty() => {
             several(&place);
             return None;
         }
-        (Some(node), None, None, None) => Some(Verifier::ApiKey {
+        (Some(node), None, None, None, None) => Some(Verifier::ApiKey {
             header: read_api_key_header(node).unwrap_or_default(),
             keys: credentials.keys(),
         }),
-        (None, Some(node), None, None) => {
+        (None, Some(node), None, None, None) => {
             read_empty(node);
             Some(Verifier::Bearer {
                 keys: credentials.keys(),
             })
         }
-        (None, None, Some(node), None) => {
+        (None, None, Some(node), None, None) => {
             read_empty(node);
             Some(Verifier::Basic {
                 keys: credentials.keys(),
             })
         }
-        (None, None, None, Some((kind, node))) => read_signature(kind, node, &mut credentials),
-        (None, None, None, None) if !known => return None,
+        (None, None, None, None, Some((kind, node))) => {
+            read_signature(kind, node, &mut credentials)
+        }
+        (None, None, None, Some(node), None) => read_jwt(node, credentials.secrets.take()),
+        (None, None, None, None, None) if !known => return None,
         _ => {
             several(&place);
             return None;
@@ -167,7 +172,7 @@ fn several(place: &Place<'_>) {
         .collect();
     place.fault(
         format!(
-            "none or several of `api_key`, `bearer`, `basic`, {} and `{}`",
+            "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
             kinds.join(", "),
             scheme::FIRST_OF
         ),
@@ -247,7 +252,7 @@ impl<'a> Credentials<'a, '_> {
         for node in [self.keys, self.secrets].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with signatures",
+                "`keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256",
             );
         }
     }

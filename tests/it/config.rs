@@ -13,6 +13,7 @@ mod faults_of_callers;
 mod faults_of_gateway;
 mod faults_of_routes;
 mod faults_of_targets;
+mod jwt;
 mod loads;
 mod secrets;
 

@@ -113,7 +113,7 @@ tolerance = "5m""#,
             (
                 "verify = { keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `hmac` and `jwt`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
@@ -125,7 +125,7 @@ tolerance = "5m""#,
             (
                 "verify = { bearer = {}, basic = {}, keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `hmac` and `jwt`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
