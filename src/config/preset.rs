@@ -11,9 +11,7 @@ use crate::{
     providers::{
         JwtKeys, PRESETS, Param, ParamUse, Preset, Proof, bind_rule, bind_schemes, preset,
     },
-    signature::{
-        KeySource, KeyedScheme, Part, Scheme, jwt::JwtRule,
-    },
+    signature::{KeySource, KeyedScheme, Part, Scheme, jwt::JwtRule},
 };
 
 const PARAM_CHARS_MAX: usize = 1024;
@@ -202,7 +200,10 @@ pub(super) fn give_params(verify: &mut Verify, node: Option<Node<'_>>, route: &P
     }
     for name in &read {
         if !params.iter().any(|(_, known, _)| known == name) {
-            place.missing("params", format!("{{ {name} = \"…\" }}, which `verify` reads"));
+            place.missing(
+                "params",
+                format!("{{ {name} = \"…\" }}, which `verify` reads"),
+            );
         }
     }
     for (place, name, _) in &params {
@@ -214,8 +215,7 @@ pub(super) fn give_params(verify: &mut Verify, node: Option<Node<'_>>, route: &P
 
 fn read_param(node: &Node<'_>, meaning: &str) -> Option<String> {
     let fits = |text: &str| {
-        (1..=PARAM_CHARS_MAX).contains(&text.chars().count())
-            && !text.chars().any(char::is_control)
+        (1..=PARAM_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
     };
     node.parse(meaning, |text| fits(text).then(|| text.to_owned()))
 }

@@ -5,9 +5,7 @@ use std::fmt::Display;
 use crate::{
     config::schemes_text,
     payload::Content,
-    providers::{
-        IdPlace, JwtKeys, Param, ParamUse, Place, Preset, Proof, bind_rule, bind_schemes,
-    },
+    providers::{IdPlace, JwtKeys, Param, ParamUse, Place, Preset, Proof, bind_rule, bind_schemes},
     signature::{
         KeySource, Part, Scheme,
         jwt::{Audience, JwtRule},
@@ -39,7 +37,10 @@ pub(super) fn toml(preset: &Preset) -> String {
     if let Proof::Jwt(_, JwtKeys::Plaid(_)) = preset.proof {
         by_name(&mut lines, preset);
     }
-    lines.key("content", list(preset.content.iter().map(|one| quoted(name_of(*one)))));
+    lines.key(
+        "content",
+        list(preset.content.iter().map(|one| quoted(name_of(*one)))),
+    );
     if !preset.json_types.is_empty() {
         lines.key("json_types", list(preset.json_types.iter().map(quoted)));
     }
@@ -106,7 +107,10 @@ fn proof(lines: &mut Lines, preset: &Preset) {
             lines.line(deliver);
             verify(lines, preset);
             lines.line(schemes_text(&schemes));
-            if schemes.iter().any(|scheme| scheme.key == KeySource::Secrets) {
+            if schemes
+                .iter()
+                .any(|scheme| scheme.key == KeySource::Secrets)
+            {
                 lines.key("secrets", secrets(preset));
             }
         }
@@ -164,7 +168,10 @@ fn rule_text(rule: &JwtRule, keys: JwtKeys) -> String {
     keys_of.push(format!("prefix = {}", quoted(&rule.prefix)));
     keys_of.push(format!("algorithms = {}", list(algorithms)));
     if !rule.issuers.is_empty() {
-        keys_of.push(format!("issuer = {}", list(rule.issuers.iter().map(quoted))));
+        keys_of.push(format!(
+            "issuer = {}",
+            list(rule.issuers.iter().map(quoted))
+        ));
     }
     match &rule.audience {
         Audience::PublicUrl => {}

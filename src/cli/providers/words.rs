@@ -97,7 +97,10 @@ fn of_place(place: &Place) -> &'static str {
 
 fn of_scheme(scheme: &Scheme) -> String {
     let place = of_source(&scheme.signature);
-    let each = scheme.each.as_deref().map_or(String::new(), |pointer| format!(" of each {pointer}"));
+    let each = scheme
+        .each
+        .as_deref()
+        .map_or(String::new(), |pointer| format!(" of each {pointer}"));
     if scheme.method == Method::Equal {
         return format!("the secret in {place}{each}");
     }
@@ -163,5 +166,8 @@ fn of_rule(rule: &JwtRule, keys: JwtKeys) -> String {
         None => String::new(),
     };
     let algorithms = algorithms.join(" or ");
-    format!("token {algorithms} in {}{audience}{body}{keys}", rule.header)
+    format!(
+        "token {algorithms} in {}{audience}{body}{keys}",
+        rule.header
+    )
 }
