@@ -3,19 +3,19 @@
 use super::{
     JwtKeySource, JwtVerifier, Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_signature_secrets, read_token_secrets},
-    hmac::TOLERANCE_MAX,
     reader::{Node, Place, Table, quoted},
+    scheme::TOLERANCE_MAX,
     verify::read_verify,
 };
 use crate::{
-    providers::{JwtKeys, PRESETS, Param, ParamUse, Place as PresetPlace, Preset, Proof, preset},
-    signature::{
-        Guard, KeySource, KeyedScheme, Part, Scheme, Test,
-        jwt::{Audience, JwtRule},
+    providers::{
+        JwtKeys, PRESETS, Param, ParamUse, Preset, Proof, bind_rule, bind_schemes, preset,
     },
+    signature::{KeySource, KeyedScheme, Part, Scheme, jwt::JwtRule},
 };
 
 const PARAM_CHARS_MAX: usize = 1024;
+const PARAMS_SHAPE: &str = "a table such as { webhook_id = \"…\" }";
 
 /// The keys that go with `provider`, as far as they are there.
 pub(super) struct Beside<'a> {
@@ -35,12 +35,16 @@ impl<'a> Beside<'a> {
         }
     }
 
-    pub(super) fn refuse_without_provider(self) {
-        let nodes = [self.secrets, self.scheme, self.tolerance, self.params];
-        for node in nodes.into_iter().flatten() {
+    /// The parameters, which schemes by hand may read too.
+    pub(super) fn without_provider(self) -> Option<Node<'a>> {
+        for node in [self.secrets, self.scheme, self.tolerance]
+            .into_iter()
+            .flatten()
+        {
             node.place
                 .fault("a key that goes with `provider`", "it within `verify`");
         }
+        self.params
     }
 }
 
@@ -147,7 +151,7 @@ fn read_params<'p>(
         );
         return Vec::new();
     }
-    let Some(mut table) = node.table("a table such as { webhook_id = \"…\" }") else {
+    let Some(mut table) = node.table(PARAMS_SHAPE) else {
         return Vec::new();
     };
     let mut params = Vec::new();
@@ -158,15 +162,62 @@ fn read_params<'p>(
             }
             continue;
         };
-        let fits = |text: &str| {
-            (1..=PARAM_CHARS_MAX).contains(&text.chars().count())
-                && !text.chars().any(char::is_control)
-        };
-        let value = node.parse(param.meaning, |text| fits(text).then(|| text.to_owned()));
+        let value = read_param(&node, param.meaning);
         params.extend(value.map(|value| (param, value)));
     }
     table.finish();
     params
+}
+
+/// Gives the schemes by hand the parameters that they read.
+pub(super) fn give_params(verify: &mut Verify, node: Option<Node<'_>>, route: &Place<'_>) {
+    let place = node.as_ref().map_or(route, |node| &node.place).clone();
+    let table = node.and_then(|node| node.table(PARAMS_SHAPE));
+    let params: Vec<_> = table
+        .map(Table::named)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, place, node)| Some((place, name, read_param(&node, "a value")?)))
+        .collect();
+    let Verify::All(verifiers) = verify else {
+        return;
+    };
+    let mut read = Vec::new();
+    for verifier in verifiers {
+        let Verifier::Signature(verifier) = verifier else {
+            continue;
+        };
+        let schemes = verifier.schemes.iter();
+        let parts = schemes.flat_map(|keyed| keyed.scheme.signed.iter());
+        read.extend(parts.filter_map(|part| match part {
+            Part::Param(name) => Some(name.to_string()),
+            _ => None,
+        }));
+        let params = params.iter();
+        verifier.params = params
+            .map(|(_, name, value)| (name.clone(), value.clone()))
+            .collect();
+    }
+    for name in &read {
+        if !params.iter().any(|(_, known, _)| known == name) {
+            place.missing(
+                "params",
+                format!("{{ {name} = \"…\" }}, which `verify` reads"),
+            );
+        }
+    }
+    for (place, name, _) in &params {
+        if !read.contains(name) {
+            place.fault("a parameter that `verify` does not read", "no such key");
+        }
+    }
+}
+
+fn read_param(node: &Node<'_>, meaning: &str) -> Option<String> {
+    let fits = |text: &str| {
+        (1..=PARAM_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    };
+    node.parse(meaning, |text| fits(text).then(|| text.to_owned()))
 }
 
 /// The preset's schemes as the route wants them.
@@ -197,19 +248,7 @@ fn varied_schemes(
             rule.past = tolerance.or(rule.past);
         }
     }
-    for (param, value) in params {
-        let place = match param.use_ {
-            ParamUse::Place(PresetPlace::Json(pointer)) => Part::Json(pointer.into()),
-            ParamUse::Place(PresetPlace::Header(name)) => Part::Header(name.into()),
-            _ => continue,
-        };
-        for scheme in &mut schemes {
-            scheme.guards.to_mut().push(Guard {
-                place: place.clone(),
-                test: Test::Is(value.clone().into()),
-            });
-        }
-    }
+    bind_schemes(&mut schemes, params);
     schemes
 }
 
@@ -292,14 +331,7 @@ fn varied_rule(
             (Some(_), None) => {}
         }
     }
-    for (param, value) in params {
-        let value = value.clone().into();
-        match param.use_ {
-            ParamUse::Claim(claim) => rule.claims.to_mut().push((claim.into(), value)),
-            ParamUse::Audience => rule.audience = Audience::These(vec![value].into()),
-            _ => {}
-        }
-    }
+    bind_rule(&mut rule, params);
     rule
 }
 

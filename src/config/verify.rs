@@ -3,14 +3,14 @@
 use super::{
     SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
-    hmac::read_hmac,
     jwt::read_jwt,
-    preset::{Beside, read_preset, read_provider},
+    preset::{Beside, give_params, read_preset, read_provider},
     reader::{Node, Place, Table},
+    scheme,
 };
 use crate::{
     providers::Preset,
-    signature::{Part, Source, jwt::Audience},
+    signature::{KeySource, KeyedScheme, Part, Source, jwt::Audience},
 };
 
 /// What a route says of its callers.
@@ -91,8 +91,9 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
             "`provider` and `secrets`, or `verify`; write verify = \"none\" to accept from anyone",
         ),
         (None, Some(verify)) => {
-            beside.refuse_without_provider();
+            let params = beside.without_provider();
             proof.verify = read_verify(verify);
+            give_params(&mut proof.verify, params, &table.place);
         }
         (Some(provider), verify) => {
             proof.preset = read_provider(&provider);
@@ -124,8 +125,8 @@ pub(super) fn read_verify(node: Node<'_>) -> Verify {
 /// How a verifier's own table is read; the rest stands beside it.
 type Kind = for<'a> fn(Node<'a>, &mut Credentials<'a, '_>) -> Option<Verifier>;
 
-/// The verifiers by what they are called.
-const KINDS: [(&str, Kind); 7] = [
+/// The verifiers by what they are called; signatures have their own list.
+const KINDS: [(&str, Kind); 6] = [
     ("api_key", |node, credentials| {
         Some(Verifier::ApiKey {
             header: read_api_key_header(node).unwrap_or_default(),
@@ -150,7 +151,6 @@ const KINDS: [(&str, Kind); 7] = [
             keys: credentials.keys(),
         })
     }),
-    ("hmac", read_signature),
     ("jwt", |node, credentials| {
         read_jwt(node, credentials.secrets.take())
     }),
@@ -169,23 +169,32 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
         .iter()
         .filter_map(|(name, read)| Some((read, table.take(name)?)))
         .collect();
+    let mut signatures = scheme::take(&mut table);
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
         place: &place,
     };
     let known = table.finish();
-    let (Some((read, node)), true) = (kinds.pop(), kinds.is_empty()) else {
-        if known {
-            let names = KINDS.map(|(name, _)| format!("`{name}`"));
+    let verifier = match (&mut *kinds, &mut *signatures) {
+        ([_], []) => kinds
+            .pop()
+            .and_then(|(read, node)| read(node, &mut credentials)),
+        ([], [_]) => signatures
+            .pop()
+            .and_then(|(kind, node)| read_signature(kind, node, &mut credentials)),
+        ([], []) if !known => return None,
+        _ => {
+            let names = KINDS.iter().map(|(name, _)| *name);
+            let names = names.chain(scheme::KINDS).chain([scheme::FIRST_OF]);
+            let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
             place.fault(
                 format!("none or several of {}", names.join(", ")),
                 "one of them in each table; all tables of a list must pass",
             );
+            return None;
         }
-        return None;
     };
-    let verifier = read(node, &mut credentials);
     credentials.finish();
     verifier
 }
@@ -227,12 +236,44 @@ fn read_certificate_names(node: Node<'_>) -> Vec<String> {
     items.iter().filter_map(name).collect()
 }
 
-fn read_signature<'a>(node: Node<'a>, credentials: &mut Credentials<'a, '_>) -> Option<Verifier> {
-    let secrets = credentials.secrets();
-    let scheme = read_hmac(node)?;
-    let schemes = secrets.map(|node| read_signature_secrets(node, vec![scheme]));
+fn read_signature<'a>(
+    kind: &'static str,
+    node: Node<'a>,
+    credentials: &mut Credentials<'a, '_>,
+) -> Option<Verifier> {
+    let place = node.place.clone();
+    let schemes = scheme::read_schemes(kind, node);
+    let fetched = schemes.as_ref().is_some_and(|schemes| {
+        let mut keys = schemes.iter().map(|scheme| &scheme.key);
+        keys.all(|key| matches!(key, KeySource::Certificate { .. }))
+    });
+    let secrets = match fetched {
+        true => None,
+        false => credentials.secrets(),
+    };
+    let schemes = schemes?;
+    let mixed = schemes
+        .iter()
+        .any(|scheme| matches!(scheme.key, KeySource::Certificate { .. }));
+    if mixed && !fetched {
+        place.fault(
+            "schemes with secrets beside schemes with certificates",
+            "one kind of key for all",
+        );
+    }
+    let keyed = match (fetched, secrets) {
+        (true, _) => schemes
+            .into_iter()
+            .map(|scheme| KeyedScheme {
+                scheme,
+                secrets: Vec::new(),
+            })
+            .collect(),
+        (false, Some(node)) => read_signature_secrets(node, schemes),
+        (false, None) => Vec::new(),
+    };
     Some(Verifier::Signature(SignatureVerifier {
-        schemes: schemes.unwrap_or_default(),
+        schemes: keyed,
         params: Vec::new(),
         secret_from_handshake: false,
     }))
@@ -267,7 +308,7 @@ impl<'a> Credentials<'a, '_> {
         for node in [self.keys, self.secrets].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer, basic and query_key; `secrets` with hmac, and with jwt for HS256",
+                "`keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256",
             );
         }
     }

@@ -15,6 +15,7 @@ mod faults_of_routes;
 mod faults_of_targets;
 mod jwt;
 mod loads;
+mod providers;
 mod secrets;
 
 /// Where the fixtures are, and what relative paths in them start from.
@@ -57,11 +58,11 @@ fn told(text: &str) -> Vec<String> {
 }
 
 /// What stands in a file, and the lines that are told about it.
-type Case = (&'static str, &'static [&'static str]);
+type Case<'a> = (&'a str, &'a [&'a str]);
 
 /// `complete` makes whole files of what stands in the cases.
 #[track_caller]
-fn check(complete: fn(&str) -> String, cases: &[Case]) {
+fn check(complete: fn(&str) -> String, cases: &[Case<'_>]) {
     assert!(!cases.is_empty());
     for (text, lines) in cases {
         assert_eq!(told(&complete(text)), *lines, "\n{text}");

@@ -24,5 +24,6 @@ mod keys;
 mod layers;
 mod listener;
 mod outage;
+mod providers;
 mod readme;
 mod spool;

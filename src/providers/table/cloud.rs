@@ -116,7 +116,7 @@ fn google_pubsub() -> Preset {
                 audience: Audience::PublicUrl,
                 expires: true,
                 max_age: None,
-                leeway: Duration::ZERO,
+                leeway: SECOND,
                 body_sha256: None,
                 claims: Cow::Borrowed(&[(Cow::Borrowed("email_verified"), Cow::Borrowed("true"))]),
             },
@@ -161,7 +161,6 @@ fn microsoft_graph() -> Preset {
             "Microsoft Graph",
             "learn.microsoft.com, Receive change notifications through webhooks",
             [token("")
-                .named("client_state")
                 .standing(Source::Json(Cow::Borrowed("/clientState")))
                 .each("/value/*")],
         )

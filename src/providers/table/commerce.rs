@@ -1,6 +1,6 @@
 //! Payments, shops and banks.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use super::*;
 use crate::signature::{
@@ -238,7 +238,7 @@ fn paypal() -> Preset {
             "PayPal",
             "developer.paypal.com, Integrate webhooks (self-verification)",
             [hmac("paypal-transmission-sig", "")
-                .named("certificate")
+                .named("rsa")
                 .method(Method::Rsa(Algorithm::Sha256))
                 .base64()
                 .when(header("paypal-auth-algo"), is("SHA256withRSA"))
@@ -294,7 +294,7 @@ fn plaid() -> Preset {
                 audience: Audience::Anyone,
                 expires: false,
                 max_age: Some(FIVE_MINUTES),
-                leeway: Duration::ZERO,
+                leeway: MINUTE,
                 body_sha256: Some(Cow::Borrowed("request_body_sha256")),
                 claims: Cow::Borrowed(&[]),
             },
