@@ -4,13 +4,14 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{runtime::Handle, time::Instant};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     admin::{self, Admin},
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
     delivery::{self, Delivery, DeliveryError, Names, Roots},
-    ingest::{Gate, rejection::Reason},
+    ingest::{Gate, KeptSecrets, rejection::Reason},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
         tls::{Identity, TlsError},
@@ -36,6 +37,8 @@ pub struct App {
     listener: Listener,
     admin: Admin,
     delivery: Delivery,
+    /// Reads the kept secrets, again and again.
+    secrets: AbortOnDropHandle<()>,
     shutdown_grace: std::time::Duration,
 }
 
@@ -100,6 +103,7 @@ impl App {
         })?;
 
         let gate = Arc::new(Gate::new(&config, store.clone(), clock.clone(), &metrics));
+        let secrets = read_secrets(gate.secrets().clone()).await;
         let (public_addr, plain_addr) = sockets.addresses()?;
         let admin_addr = admin_socket.local_addr()?;
         let sources = admin::Sources {
@@ -132,6 +136,7 @@ impl App {
             listener,
             admin,
             delivery,
+            secrets,
             shutdown_grace: config.server.shutdown_grace,
         })
     }
@@ -170,9 +175,21 @@ impl App {
         self.delivery
             .stop(deadline.saturating_duration_since(Instant::now()))
             .await;
+        drop(self.secrets);
         self.store.close().await;
         self.admin.stop().await;
     }
+}
+
+/// Without them the gateway starts all the same: it asks again when they are needed, and Redis may be away behind a spool.
+async fn read_secrets(secrets: Arc<KeptSecrets>) -> AbortOnDropHandle<()> {
+    if secrets.is_empty() {
+        return AbortOnDropHandle::new(tokio::spawn(async {}));
+    }
+    if let Err(error) = secrets.read().await {
+        tracing::warn!(%error, "could not read the secrets that came in handshakes");
+    }
+    AbortOnDropHandle::new(tokio::spawn(async move { secrets.follow().await }))
 }
 
 async fn open_store(
@@ -243,6 +260,7 @@ fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
         .map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: credentials(route),
+            handshakes: route.handshakes.iter().map(|row| row.name).collect(),
             targets: route
                 .deliver
                 .iter()

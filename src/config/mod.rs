@@ -21,6 +21,7 @@ mod breaker;
 mod credentials;
 mod deliver;
 mod error;
+mod handshake;
 mod hmac;
 mod identity;
 mod load;

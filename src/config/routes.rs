@@ -82,7 +82,7 @@ fn read_route(
         verify: proof.verify,
         public_url: None,
         handshakes: proof.preset.map_or(&[], |preset| preset.handshakes),
-        verify_token: None,
+        verify_token: proof.verify_token,
         dedupe_window: table.duration("dedupe_window", inherited.dedupe_window, KEPT_MAX),
         require: table.take("require").map(read_require).unwrap_or_default(),
         schema: table.take("schema").map(|node| read_schemas(node, typed)),

@@ -52,6 +52,11 @@ pub struct SignatureVerifier {
     pub secret_from_handshake: bool,
 }
 
+impl SignatureVerifier {
+    /// What a secret from a handshake is called.
+    pub const FROM_HANDSHAKE: &str = "handshake";
+}
+
 #[derive(Debug)]
 pub struct JwtVerifier {
     pub rule: JwtRule,
@@ -99,7 +104,12 @@ impl Verifier {
             | Self::QueryKey { keys, .. } => keys.iter().map(|key| key.name.clone()).collect(),
             Self::Signature(verifier) => {
                 let secrets = verifier.schemes.iter().flat_map(|keyed| &keyed.secrets);
-                secrets.map(|secret| secret.name.clone()).collect()
+                let kept = verifier.secret_from_handshake;
+                let kept = kept.then(|| SignatureVerifier::FROM_HANDSHAKE.into());
+                secrets
+                    .map(|secret| secret.name.clone())
+                    .chain(kept)
+                    .collect()
             }
             Self::Jwt(JwtVerifier {
                 keys: JwtKeySource::Secrets(secrets),

@@ -1,8 +1,9 @@
 //! `provider` and `verify`: how a caller proves itself.
 
 use super::{
-    SignatureVerifier, Verifier, Verify,
+    Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
+    handshake,
     hmac::{TOLERANCE_MAX, read_hmac},
     reader::{Node, Place, Table},
 };
@@ -17,6 +18,7 @@ pub(super) struct Proven {
     pub(super) preset: Option<&'static Preset>,
     /// A provider is named, but nobody knows it.
     pub(super) preset_is_unknown: bool,
+    pub(super) verify_token: Option<Secret>,
 }
 
 impl Proven {
@@ -53,11 +55,13 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
     let verify = table.take("verify");
     let provider = table.take("provider");
     let secrets = table.take("secrets");
+    let verify_token = table.take("verify_token");
     let tolerance = table.take("tolerance");
     let mut proof = Proven {
         verify: Verify::Nobody,
         preset: None,
         preset_is_unknown: false,
+        verify_token: None,
     };
     match (provider, verify) {
         (None, None) => table.place.missing(
@@ -65,7 +69,7 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
             "`provider` and `secrets`, or `verify`; write verify = \"none\" to accept from anyone",
         ),
         (None, Some(verify)) => {
-            refuse_without_provider([secrets, tolerance]);
+            refuse_without_provider([secrets, tolerance, verify_token]);
             proof.verify = read_verify(verify);
         }
         (Some(provider), verify) => {
@@ -76,6 +80,8 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
             proof.preset = read_provider(&provider);
             proof.preset_is_unknown = proof.preset.is_none();
             if let Some(preset) = proof.preset {
+                proof.verify_token =
+                    handshake::read_verify_token(preset, verify_token, &table.place);
                 proof.verify = read_preset(preset, secrets, tolerance, &table.place);
             }
         }
@@ -83,7 +89,7 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
     proof
 }
 
-fn refuse_without_provider(nodes: [Option<Node<'_>>; 2]) {
+fn refuse_without_provider(nodes: [Option<Node<'_>>; 3]) {
     for node in nodes.into_iter().flatten() {
         node.place
             .fault("a key that goes with `provider`", "it within `verify`");
@@ -128,6 +134,17 @@ fn read_preset(
         route.missing("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
         return Verify::Nobody;
     };
+    if let Some(place) = handshake::of_handshake(&secrets) {
+        handshake::check_keeps(preset, &place);
+        return Verify::All(vec![Verifier::Signature(SignatureVerifier {
+            schemes: vec![KeyedScheme {
+                scheme,
+                secrets: Vec::new(),
+            }],
+            params: Vec::new(),
+            secret_from_handshake: true,
+        })]);
+    }
     let secrets = read_signature_secrets(secrets, &scheme);
     Verify::All(vec![signature(scheme, secrets)])
 }

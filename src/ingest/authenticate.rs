@@ -1,5 +1,7 @@
 //! Who is calling: every verifier of the route must pass, on the raw bytes.
 
+use std::sync::Arc;
+
 use actix_http::{RequestHead, header::HeaderMap};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -8,8 +10,8 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     clock::Timestamp,
-    config::{ApiKey, Verifier, Verify},
-    signature::{self, Headers, Message, Refusal, Repeated},
+    config::{ApiKey, SignatureVerifier, Verifier, Verify},
+    signature::{self, Headers, KeyedScheme, KeyedSecret, Message, Refusal, Repeated},
 };
 
 use super::{
@@ -17,6 +19,7 @@ use super::{
     endpoint::Endpoint,
     limit::Share,
     rejection::{Reason, Rejection},
+    secrets::Slot,
 };
 
 /// A request whose caller is proven.
@@ -24,6 +27,10 @@ pub(super) struct Authentic<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) head: &'a RequestHead,
     pub(super) body: Bytes,
+    /// The names of what matched.
+    pub(super) credentials: Vec<Arc<str>>,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
     /// Held until the answer, since the store holds the bytes until then.
     pub(super) _share: Share,
 }
@@ -31,14 +38,16 @@ pub(super) struct Authentic<'a> {
 impl<'a> Received<'a> {
     /// 401. All verifiers run, whatever the first one says, so that the time does not tell which failed.
     pub(super) fn authenticate(self, now: Timestamp) -> Result<Authentic<'a>, Rejection> {
+        let mut credentials = Vec::new();
         if let Verify::All(verifiers) = &self.endpoint.route.verify {
             let headers = RequestHeaders(&self.head.headers);
+            let kept = self.endpoint.secret.as_deref();
             let results: Vec<_> = verifiers
                 .iter()
-                .map(|verifier| check(verifier, &headers, &self.unverified_body, now))
+                .map(|verifier| check(verifier, kept, &headers, &self.unverified_body, now))
                 .collect();
-            let credentials = results.into_iter().collect::<Result<Vec<_>, _>>()?;
-            for credential in credentials {
+            credentials = results.into_iter().collect::<Result<_, _>>()?;
+            for credential in &credentials {
                 self.endpoint.metrics.credential_used(credential);
             }
         }
@@ -46,18 +55,63 @@ impl<'a> Received<'a> {
             endpoint: self.endpoint,
             head: self.head,
             body: self.unverified_body,
+            credentials,
+            unfit: self.unfit,
             _share: self.share,
         })
     }
 }
 
+impl Authentic<'_> {
+    /// 405 or 415 of what was let so far only because it might be a handshake.
+    pub(super) fn as_event(self) -> Result<Self, Rejection> {
+        match self.unfit {
+            Some(rejection) => Err(rejection),
+            None => Ok(self),
+        }
+    }
+
+    /// The secret that a signature rested on.
+    pub(super) fn proving_key(&self) -> Option<KeyedSecret> {
+        let Verify::All(verifiers) = &self.endpoint.route.verify else {
+            return None;
+        };
+        let kept = self.endpoint.secret.as_deref();
+        verifiers
+            .iter()
+            .zip(&self.credentials)
+            .find_map(|(verifier, name)| {
+                let Verifier::Signature(verifier) = verifier else {
+                    return None;
+                };
+                with_schemes(verifier, kept, |schemes| {
+                    let mut secrets = schemes.iter().flat_map(|keyed| &keyed.secrets);
+                    secrets.find(|secret| secret.name == *name).cloned()
+                })
+            })
+    }
+}
+
+/// With the secret that came in a handshake, where the route has it so.
+fn with_schemes<T>(
+    verifier: &SignatureVerifier,
+    kept: Option<&Slot>,
+    of: impl FnOnce(&[KeyedScheme]) -> T,
+) -> T {
+    match kept {
+        Some(slot) if verifier.secret_from_handshake => of(&slot.schemes()),
+        _ => of(&verifier.schemes),
+    }
+}
+
 /// The name of the credential that matched.
-fn check<'v>(
-    verifier: &'v Verifier,
+fn check(
+    verifier: &Verifier,
+    kept: Option<&Slot>,
     headers: &RequestHeaders<'_>,
     body: &[u8],
     now: Timestamp,
-) -> Result<&'v str, Reason> {
+) -> Result<Arc<str>, Reason> {
     match verifier {
         Verifier::ApiKey { header, keys } => {
             let value = credential(headers, header)?;
@@ -82,9 +136,11 @@ fn check<'v>(
                 params: &verifier.params,
                 fetched_key: None,
             };
-            signature::verify(&verifier.schemes, &message, now)
-                .map(|proven| &*verifier.schemes[proven.scheme].secrets[proven.secret].name)
-                .map_err(reason_of)
+            with_schemes(verifier, kept, |schemes| {
+                signature::verify(schemes, &message, now)
+                    .map(|proven| schemes[proven.scheme].secrets[proven.secret].name.clone())
+            })
+            .map_err(reason_of)
         }
         Verifier::QueryKey { .. } | Verifier::Jwt(_) | Verifier::ClientCertificate { .. } => {
             Err(Reason::MissingCredentials)
@@ -111,13 +167,13 @@ fn scheme_value<'h>(value: &'h [u8], scheme: &[u8]) -> Option<&'h [u8]> {
 }
 
 /// Compares with every key, in constant time each.
-fn known<'k>(keys: &'k [ApiKey], presented: &[u8], now: Timestamp) -> Result<&'k str, Reason> {
+fn known(keys: &[ApiKey], presented: &[u8], now: Timestamp) -> Result<Arc<str>, Reason> {
     let digest: [u8; 32] = Sha256::digest(presented).into();
     let mut found = Err(Reason::UnknownKey);
     for key in keys {
         if bool::from(key.sha256.ct_eq(&digest)) {
             found = match key.validity.holds(now) {
-                true => Ok(&*key.name),
+                true => Ok(key.name.clone()),
                 false => Err(Reason::ExpiredKey),
             };
         }

@@ -18,6 +18,8 @@ pub(super) struct Received<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) unverified_body: Bytes,
     pub(super) share: Share,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
 }
 
 impl<'a> Routed<'a> {
@@ -38,6 +40,7 @@ impl<'a> Routed<'a> {
             head: self.head,
             unverified_body,
             share,
+            unfit: self.unfit,
         })
     }
 }

@@ -10,13 +10,16 @@ use crate::{
     rate::RateLimiter,
 };
 
-use super::json::Plan;
+use super::{handshake::Handshakes, json::Plan, secrets::Slot};
 
 /// One route, as the gate serves it.
 pub(super) struct Endpoint {
     pub(super) route: Arc<Route>,
     pub(super) metrics: Arc<RouteMetrics>,
     pub(super) limiter: Option<RateLimiter>,
+    pub(super) handshakes: Handshakes,
+    /// The secret that comes with one of them, where it does.
+    pub(super) secret: Option<Arc<Slot>>,
     /// All that this route reads from the body, found in one pass.
     pub(super) plan: Plan,
     /// What the plan finds, in its order.
@@ -55,7 +58,12 @@ pub(super) enum IdSource {
 }
 
 impl Endpoint {
-    pub(super) fn new(route: Arc<Route>, metrics: Arc<RouteMetrics>, now: Instant) -> Self {
+    pub(super) fn new(
+        route: Arc<Route>,
+        metrics: Arc<RouteMetrics>,
+        secret: Option<Arc<Slot>>,
+        now: Instant,
+    ) -> Self {
         let mut pointers = Pointers::default();
         let event_id = route
             .event_id
@@ -84,6 +92,8 @@ impl Endpoint {
             .collect();
         Self {
             keep_headers: kept_headers(&route),
+            handshakes: Handshakes::new(route.handshakes, now),
+            secret,
             limiter: route.rate.map(|rate| RateLimiter::new(rate, now)),
             plan: Plan::new(&pointers.0),
             pointers: pointers.0,

@@ -26,6 +26,7 @@ use crate::{
 mod authenticate;
 mod body;
 mod endpoint;
+mod handshake;
 mod identify;
 mod intake;
 pub mod json;
@@ -34,20 +35,26 @@ mod refusals;
 pub mod rejection;
 mod request_id;
 mod route;
+mod secrets;
 mod validate;
 
 use endpoint::Endpoint;
+pub use handshake::Confirmer;
+use handshake::Met;
 use intake::Intake;
 use limit::Budget;
 use refusals::RefusalLog;
 use rejection::{Detail, Reason, Rejection};
 use request_id::RequestIds;
 use route::{RouteTable, Routed};
+pub use secrets::{KeptSecrets, Standing};
 
 /// What every request passes: the routes and what they share.
 pub struct Gate {
     routes: RouteTable,
     store: Arc<dyn Store>,
+    secrets: Arc<KeptSecrets>,
+    confirmer: Option<Arc<dyn Confirmer>>,
     clock: Clock,
     trusted_proxies: Vec<IpNet>,
     body_timeout: Duration,
@@ -57,6 +64,12 @@ pub struct Gate {
     refusals: RefusalLog,
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
+}
+
+/// What a request that was not refused was.
+enum Taken {
+    Event(Accepted),
+    Handshake(Met),
 }
 
 /// What is told of an event once the store has it.
@@ -69,14 +82,18 @@ struct Accepted {
 impl Gate {
     pub fn new(config: &Config, store: Arc<dyn Store>, clock: Clock, metrics: &Metrics) -> Self {
         let now = Instant::now();
+        let secrets = Arc::new(KeptSecrets::new(&config.routes, store.clone()));
         let endpoints = config.routes.iter().map(|route| {
             let series = metrics
                 .route(&route.name)
                 .unwrap_or_else(|| metrics.unrouted.clone());
-            Arc::new(Endpoint::new(route.clone(), series, now))
+            let secret = secrets.slot(&route.name);
+            Arc::new(Endpoint::new(route.clone(), series, secret, now))
         });
         Self {
             routes: RouteTable::new(endpoints),
+            secrets,
+            confirmer: None,
             store,
             clock,
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -87,6 +104,18 @@ impl Gate {
             refusals: RefusalLog::new(now),
             unrouted: metrics.unrouted.clone(),
         }
+    }
+
+    /// Who calls the addresses that confirm handshakes; without it they are answered 503.
+    #[must_use]
+    pub fn with_confirmer(mut self, confirmer: Arc<dyn Confirmer>) -> Self {
+        self.confirmer = Some(confirmer);
+        self
+    }
+
+    /// The secrets that came with handshakes.
+    pub fn secrets(&self) -> &Arc<KeptSecrets> {
+        &self.secrets
     }
 
     /// To be made on the thread that is to use it.
@@ -152,8 +181,11 @@ pub async fn receive(desk: &Desk, head: &RequestHead, mut payload: Payload) -> R
     let request_id = gate.request_ids.next();
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
-            let accepted = accept(desk, &endpoint, head, &mut payload).await;
-            let result = accepted.map(|accepted| answer(&endpoint.route, &accepted, &request_id));
+            let taken = accept(desk, &endpoint, head, &mut payload).await;
+            let result = taken.map(|taken| match taken {
+                Taken::Event(accepted) => answer(&endpoint.route, &accepted, &request_id),
+                Taken::Handshake(met) => met.told(&endpoint.route.name, &request_id),
+            });
             (Some(endpoint), result)
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
@@ -188,7 +220,7 @@ fn find(
     if gate.is_draining() {
         return Err((None, Reason::Draining.into()));
     }
-    gate.routes.find(head.uri.path(), head.method.as_str())
+    gate.routes.find(head)
 }
 
 /// The flow, one line a step: none can be skipped, since each takes what the one before gives.
@@ -197,14 +229,23 @@ async fn accept(
     endpoint: &Endpoint,
     head: &RequestHead,
     payload: &mut Payload,
-) -> Result<Accepted, Rejection> {
-    let routed = Routed::new(&desk.gate, endpoint, head)?;
+) -> Result<Taken, Rejection> {
+    let gate = &*desk.gate;
+    let routed = Routed::new(gate, endpoint, head)?;
     let received = routed.read_body(payload).await?;
-    let now = desk.gate.clock.now();
-    let authentic = received.authenticate(now)?;
+    let now = gate.clock.now();
+    if let Some(met) = received.handshake(gate, now).await? {
+        return Ok(Taken::Handshake(met));
+    }
+    let authentic = received.learn_secret(gate).await?.authenticate(now)?;
+    if let Some(met) = authentic.handshake(gate, now).await? {
+        return Ok(Taken::Handshake(met));
+    }
+    let authentic = authentic.as_event()?;
     let valid = authentic.validate()?;
     let event = valid.identify(now)?;
-    desk.store(event, endpoint.metrics.clone()).await
+    let accepted = desk.store(event, endpoint.metrics.clone()).await?;
+    Ok(Taken::Event(accepted))
 }
 
 /// The route's own answer, or Hookgate's.

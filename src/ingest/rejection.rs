@@ -1,6 +1,6 @@
 //! Rejections: the only table of statuses and reasons, and how each is told to the caller.
 
-use std::time::Duration;
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_http::{Response, StatusCode, header};
 use bytes::Bytes;
@@ -26,6 +26,7 @@ pub enum Reason {
     RepeatedHeader,
     SourceNotAllowed,
     RouteDisabled,
+    HandshakeRefused,
     UnknownPath,
     MethodNotAllowed,
     SlowRequest,
@@ -37,6 +38,7 @@ pub enum Reason {
     InvalidEventId,
     RateLimited,
     StoreUnavailable,
+    HandshakeFailed,
     Overloaded,
     Draining,
 }
@@ -44,7 +46,7 @@ pub enum Reason {
 use Reason as R;
 
 /// Reason, status, name, and what the caller is told. A 401 tells nobody which check failed.
-const TABLE: [(Reason, u16, &str, &str); 28] = [
+const TABLE: [(Reason, u16, &str, &str); 30] = [
     (
         R::MalformedRequest,
         400,
@@ -89,6 +91,12 @@ const TABLE: [(Reason, u16, &str, &str); 28] = [
         403,
         "route_disabled",
         "This endpoint is disabled.",
+    ),
+    (
+        R::HandshakeRefused,
+        403,
+        "handshake_refused",
+        "This handshake is not one that this endpoint answers.",
     ),
     (
         R::UnknownPath,
@@ -157,6 +165,12 @@ const TABLE: [(Reason, u16, &str, &str); 28] = [
         "The event cannot be stored now; send it again.",
     ),
     (
+        R::HandshakeFailed,
+        503,
+        "handshake_failed",
+        "The address that confirms this handshake could not be called; send it again.",
+    ),
+    (
         R::Overloaded,
         503,
         "overloaded",
@@ -221,6 +235,8 @@ pub enum Detail {
     RetryAfter(Duration),
     /// Why the store has no answer: for the log, never for the caller.
     Store(StoreError),
+    /// Why a handshake was not answered: for the log, never for the caller. Holds no secret.
+    Cause(Cow<'static, str>),
 }
 
 /// One way in which a document is not what the route expects.
@@ -249,9 +265,10 @@ impl Rejection {
     }
 
     /// What only the operator is told.
-    pub fn cause(&self) -> Option<&StoreError> {
+    pub fn cause(&self) -> Option<&dyn fmt::Display> {
         match &self.detail {
             Detail::Store(error) => Some(error),
+            Detail::Cause(cause) => Some(cause),
             _ => None,
         }
     }
@@ -298,6 +315,7 @@ impl Rejection {
             Detail::Allow(methods) => vec![(header::ALLOW, methods.clone())],
             Detail::RetryAfter(wait) => vec![retry_after(*wait)],
             Detail::Store(_) => vec![retry_after(TRY_AGAIN)],
+            Detail::Cause(_) if self.reason.status() == 503 => vec![retry_after(TRY_AGAIN)],
             _ if self.reason.status() == 401 => vec![(header::WWW_AUTHENTICATE, CHALLENGE.into())],
             _ => Vec::new(),
         }

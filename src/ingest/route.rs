@@ -31,17 +31,21 @@ impl RouteTable {
         Self(table)
     }
 
-    /// The endpoint for a path and method. `Err`: 404, or 405 with what is allowed.
+    /// The endpoint for a path and method, or for a handshake that comes by another method.
+    /// `Err`: 404, or 405 with what is allowed.
     pub(super) fn find(
         &self,
-        path: &str,
-        method: &str,
+        head: &RequestHead,
     ) -> Result<Arc<Endpoint>, (Option<Arc<Endpoint>>, Rejection)> {
-        let Some(endpoints) = self.0.get(path) else {
+        let Some(endpoints) = self.0.get(head.uri.path()) else {
             return Err((None, Reason::UnknownPath.into()));
         };
+        let method = head.method.as_str();
         let takes = |endpoint: &&Arc<Endpoint>| endpoint.route.methods.iter().any(|m| m == method);
-        endpoints.iter().find(takes).cloned().ok_or_else(|| {
+        let answers = |endpoint: &&Arc<Endpoint>| endpoint.handshakes.announced(head);
+        let endpoint = endpoints.iter().find(takes);
+        let endpoint = endpoint.or_else(|| endpoints.iter().find(answers));
+        endpoint.cloned().ok_or_else(|| {
             let methods = endpoints
                 .iter()
                 .flat_map(|endpoint| endpoint.route.methods.iter());
@@ -61,6 +65,8 @@ pub(super) struct Routed<'a> {
     pub(super) head: &'a RequestHead,
     /// By `Content-Length`.
     pub(super) body_bytes: Option<usize>,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
 }
 
 impl<'a> Routed<'a> {
@@ -82,7 +88,13 @@ impl<'a> Routed<'a> {
         }
         check_upgrade(head)?;
         check_encoding(head)?;
-        check_content_type(head)?;
+        let unfit = check_method(endpoint, head)
+            .and_then(|()| check_content_type(head))
+            .err();
+        let unfit = match unfit {
+            Some(rejection) if !endpoint.handshakes.announced(head) => return Err(rejection),
+            unfit => unfit,
+        };
         if let Some(limiter) = &endpoint.limiter {
             limiter
                 .take(Instant::now())
@@ -93,6 +105,7 @@ impl<'a> Routed<'a> {
             endpoint,
             head,
             body_bytes,
+            unfit,
         })
     }
 }
@@ -105,6 +118,17 @@ pub(super) fn content_length(head: &RequestHead) -> Option<usize> {
         .trim()
         .parse()
         .ok()
+}
+
+fn check_method(endpoint: &Endpoint, head: &RequestHead) -> Result<(), Rejection> {
+    let methods = &endpoint.route.methods;
+    match methods.iter().any(|method| method == head.method.as_str()) {
+        true => Ok(()),
+        false => Err(Rejection::with(
+            Reason::MethodNotAllowed,
+            Detail::Allow(methods.join(", ")),
+        )),
+    }
 }
 
 /// The HTTP layer reads what follows an upgrade to a web socket until its end, whatever its announced length.

@@ -45,6 +45,14 @@ impl Scheme {
     }
 }
 
+impl KeyedSecret {
+    /// The HMAC of `text`, in hex: some providers ask for it when an address is registered.
+    /// `None`: this keys no HMAC.
+    pub fn hmac_hex(&self, text: &[u8]) -> Option<String> {
+        Some(hex::encode(self.mac.digest(&[text]).as_bytes()))
+    }
+}
+
 impl SecretForm {
     fn key(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
         match self {

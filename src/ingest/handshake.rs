@@ -1,0 +1,454 @@
+//! Handshakes: recognised by what the preset says of them, answered exactly, never stored.
+//!
+//! An unsigned one is looked for before the caller is proven, and is bounded in rate; a signed one after.
+
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use actix_http::{
+    RequestHead, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use url::Url;
+
+use crate::{
+    clock::Timestamp,
+    config::{Rate, Secret},
+    providers::{
+        Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
+    },
+    rate::RateLimiter,
+    signature::{Headers as _, KeyedSecret},
+    store::{KeptSecret, StoreError},
+};
+
+use super::{
+    Gate,
+    authenticate::{Authentic, RequestHeaders},
+    body::Received,
+    endpoint::Endpoint,
+    rejection::{Detail, REQUEST_ID, Reason, Rejection},
+};
+
+/// Of a value that goes back or is kept.
+const VALUE_BYTES_MAX: usize = 2048;
+/// A larger body is not a handshake's.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Unsigned ones of one route, in a minute and at once. That it is not zero is checked when this is compiled.
+const UNSIGNED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// What one route's provider asks before it sends events.
+pub(super) struct Handshakes {
+    rows: &'static [Handshake],
+    unsigned: RateLimiter,
+}
+
+/// Calls the address that confirms a handshake.
+#[async_trait]
+pub trait Confirmer: Send + Sync {
+    /// A GET, bounded in time and in what is read of the answer; no redirect is followed. `Ok` is a 2xx; `Err` tells
+    /// in words, without the address, what went wrong.
+    async fn get(&self, url: &Url) -> Result<(), String>;
+}
+
+/// A handshake with its answer.
+pub(super) struct Met {
+    pub(super) name: &'static str,
+    pub(super) response: Response<Bytes>,
+}
+
+impl Handshakes {
+    pub(super) fn new(rows: &'static [Handshake], now: Instant) -> Self {
+        let rate = Rate {
+            limit: UNSIGNED_PER_MINUTE,
+            period: Duration::from_secs(60),
+            burst: UNSIGNED_PER_MINUTE,
+        };
+        Self {
+            rows,
+            unsigned: RateLimiter::new(rate, now),
+        }
+    }
+
+    /// Whether the head tells of a handshake: then the route's own methods and kinds of content do not bind it.
+    pub(super) fn announced(&self, head: &RequestHead) -> bool {
+        let request = Request::new(head, &[], None);
+        self.rows.iter().any(|row| {
+            let mut told = row.when.iter().filter(|condition| of_head(condition));
+            row.when.iter().any(of_head) && told.all(|condition| request.meets(condition))
+        })
+    }
+
+    fn find(&self, request: &Request<'_>, signed: bool) -> Option<&'static Handshake> {
+        self.rows
+            .iter()
+            .filter(|row| (row.proof == HandshakeProof::AsEvents) == signed)
+            .find(|row| row.when.iter().all(|condition| request.meets(condition)))
+    }
+}
+
+impl Received<'_> {
+    /// The answer, if this is a handshake that needs no signature. 403, 429, 503.
+    pub(super) async fn handshake(
+        &self,
+        gate: &Gate,
+        now: Timestamp,
+    ) -> Result<Option<Met>, Rejection> {
+        let handshakes = &self.endpoint.handshakes;
+        let request = Request::new(self.head, &self.unverified_body, None);
+        let Some(row) = handshakes.find(&request, false) else {
+            return Ok(None);
+        };
+        handshakes
+            .unsigned
+            .take(Instant::now())
+            .map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))?;
+        if let HandshakeProof::VerifyToken(value) = row.proof {
+            let token = self.endpoint.route.verify_token.as_ref();
+            check_token(&request, value, token)?;
+        }
+        meet(row, &request, self.endpoint, gate, now)
+            .await
+            .map(Some)
+    }
+}
+
+impl<'a> Received<'a> {
+    /// For a route whose secret came in a handshake that another gateway may have answered. 503: nobody knows now.
+    pub(super) async fn learn_secret(self, gate: &Gate) -> Result<Received<'a>, Rejection> {
+        if let Some(slot) = &self.endpoint.secret {
+            gate.secrets.look_for(slot).await.map_err(unavailable)?;
+        }
+        Ok(self)
+    }
+}
+
+impl Met {
+    /// The answer, on its way: no value of it is logged.
+    pub(super) fn told(self, route: &str, request_id: &str) -> Response<Bytes> {
+        tracing::info!(
+            request_id,
+            route,
+            handshake = self.name,
+            "handshake answered"
+        );
+        let mut response = self.response;
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }
+}
+
+impl Authentic<'_> {
+    /// The answer, if this is a handshake that was signed as events are. 403, 503.
+    pub(super) async fn handshake(
+        &self,
+        gate: &Gate,
+        now: Timestamp,
+    ) -> Result<Option<Met>, Rejection> {
+        let key = || self.proving_key();
+        let request = Request::new(self.head, &self.body, Some(&key));
+        match self.endpoint.handshakes.find(&request, true) {
+            Some(row) => meet(row, &request, self.endpoint, gate, now)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The answer is made first: what cannot be answered has no effect.
+async fn meet(
+    row: &'static Handshake,
+    request: &Request<'_>,
+    endpoint: &Endpoint,
+    gate: &Gate,
+    now: Timestamp,
+) -> Result<Met, Rejection> {
+    let response = answer(&row.answer, request)?;
+    match row.effect {
+        Effect::Nothing => {}
+        Effect::KeepSecret(value) => keep(request.given(value)?, endpoint, gate, now).await?,
+        Effect::Confirm(value, hosts) => confirm(&request.given(value)?, hosts, gate).await?,
+    }
+    endpoint.metrics.handshake(row.name);
+    Ok(Met {
+        name: row.name,
+        response,
+    })
+}
+
+async fn keep(
+    secret: Cow<'_, str>,
+    endpoint: &Endpoint,
+    gate: &Gate,
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    let Some(slot) = &endpoint.secret else {
+        return Err(refused(
+            "the secret is not awaited; secrets = [{ handshake = true }] awaits one",
+        ));
+    };
+    let kept = KeptSecret {
+        route: endpoint.route.name.clone(),
+        secret: Secret::new(secret.as_bytes()),
+        received_at: now,
+    };
+    match gate.secrets.keep(slot, kept).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused(
+            "the route has a secret already (`hookgate secrets forget` ends it), or this is none",
+        )),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// The address comes from outside: only https, on its port, at one of the hosts.
+async fn confirm(address: &str, hosts: &[&str], gate: &Gate) -> Result<(), Rejection> {
+    let url = Url::parse(address)
+        .ok()
+        .filter(|url| may_confirm(url, hosts));
+    let Some(url) = url else {
+        return Err(refused("an address that the provider does not confirm at"));
+    };
+    let failed = |cause: String| {
+        let cause = Detail::Cause(cause.into());
+        Rejection::with(Reason::HandshakeFailed, cause)
+    };
+    match &gate.confirmer {
+        Some(confirmer) => confirmer.get(&url).await.map_err(failed),
+        None => Err(failed("nothing here calls addresses".to_owned())),
+    }
+}
+
+fn may_confirm(url: &Url, hosts: &[&str]) -> bool {
+    let bare = url.username().is_empty() && url.password().is_none() && url.port().is_none();
+    let known = |host: &str| hosts.iter().any(|pattern| host_matches(host, pattern));
+    url.scheme() == "https" && bare && url.host_str().is_some_and(known)
+}
+
+/// Label by label; `*` stands for any one.
+fn host_matches(host: &str, pattern: &str) -> bool {
+    let same = |(label, pattern): (&str, &str)| pattern == "*" || label == pattern;
+    host.split('.').count() == pattern.split('.').count()
+        && host.split('.').zip(pattern.split('.')).all(same)
+}
+
+fn unavailable(error: StoreError) -> Rejection {
+    Rejection::with(Reason::StoreUnavailable, Detail::Store(error))
+}
+
+/// Digests compare in constant time, whatever the lengths.
+fn check_token(
+    request: &Request<'_>,
+    value: Value,
+    token: Option<&Secret>,
+) -> Result<(), Rejection> {
+    let Some(token) = token else {
+        return Err(refused("the route has no `verify_token`; set one"));
+    };
+    let given = Sha256::digest(request.given(value)?.as_bytes());
+    match bool::from(given.ct_eq(&Sha256::digest(token.expose()))) {
+        true => Ok(()),
+        false => Err(refused("another verify_token")),
+    }
+}
+
+fn refused(cause: &'static str) -> Rejection {
+    Rejection::with(Reason::HandshakeRefused, Detail::Cause(cause.into()))
+}
+
+fn answer(answer: &Answer, request: &Request<'_>) -> Result<Response<Bytes>, Rejection> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let body = match answer.body {
+        AnswerBody::Empty => Bytes::new(),
+        AnswerBody::Literal(text) => Bytes::from_static(text.as_bytes()),
+        AnswerBody::Text(value) => request.plain(value)?.into_owned().into(),
+        AnswerBody::Object(members) => object(members, request)?,
+    };
+    let mut response = Response::with_body(status, body);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Some(content_type) = answer.content_type {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    for (name, value) in answer.headers {
+        let value = match *value {
+            AnswerHeader::Literal(text) => Cow::Borrowed(text),
+            AnswerHeader::Echo(value) if request.lacks(value) => continue,
+            AnswerHeader::Echo(value) => request.given(value)?,
+        };
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_str(&value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(refused("a value that no header can hold"));
+        };
+        headers.insert(name, value);
+    }
+    Ok(response)
+}
+
+fn object(members: &[(&'static str, Value)], request: &Request<'_>) -> Result<Bytes, Rejection> {
+    let mut object = serde_json::Map::new();
+    for &(name, value) in members {
+        object.insert(name.to_owned(), request.given(value)?.into());
+    }
+    Ok(serde_json::Value::Object(object).to_string().into())
+}
+
+/// Conditions that the head alone meets.
+fn of_head(condition: &Condition) -> bool {
+    match condition {
+        Condition::Method(_) => true,
+        Condition::Has(value) | Condition::Is(value, _) | Condition::Lacks(value) => {
+            matches!(value, Value::Query(_) | Value::Header(_))
+        }
+        Condition::OnlyMember(_) | Condition::EmptyBody => false,
+    }
+}
+
+/// A request, as handshakes see it.
+struct Request<'a> {
+    head: &'a RequestHead,
+    headers: RequestHeaders<'a>,
+    body: &'a [u8],
+    /// Of the secret that proved it.
+    key: Option<&'a dyn Fn() -> Option<KeyedSecret>>,
+    document: OnceCell<Option<serde_json::Value>>,
+}
+
+/// It stands more than once, or is no text.
+struct Unclear;
+
+impl<'a> Request<'a> {
+    fn new(
+        head: &'a RequestHead,
+        body: &'a [u8],
+        key: Option<&'a dyn Fn() -> Option<KeyedSecret>>,
+    ) -> Self {
+        Self {
+            head,
+            headers: RequestHeaders(&head.headers),
+            body,
+            key,
+            document: OnceCell::new(),
+        }
+    }
+
+    fn meets(&self, condition: &Condition) -> bool {
+        match *condition {
+            Condition::Method(method) => self.head.method.as_str() == method,
+            Condition::Has(value) => !self.lacks(value),
+            Condition::Lacks(value) => self.lacks(value),
+            Condition::Is(value, text) => {
+                self.may_hold(value, text)
+                    && matches!(self.value(value), Ok(Some(found)) if found == text)
+            }
+            Condition::OnlyMember(name) => self.only_member(name),
+            Condition::EmptyBody => matches!(self.body.trim_ascii(), b"" | b"{}"),
+        }
+    }
+
+    /// To look for the text costs less than to parse every event of a route whose handshakes are so told.
+    fn may_hold(&self, value: Value, text: &str) -> bool {
+        match value {
+            Value::Json(_) => std::str::from_utf8(self.body).is_ok_and(|body| body.contains(text)),
+            _ => true,
+        }
+    }
+
+    fn lacks(&self, value: Value) -> bool {
+        matches!(self.value(value), Ok(None))
+    }
+
+    fn only_member(&self, name: &str) -> bool {
+        let members = self.document().and_then(serde_json::Value::as_object);
+        let is_it = |members: &serde_json::Map<_, _>| {
+            members.len() == 1 && members.get(name).is_some_and(serde_json::Value::is_string)
+        };
+        members.is_some_and(is_it)
+    }
+
+    /// A value that must be there to be used.
+    fn given(&self, value: Value) -> Result<Cow<'_, str>, Rejection> {
+        let Ok(Some(text)) = self.value(value) else {
+            return Err(refused("a value is missing, repeated, or no text"));
+        };
+        if text.len() > VALUE_BYTES_MAX {
+            return Err(refused("a value of more than 2048 bytes"));
+        }
+        Ok(text)
+    }
+
+    /// Text that goes back as it came: nothing that anyone could be shown as a page.
+    fn plain(&self, value: Value) -> Result<Cow<'_, str>, Rejection> {
+        let text = self.given(value)?;
+        match text.contains(|c: char| c == '<' || c == '>' || c.is_control()) {
+            true => Err(refused("a value with markup or control characters")),
+            false => Ok(text),
+        }
+    }
+
+    fn value(&self, value: Value) -> Result<Option<Cow<'_, str>>, Unclear> {
+        match value {
+            Value::Query(name) => self.parameter(name),
+            Value::Header(name) => {
+                let value = self.headers.unique(name);
+                let text = value.map_err(|_| Unclear)?.map(std::str::from_utf8);
+                Ok(text.transpose().map_err(|_| Unclear)?.map(Cow::Borrowed))
+            }
+            Value::Json(pointer) => self.member(pointer),
+            Value::HmacOf(pointer) => {
+                let text = self.member(pointer)?;
+                let key = self.key.and_then(|key| key());
+                let (Some(text), Some(key)) = (text, key) else {
+                    return Ok(None);
+                };
+                Ok(key.hmac_hex(text.as_bytes()).map(Cow::Owned))
+            }
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, Unclear> {
+        let query = self.head.uri.query().unwrap_or_default();
+        let mut values = url::form_urlencoded::parse(query.as_bytes())
+            .filter_map(|(key, value)| (key == name).then_some(value));
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Unclear),
+            (value, None) => Ok(value),
+        }
+    }
+
+    fn member(&self, pointer: &str) -> Result<Option<Cow<'_, str>>, Unclear> {
+        use serde_json::Value as Json;
+        let found = self.document().and_then(|json| json.pointer(pointer));
+        match found {
+            None => Ok(None),
+            Some(Json::String(text)) => Ok(Some(Cow::Borrowed(text))),
+            Some(Json::Number(number)) => Ok(Some(number.to_string().into())),
+            Some(Json::Bool(truth)) => Ok(Some(truth.to_string().into())),
+            Some(Json::Null | Json::Array(_) | Json::Object(_)) => Err(Unclear),
+        }
+    }
+
+    /// The body as JSON, whatever it is called.
+    fn document(&self) -> Option<&serde_json::Value> {
+        let parse = || {
+            let small = self.body.len() <= BODY_BYTES_MAX;
+            small.then(|| serde_json::from_slice(self.body).ok())?
+        };
+        self.document.get_or_init(parse).as_ref()
+    }
+}
