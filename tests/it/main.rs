@@ -17,6 +17,7 @@ mod crash;
 mod delivery;
 mod end_to_end;
 mod gateway_outage;
+mod handshakes;
 mod ingest;
 mod layers;
 mod listener;
