@@ -8,7 +8,7 @@
 -- Meanwhile: olddead:<target>, dead letters still to be moved; unsorted: uids for the logs, by when they were received.
 
 local ENTRIES_A_CALL, BATCHES_A_CALL = 400, 4
-local FORMAT, CONVERTING = PREFIX .. 'format', PREFIX .. 'converting'
+local FORMAT, NEWEST, CONVERTING = PREFIX .. 'format', '4', PREFIX .. 'converting'
 local UNSORTED, MINUTES, NO_ROUTE = PREFIX .. 'unsorted', PREFIX .. 'minutes', '?'
 
 local function add_target(target)
@@ -117,7 +117,7 @@ local function convert()
   end
   if moved == 0 then
     redis.call('DEL', CONVERTING)
-    redis.call('SET', FORMAT, '3')
+    redis.call('SET', FORMAT, NEWEST)
     return -1
   end
   return moved
@@ -127,5 +127,8 @@ local format = redis.call('GET', FORMAT)
 if format == '2' then
   begin()
   return 0
+end
+if format == '3' then
+  redis.call('SET', FORMAT, NEWEST)
 end
 return format == '2 to 3' and convert() or -1

@@ -1,4 +1,4 @@
-//! From format 2 of the keys to format 3, when a gateway connects to a Redis that an older version wrote.
+//! From formats 2 and 3 of the keys to format 4, when a gateway connects to a Redis that an older version wrote.
 
 use std::time::{Duration, Instant};
 
@@ -13,20 +13,18 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// where the next gateway goes on; several at once share the work.
 pub(super) async fn run(connection: &mut MultiplexedConnection, prefix: &str) -> RedisResult<()> {
     let script = scripts::convert();
-    tracing::info!(
-        "Redis holds events of an older version in format 2; converting them to format 3"
-    );
+    tracing::info!("Redis holds events in an older format; converting them to format 4");
     let (mut moved, mut told) = (0_u64, Instant::now());
     loop {
         let mut call = script.key(prefix);
         let piece: i64 = call.arg("").invoke_async(connection).await?;
         let Ok(piece) = u64::try_from(piece) else {
-            tracing::info!(entries = moved, "Redis holds format 3 now");
+            tracing::info!(entries = moved, "Redis holds format 4 now");
             return Ok(());
         };
         moved += piece;
         if told.elapsed() >= PROGRESS {
-            tracing::info!(entries = moved, "still converting to format 3");
+            tracing::info!(entries = moved, "still converting to format 4");
             told = Instant::now();
         }
     }

@@ -6,9 +6,9 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, aio::MultiplexedConnec
 use super::error::{self, Fault};
 
 /// The layout that `common.lua` tells of.
-const FORMAT: &str = "3";
+const FORMAT: &str = "4";
 /// What `convert.lua` makes that of, and what it notes until it is done.
-const CONVERTED: [&str; 2] = ["2", "2 to 3"];
+const CONVERTED: [&str; 3] = ["2", "2 to 3", "3"];
 
 /// Notes the format, and the number of shards, in a shard that holds nothing of Hookgate's yet. Returns whether what it
 /// holds has to be converted first.

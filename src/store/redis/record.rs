@@ -1,8 +1,9 @@
 //! An event as it is stored: one string that the scripts read only the front of, see `record.lua`.
 //!
 //! What `record.lua` tells of; then what no script reads: the key, the digest, the time of acceptance, the window, (in
-//! version 1 only) the route, the id, the type, the content type, the kept headers; then the body. Numbers are
-//! little-endian; a text follows its length (4; what the scripts read: 2), and one that may be absent a byte that tells.
+//! version 1 only) the route, the id, the type, the content type, the kept headers, (from version 3 on) the credential;
+//! then the body. Numbers are little-endian; a text follows its length (4; what the scripts read: 2), and one that may
+//! be absent a byte that tells.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::{
     event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup},
 };
 
-/// What is written; version 1, without orders, is read too.
-const VERSION: u8 = 2;
+/// What is written. Read are also version 1, without orders, and version 2, without a credential.
+const VERSION: u8 = 3;
 
 /// All of an event's record but its body, which follows it.
 pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
@@ -46,6 +47,7 @@ pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
         front.text(name)?;
         front.text(value)?;
     }
+    front.optional(event.credential.as_deref())?;
     let bytes = length(front.0.len())?;
     front.0[1..5].copy_from_slice(&bytes.to_le_bytes());
     Ok(front.0)
@@ -112,11 +114,14 @@ fn read(uid: Uuid, record: &[u8]) -> Option<(Event, usize, usize)> {
         },
         id: reader.text()?.into(),
         event_type: reader.optional()?.map(Into::into),
-        credential: None,
         content_type: reader.optional()?.map(Into::into),
         headers: (0..reader.length()?)
             .map(|_| Some((reader.text()?.into(), reader.text()?.into())))
             .collect::<Option<_>>()?,
+        credential: match version {
+            ..3 => None,
+            _ => reader.optional()?.map(Into::into),
+        },
         body: Bytes::new(),
         together: false,
     };
@@ -245,7 +250,7 @@ mod tests {
             route: "github".into(),
             id: "id \"ü\"".into(),
             event_type: Some("push".into()),
-            credential: None,
+            credential: Some("secret#2".into()),
             received_at,
             dedupe_window: Duration::from_secs(3600),
             content_type: Some("application/json".into()),
@@ -268,7 +273,7 @@ mod tests {
     #[test]
     fn every_field_comes_back() {
         let mut bare = full();
-        (bare.event_type, bare.content_type) = (None, None);
+        (bare.event_type, bare.content_type, bare.credential) = (None, None, None);
         (bare.headers, bare.deliveries) = (Vec::new(), Vec::new());
         (bare.body, bare.dedupe_window) = (Bytes::new(), Duration::ZERO);
         for sent in [full(), bare] {
@@ -280,6 +285,7 @@ mod tests {
             assert_eq!((back.route, back.id), (sent.route, sent.id));
             assert_eq!(back.event_type, sent.event_type);
             assert_eq!(back.content_type, sent.content_type);
+            assert_eq!(back.credential, sent.credential);
             assert_eq!(back.received_at, sent.received_at);
             assert_eq!(back.dedupe_window, sent.dedupe_window);
             assert_eq!(back.headers, sent.headers);
@@ -336,11 +342,28 @@ mod tests {
         assert_eq!(back.dedupe_window, Duration::from_millis(6));
     }
 
+    #[test]
+    fn a_record_of_version_2_is_read() {
+        let sent = full();
+        let mut front = front(&sent).unwrap();
+        let credential = b"\x01\x08\x00\x00\x00secret#2";
+        assert!(front.ends_with(credential));
+        front.truncate(front.len() - credential.len());
+        front[0] = 2;
+        let bytes = u32::try_from(front.len()).unwrap();
+        front[1..5].copy_from_slice(&bytes.to_le_bytes());
+        let back = event(sent.uid, [&front[..], &sent.body].concat()).unwrap();
+        assert_eq!(back.credential, None);
+        assert_eq!((back.route, back.id), (sent.route, sent.id));
+        assert_eq!((back.headers, back.body), (sent.headers, sent.body));
+        assert_eq!(back.deliveries, sent.deliveries);
+    }
+
     /// What `record.lua` reads.
     #[test]
     fn the_front_stands_where_the_scripts_look() {
         let (event, front) = (full(), front(&full()).unwrap());
-        assert_eq!(front[0], 2);
+        assert_eq!(front[0], 3);
         let number = |at: usize| u32::from_le_bytes(front[at..at + 4].try_into().unwrap());
         assert_eq!(number(1) as usize, front.len());
         assert_eq!(number(5) as usize, event.body.len());

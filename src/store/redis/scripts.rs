@@ -65,7 +65,7 @@ impl Scripts {
     }
 }
 
-/// What makes format 3 of format 2.
+/// What makes format 4 of formats 2 and 3.
 pub(super) fn convert() -> redis::Script {
     let clock: Option<Clock> = None;
     let script = script!(clock, deliveries, " flags=allow-oom", "convert.lua");

@@ -48,11 +48,11 @@ async fn what_another_format_wrote_is_refused_and_its_own_opened_again() {
     let server = RedisServer::start();
     open(server.connection()).await.close().await;
     open(server.connection()).await.close().await;
-    let newer = ["SET", "hookgate:{0}:format", "4"];
+    let newer = ["SET", "hookgate:{0}:format", "5"];
     server.command(&newer);
     let fault = refusal(&server.url(0), Durability::Always).await;
     assert!(
-        fault.contains("format 4") && fault.contains("reads format 3"),
+        fault.contains("format 5") && fault.contains("reads format 4"),
         "{fault}"
     );
 

@@ -84,7 +84,7 @@ async fn a_redis_that_is_there_and_unfit_ends_the_start() {
             "maxmemory-policy",
         ),
         ("CONFIG SET appendfsync everysec", "appendfsync"),
-        ("SET hookgate:{0}:format 4", "events in format 4"),
+        ("SET hookgate:{0}:format 5", "events in format 4"),
         ("SET hookgate:{0}:shards 3", "events in 3 shards"),
     ];
     for (command, told) in faults {
