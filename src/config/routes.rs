@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use super::{
     Respond, Route,
     deliver::{read_deliver, read_rate, read_respond},
-    identity::{read_event_id, read_event_type},
-    payload::{read_require, read_schemas},
+    identity::{pointer, read_event_id, read_event_type},
+    payload::{check_content, check_split, read_content, read_require, read_schemas},
     reader::{Node, Place, Table, quoted},
     scalar::{NAME_SHAPE, is_name},
     server::bytes,
@@ -70,11 +70,18 @@ fn read_route(
     let proof = read_proof(&mut table);
     let event_id = read_event_id(&mut table, &proof);
     let (event_type, typed) = read_event_type(&mut table, &proof);
+    let content = table.take("content");
+    let split = table.take("split");
+    let content_place = content
+        .as_ref()
+        .map_or(&table.place, |node| &node.place)
+        .clone();
     let route = Route {
         name,
         path: path.map(|(path, _)| path).unwrap_or_default(),
         methods,
-        content: read_content(table.take("content")),
+        content: read_content(content, &[Content::Json]),
+        split: split.as_ref().and_then(pointer),
         max_body: read_max_body(&mut table, inherited),
         event_id,
         event_type,
@@ -98,6 +105,10 @@ fn read_route(
         enabled: table.flag("enabled", true),
     };
     table.finish();
+    check_content(&route, &content_place);
+    if let Some(split) = split {
+        check_split(&route, &split.place);
+    }
     route
 }
 
@@ -131,7 +142,12 @@ impl Addresses {
 }
 
 fn read_methods(node: Option<Node<'_>>) -> Vec<String> {
-    const KNOWN: [(&str, &str); 3] = [("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")];
+    const KNOWN: [(&str, &str); 4] = [
+        ("POST", "POST"),
+        ("PUT", "PUT"),
+        ("PATCH", "PATCH"),
+        ("GET", "GET"),
+    ];
     let post = || vec!["POST".to_owned()];
     let Some(node) = node else { return post() };
     let place = node.place.clone();
@@ -143,21 +159,6 @@ fn read_methods(node: Option<Node<'_>>) -> Vec<String> {
     }
     let methods = items.iter().filter_map(|item| item.choice(&KNOWN));
     methods.map(str::to_owned).collect()
-}
-
-fn read_content(node: Option<Node<'_>>) -> Vec<Content> {
-    let Some(node) = node else {
-        return vec![Content::Json];
-    };
-    let place = node.place.clone();
-    let items = node.list("[\"json\"]").unwrap_or_default();
-    if items.len() > 1 {
-        place.fault("several kinds of content", "[\"json\"]");
-    }
-    let contents = items
-        .iter()
-        .filter_map(|item| item.choice(&[("json", Content::Json)]));
-    contents.collect()
 }
 
 /// A body that is larger than all that may be in flight could never be taken.

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{
     clock::Timestamp,
     config::{ApiKey, SignatureVerifier, Verifier, Verify},
+    payload::Content,
     signature::{self, Headers, KeyedScheme, KeyedSecret, Message, Refusal, Repeated},
 };
 
@@ -26,6 +27,7 @@ use super::{
 pub(super) struct Authentic<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) head: &'a RequestHead,
+    pub(super) content: Content,
     pub(super) body: Bytes,
     /// The names of what matched.
     pub(super) credentials: Vec<Arc<str>>,
@@ -54,6 +56,7 @@ impl<'a> Received<'a> {
         Ok(Authentic {
             endpoint: self.endpoint,
             head: self.head,
+            content: self.content,
             body: self.unverified_body,
             credentials,
             unfit: self.unfit,

@@ -26,7 +26,7 @@ use crate::{
         Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
     },
     rate::RateLimiter,
-    signature::{Headers as _, KeyedSecret},
+    signature::Headers as _,
     store::{KeptSecret, StoreError},
 };
 
@@ -36,6 +36,7 @@ use super::{
     body::Received,
     endpoint::Endpoint,
     rejection::{Detail, REQUEST_ID, Reason, Rejection},
+    secrets::Slot,
 };
 
 /// Of a value that goes back or is kept.
@@ -95,13 +96,16 @@ impl Handshakes {
     }
 }
 
+/// A request that is a handshake.
+pub(super) struct Challenge<'a> {
+    row: &'static Handshake,
+    request: Request<'a>,
+    endpoint: &'a Endpoint,
+}
+
 impl Received<'_> {
-    /// The answer, if this is a handshake that needs no signature. 403, 429, 503.
-    pub(super) async fn handshake(
-        &self,
-        gate: &Gate,
-        now: Timestamp,
-    ) -> Result<Option<Met>, Rejection> {
+    /// A handshake that needs no signature. 403, 429.
+    pub(super) fn challenge(&self) -> Result<Option<Challenge<'_>>, Rejection> {
         let handshakes = &self.endpoint.handshakes;
         let request = Request::new(self.head, &self.unverified_body, None);
         let Some(row) = handshakes.find(&request, false) else {
@@ -115,19 +119,53 @@ impl Received<'_> {
             let token = self.endpoint.route.verify_token.as_ref();
             check_token(&request, value, token)?;
         }
-        meet(row, &request, self.endpoint, gate, now)
-            .await
-            .map(Some)
+        Ok(Some(Challenge {
+            row,
+            request,
+            endpoint: self.endpoint,
+        }))
     }
 }
 
-impl<'a> Received<'a> {
-    /// For a route whose secret came in a handshake that another gateway may have answered. 503: nobody knows now.
-    pub(super) async fn learn_secret(self, gate: &Gate) -> Result<Received<'a>, Rejection> {
-        if let Some(slot) = &self.endpoint.secret {
-            gate.secrets.look_for(slot).await.map_err(unavailable)?;
+impl Authentic<'_> {
+    /// A handshake that was signed as events are.
+    pub(super) fn challenge(&self) -> Option<Challenge<'_>> {
+        let request = Request::new(self.head, &self.body, Some(self));
+        let row = self.endpoint.handshakes.find(&request, true)?;
+        Some(Challenge {
+            row,
+            request,
+            endpoint: self.endpoint,
+        })
+    }
+}
+
+impl Challenge<'_> {
+    /// The answer is made first: what cannot be answered has no effect. 403, 503.
+    pub(super) async fn meet(self, gate: &Gate, now: Timestamp) -> Result<Met, Rejection> {
+        let (row, request) = (self.row, &self.request);
+        let response = answer(&row.answer, request)?;
+        match row.effect {
+            Effect::Nothing => {}
+            Effect::KeepSecret(value) => {
+                keep(request.given(value)?, self.endpoint, gate, now).await?;
+            }
+            Effect::Confirm(value, hosts) => {
+                confirm(&request.given(value)?, hosts, gate).await?;
+            }
         }
-        Ok(self)
+        self.endpoint.metrics.handshake(row.name);
+        Ok(Met {
+            name: row.name,
+            response,
+        })
+    }
+}
+
+impl Gate {
+    /// For a route whose secret came in a handshake that another gateway may have answered. 503: nobody knows now.
+    pub(super) async fn learn_secret(&self, slot: &Slot) -> Result<(), Rejection> {
+        self.secrets.look_for(slot).await.map_err(unavailable)
     }
 }
 
@@ -146,45 +184,6 @@ impl Met {
         }
         response
     }
-}
-
-impl Authentic<'_> {
-    /// The answer, if this is a handshake that was signed as events are. 403, 503.
-    pub(super) async fn handshake(
-        &self,
-        gate: &Gate,
-        now: Timestamp,
-    ) -> Result<Option<Met>, Rejection> {
-        let key = || self.proving_key();
-        let request = Request::new(self.head, &self.body, Some(&key));
-        match self.endpoint.handshakes.find(&request, true) {
-            Some(row) => meet(row, &request, self.endpoint, gate, now)
-                .await
-                .map(Some),
-            None => Ok(None),
-        }
-    }
-}
-
-/// The answer is made first: what cannot be answered has no effect.
-async fn meet(
-    row: &'static Handshake,
-    request: &Request<'_>,
-    endpoint: &Endpoint,
-    gate: &Gate,
-    now: Timestamp,
-) -> Result<Met, Rejection> {
-    let response = answer(&row.answer, request)?;
-    match row.effect {
-        Effect::Nothing => {}
-        Effect::KeepSecret(value) => keep(request.given(value)?, endpoint, gate, now).await?,
-        Effect::Confirm(value, hosts) => confirm(&request.given(value)?, hosts, gate).await?,
-    }
-    endpoint.metrics.handshake(row.name);
-    Ok(Met {
-        name: row.name,
-        response,
-    })
 }
 
 async fn keep(
@@ -324,8 +323,8 @@ struct Request<'a> {
     head: &'a RequestHead,
     headers: RequestHeaders<'a>,
     body: &'a [u8],
-    /// Of the secret that proved it.
-    key: Option<&'a dyn Fn() -> Option<KeyedSecret>>,
+    /// `None`: nobody has proven anything.
+    proven: Option<&'a Authentic<'a>>,
     document: OnceCell<Option<serde_json::Value>>,
 }
 
@@ -333,16 +332,12 @@ struct Request<'a> {
 struct Unclear;
 
 impl<'a> Request<'a> {
-    fn new(
-        head: &'a RequestHead,
-        body: &'a [u8],
-        key: Option<&'a dyn Fn() -> Option<KeyedSecret>>,
-    ) -> Self {
+    fn new(head: &'a RequestHead, body: &'a [u8], proven: Option<&'a Authentic<'a>>) -> Self {
         Self {
             head,
             headers: RequestHeaders(&head.headers),
             body,
-            key,
+            proven,
             document: OnceCell::new(),
         }
     }
@@ -412,7 +407,7 @@ impl<'a> Request<'a> {
             Value::Json(pointer) => self.member(pointer),
             Value::HmacOf(pointer) => {
                 let text = self.member(pointer)?;
-                let key = self.key.and_then(|key| key());
+                let key = self.proven.and_then(Authentic::proving_key);
                 let (Some(text), Some(key)) = (text, key) else {
                     return Ok(None);
                 };

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Route},
     event::Event,
     metrics::{Metrics, RouteMetrics},
-    store::{Acceptance, Store},
+    store::{Acceptance, Store, StoreError},
 };
 
 mod authenticate;
@@ -36,6 +36,7 @@ pub mod rejection;
 mod request_id;
 mod route;
 mod secrets;
+mod split;
 mod validate;
 
 use endpoint::Endpoint;
@@ -66,10 +67,17 @@ pub struct Gate {
     unrouted: Arc<RouteMetrics>,
 }
 
-/// What a request that was not refused was.
-enum Taken {
-    Event(Accepted),
+/// What a request was that was not refused.
+enum Passed {
+    Event(Taken),
     Handshake(Met),
+}
+
+/// What came of a request that was taken.
+enum Taken {
+    One(Accepted),
+    /// Of a route with `split`.
+    Together(Vec<Accepted>),
 }
 
 /// What is told of an event once the store has it.
@@ -158,20 +166,44 @@ impl Desk {
     }
 
     /// 503.
-    async fn store(&self, event: Event, metrics: Arc<RouteMetrics>) -> Result<Accepted, Rejection> {
+    async fn store(&self, event: Event, metrics: Arc<RouteMetrics>) -> Result<Taken, Rejection> {
         let (uid, id) = (event.uid, event.id.clone());
         match self.intake.accept(event, metrics).await {
-            Ok(acceptance) => Ok(Accepted {
+            Ok(acceptance) => Ok(Taken::One(Accepted {
                 uid,
                 id,
                 acceptance,
-            }),
-            Err(error) => Err(Rejection::with(
-                Reason::StoreUnavailable,
-                Detail::Store(error),
-            )),
+            })),
+            Err(error) => Err(unavailable(error)),
         }
     }
+
+    /// All in one step, none without the others. 503.
+    async fn store_together(
+        &self,
+        events: Vec<Event>,
+        metrics: Arc<RouteMetrics>,
+    ) -> Result<Taken, Rejection> {
+        if events.is_empty() {
+            return Ok(Taken::Together(Vec::new()));
+        }
+        let names: Vec<_> = events
+            .iter()
+            .map(|event| (event.uid, event.id.clone()))
+            .collect();
+        let acceptances = self.intake.accept_together(events, metrics).await;
+        let accepted = names.into_iter().zip(acceptances.map_err(unavailable)?);
+        let accepted = accepted.map(|((uid, id), acceptance)| Accepted {
+            uid,
+            id,
+            acceptance,
+        });
+        Ok(Taken::Together(accepted.collect()))
+    }
+}
+
+fn unavailable(error: StoreError) -> Rejection {
+    Rejection::with(Reason::StoreUnavailable, Detail::Store(error))
 }
 
 /// One request from its head to its answer.
@@ -181,10 +213,10 @@ pub async fn receive(desk: &Desk, head: &RequestHead, mut payload: Payload) -> R
     let request_id = gate.request_ids.next();
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
-            let taken = accept(desk, &endpoint, head, &mut payload).await;
-            let result = taken.map(|taken| match taken {
-                Taken::Event(accepted) => answer(&endpoint.route, &accepted, &request_id),
-                Taken::Handshake(met) => met.told(&endpoint.route.name, &request_id),
+            let passed = accept(desk, &endpoint, head, &mut payload).await;
+            let result = passed.map(|passed| match passed {
+                Passed::Event(taken) => answer(&endpoint.route, &taken, &request_id),
+                Passed::Handshake(met) => met.told(&endpoint.route.name, &request_id),
             });
             (Some(endpoint), result)
         }
@@ -229,34 +261,46 @@ async fn accept(
     endpoint: &Endpoint,
     head: &RequestHead,
     payload: &mut Payload,
-) -> Result<Taken, Rejection> {
+) -> Result<Passed, Rejection> {
     let gate = &*desk.gate;
     let routed = Routed::new(gate, endpoint, head)?;
     let received = routed.read_body(payload).await?;
     let now = gate.clock.now();
-    if let Some(met) = received.handshake(gate, now).await? {
-        return Ok(Taken::Handshake(met));
+    // Boxed, as all that is rare, so that the others' futures are no larger for it.
+    if let Some(challenge) = received.challenge()? {
+        let met = Box::pin(challenge.meet(gate, now)).await?;
+        return Ok(Passed::Handshake(met));
     }
-    let authentic = received.learn_secret(gate).await?.authenticate(now)?;
-    if let Some(met) = authentic.handshake(gate, now).await? {
-        return Ok(Taken::Handshake(met));
+    if let Some(slot) = &endpoint.secret {
+        Box::pin(gate.learn_secret(slot)).await?;
+    }
+    let authentic = received.authenticate(now)?;
+    if let Some(challenge) = authentic.challenge() {
+        let met = Box::pin(challenge.meet(gate, now)).await?;
+        return Ok(Passed::Handshake(met));
     }
     let authentic = authentic.as_event()?;
-    let valid = authentic.validate()?;
+    let documented = authentic.document()?;
+    if let Some(list) = &endpoint.split {
+        let events = documented.split(list, now)?;
+        let taken = Box::pin(desk.store_together(events, endpoint.metrics.clone())).await?;
+        return Ok(Passed::Event(taken));
+    }
+    let valid = documented.validate()?;
     let event = valid.identify(now)?;
-    let accepted = desk.store(event, endpoint.metrics.clone()).await?;
-    Ok(Taken::Event(accepted))
+    let taken = desk.store(event, endpoint.metrics.clone()).await?;
+    Ok(Passed::Event(taken))
 }
 
 /// The route's own answer, or Hookgate's.
-fn answer(route: &Route, accepted: &Accepted, request_id: &str) -> Response<Bytes> {
+fn answer(route: &Route, taken: &Taken, request_id: &str) -> Response<Bytes> {
     let status = StatusCode::from_u16(route.respond.status).unwrap_or(StatusCode::OK);
     let (content_type, body) = match &route.respond.body {
         Some(own) => (
             own.content_type.as_str(),
             Bytes::copy_from_slice(own.body.as_bytes()),
         ),
-        None => ("application/json", receipt(accepted)),
+        None => ("application/json", receipt(taken)),
     };
     let mut response = Response::with_body(status, body);
     let headers = response.headers_mut();
@@ -271,29 +315,64 @@ fn answer(route: &Route, accepted: &Accepted, request_id: &str) -> Response<Byte
     response
 }
 
-/// `{"status":"accepted"|"duplicate","event":"<uid>","id":"<event id>"}`
-fn receipt(accepted: &Accepted) -> Bytes {
-    let (status, event) = match &accepted.acceptance {
-        Acceptance::Accepted { .. } => ("accepted", accepted.uid),
-        Acceptance::Duplicate { uid, .. } => ("duplicate", *uid),
-    };
-    let mut uid = Uuid::encode_buffer();
-    let uid: &str = event.hyphenated().encode_lower(&mut uid);
-    let mut receipt = Vec::with_capacity(RECEIPT_BYTES + accepted.id.len());
-    for part in [
-        r#"{"status":""#,
-        status,
-        r#"","event":""#,
-        uid,
-        r#"","id":"#,
-    ] {
-        receipt.extend_from_slice(part.as_bytes());
+/// Of one event: `{"status":"accepted"|"duplicate","event":"<uid>","id":"<event id>"}`; of the elements of a list:
+/// `{"status":…,"events":[{"status":…,"event":…,"id":…},…]}`, `duplicate` when all of them are.
+fn receipt(taken: &Taken) -> Bytes {
+    match taken {
+        Taken::One(accepted) => {
+            let mut receipt = Vec::with_capacity(RECEIPT_BYTES + accepted.id.len());
+            accepted.tell(&mut receipt);
+            receipt.into()
+        }
+        Taken::Together(events) => {
+            let is_duplicate = |accepted: &Accepted| accepted.told().0 == DUPLICATE;
+            let status = match !events.is_empty() && events.iter().all(is_duplicate) {
+                true => DUPLICATE,
+                false => ACCEPTED,
+            };
+            let mut receipt = format!(r#"{{"status":"{status}","events":["#).into_bytes();
+            for (index, accepted) in events.iter().enumerate() {
+                if index > 0 {
+                    receipt.push(b',');
+                }
+                accepted.tell(&mut receipt);
+            }
+            receipt.extend_from_slice(b"]}");
+            receipt.into()
+        }
     }
-    // A string can always be written to memory.
-    let _always_ok = serde_json::to_writer(&mut receipt, &*accepted.id);
-    receipt.push(b'}');
-    receipt.into()
 }
+
+const ACCEPTED: &str = "accepted";
+const DUPLICATE: &str = "duplicate";
 
 /// Of a receipt without the event id.
 const RECEIPT_BYTES: usize = 96;
+
+impl Accepted {
+    /// The status, and the uid of the event that was accepted: this one or an earlier one.
+    fn told(&self) -> (&'static str, Uuid) {
+        match &self.acceptance {
+            Acceptance::Accepted { .. } => (ACCEPTED, self.uid),
+            Acceptance::Duplicate { uid, .. } => (DUPLICATE, *uid),
+        }
+    }
+
+    fn tell(&self, receipt: &mut Vec<u8>) {
+        let (status, event) = self.told();
+        let mut uid = Uuid::encode_buffer();
+        let uid: &str = event.hyphenated().encode_lower(&mut uid);
+        for part in [
+            r#"{"status":""#,
+            status,
+            r#"","event":""#,
+            uid,
+            r#"","id":"#,
+        ] {
+            receipt.extend_from_slice(part.as_bytes());
+        }
+        // A string can always be written to memory.
+        let _always_ok = serde_json::to_writer(&mut *receipt, &*self.id);
+        receipt.push(b'}');
+    }
+}

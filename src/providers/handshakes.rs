@@ -209,6 +209,19 @@ pub const MONDAY: &[Handshake] = &[Handshake {
     effect: Effect::Nothing,
 }];
 
+/// class-wc-webhook.php: saving a webhook sends a form with only its number, unsigned, and must be answered 200.
+pub const WOOCOMMERCE: &[Handshake] = &[Handshake {
+    name: "ping",
+    proof: HandshakeProof::Nothing,
+    when: &[
+        Method("POST"),
+        Lacks(Header("x-wc-webhook-signature")),
+        OnlyMember("webhook_id"),
+    ],
+    answer: ok(),
+    effect: Effect::Nothing,
+}];
+
 /// 200 without a body.
 const fn ok() -> Answer {
     Answer {
