@@ -50,7 +50,10 @@ const REASONS: [(u16, &[&str]); 11] = [
             "repeated_header",
         ],
     ),
-    (403, &["source_not_allowed", "route_disabled"]),
+    (
+        403,
+        &["source_not_allowed", "route_disabled", "handshake_refused"],
+    ),
     (404, &["unknown_path"]),
     (405, &["method_not_allowed"]),
     (408, &["slow_request"]),
@@ -61,7 +64,15 @@ const REASONS: [(u16, &[&str]); 11] = [
         &["schema_violation", "missing_event_id", "invalid_event_id"],
     ),
     (429, &["rate_limited"]),
-    (503, &["store_unavailable", "overloaded", "draining"]),
+    (
+        503,
+        &[
+            "store_unavailable",
+            "handshake_failed",
+            "overloaded",
+            "draining",
+        ],
+    ),
 ];
 
 /// The configuration with every route, its digests filled in.
