@@ -54,6 +54,7 @@ fn show(standing: &Standing) -> Value {
         "route": route,
         "state": if standing.configured { "kept" } else { "unused" },
         "received_at": kept.received_at.to_string(),
+        // A header or a JSON string gave it.
         "secret": String::from_utf8_lossy(kept.secret.expose()),
     })
 }

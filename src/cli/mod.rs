@@ -11,11 +11,13 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
+mod admin;
 mod check;
 mod demo;
 mod https;
 mod keys;
 mod samples;
+mod secrets;
 mod send;
 mod serve;
 mod sign;
@@ -45,6 +47,7 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Keys(keys::Keys),
+    Secrets(secrets::Secrets),
 }
 
 /// The file that says everything.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Secrets(secrets) => secrets.run(),
     }
 }
 

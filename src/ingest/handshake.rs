@@ -197,6 +197,10 @@ async fn keep(
             "the secret is not awaited; secrets = [{ handshake = true }] awaits one",
         ));
     };
+    // It is shown to people, on their terminals.
+    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refused("a secret of other than printable characters"));
+    }
     let kept = KeptSecret {
         route: endpoint.route.name.clone(),
         secret: Secret::new(secret.as_bytes()),

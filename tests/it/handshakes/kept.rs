@@ -184,6 +184,11 @@ async fn what_is_no_secret_is_not_kept() {
     ] {
         assert_refused(&post(client, "/hooks/notion", &[], body).await, 401, "");
     }
+    for secret in ["canary\u001b[2Jcanary", "canary canary", "canary\u00e9canary"] {
+        let body = json!({ "verification_token": secret }).to_string();
+        let reply = post(client, "/hooks/notion", &[], &body).await;
+        assert_refused(&reply, 403, "handshake_refused");
+    }
     for shown in secrets(&gateway).await.as_array().unwrap() {
         assert_eq!(shown["state"], "waiting");
     }
