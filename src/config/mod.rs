@@ -27,6 +27,7 @@ mod identity;
 mod load;
 mod payload;
 pub mod pointer;
+mod preset;
 mod reader;
 mod redis_url;
 mod retry;
@@ -296,6 +297,8 @@ pub struct Route {
     pub methods: Vec<String>,
     /// What a body may be; not empty.
     pub content: Vec<Content>,
+    /// Content types that hold JSON though they do not say so, in lower case and without parameters.
+    pub json_types: Vec<String>,
     /// The list whose elements are events of their own; only of JSON.
     pub split: Option<Pointer>,
     /// Bytes. Default 1 MiB.

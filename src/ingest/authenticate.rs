@@ -1,6 +1,6 @@
 //! Who is calling: every verifier of the route must pass, on the raw bytes.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use actix_http::{RequestHead, header::HeaderMap};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -10,16 +10,20 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     clock::Timestamp,
-    config::{ApiKey, SignatureVerifier, Verifier, Verify},
-    payload::Content,
-    signature::{self, Headers, KeyedScheme, KeyedSecret, Message, Refusal, Repeated},
+    config::{ApiKey, JwtKeySource, JwtVerifier, Route, SignatureVerifier, Verifier, Verify},
+    keys::Keys,
+    payload::{self, Content},
+    signature::{
+        self, Headers, KeyedScheme, KeyedSecret, Message, Refusal, Repeated,
+        jwt::{self, Circumstances, SharedSecret, Token, TokenFault},
+    },
 };
 
 use super::{
     body::Received,
     endpoint::Endpoint,
     limit::Share,
-    rejection::{Reason, Rejection},
+    rejection::{Detail, Reason, Rejection},
     secrets::Slot,
 };
 
@@ -29,8 +33,8 @@ pub(super) struct Authentic<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) content: Content,
     pub(super) body: Bytes,
-    /// The names of what matched.
-    pub(super) credentials: Vec<Arc<str>>,
+    /// The names of the credentials that matched, joined by `+`; `None` on a route for anyone.
+    pub(super) credential: Option<Arc<str>>,
     /// Why it cannot be an event, if it is not a handshake.
     pub(super) unfit: Option<Rejection>,
     /// Held until the answer, since the store holds the bytes until then.
@@ -38,27 +42,35 @@ pub(super) struct Authentic<'a> {
 }
 
 impl<'a> Received<'a> {
-    /// 401. All verifiers run, whatever the first one says, so that the time does not tell which failed.
-    pub(super) fn authenticate(self, now: Timestamp) -> Result<Authentic<'a>, Rejection> {
-        let mut credentials = Vec::new();
-        if let Verify::All(verifiers) = &self.endpoint.route.verify {
-            let headers = RequestHeaders(&self.head.headers);
-            let kept = self.endpoint.secret.as_deref();
-            let results: Vec<_> = verifiers
-                .iter()
-                .map(|verifier| check(verifier, kept, &headers, &self.unverified_body, now))
-                .collect();
-            credentials = results.into_iter().collect::<Result<_, _>>()?;
-            for credential in &credentials {
-                self.endpoint.metrics.credential_used(credential);
+    /// 401; 503 when a key cannot be fetched. All verifiers run, whatever the first one says, so that the time does not
+    /// tell which failed.
+    pub(super) async fn authenticate(
+        self,
+        keys: Option<&Keys>,
+        now: Timestamp,
+    ) -> Result<Authentic<'a>, Rejection> {
+        let proven = match (&self.endpoint.route.verify, &self.endpoint.asker) {
+            (Verify::Nobody, _) => Vec::new(),
+            (Verify::All(verifiers), None) => {
+                let unproven = Unproven::new(&self, now);
+                let results: Vec<_> = verifiers.iter().map(|one| unproven.check(one)).collect();
+                results.into_iter().collect::<Result<_, _>>()?
             }
+            // Boxed, so that the others' futures are no larger for it.
+            (Verify::All(verifiers), Some(asker)) => {
+                let unproven = Unproven::new(&self, now);
+                Box::pin(unproven.check_with_fetched_keys(verifiers, asker, keys)).await?
+            }
+        };
+        for credential in &proven {
+            self.endpoint.metrics.credential_used(credential);
         }
         Ok(Authentic {
             endpoint: self.endpoint,
             head: self.head,
             content: self.content,
             body: self.unverified_body,
-            credentials,
+            credential: joined(proven),
             unfit: self.unfit,
             _share: self.share,
         })
@@ -80,18 +92,19 @@ impl Authentic<'_> {
             return None;
         };
         let kept = self.endpoint.secret.as_deref();
-        verifiers
-            .iter()
-            .zip(&self.credentials)
-            .find_map(|(verifier, name)| {
-                let Verifier::Signature(verifier) = verifier else {
-                    return None;
-                };
-                with_schemes(verifier, kept, |schemes| {
-                    let mut secrets = schemes.iter().flat_map(|keyed| &keyed.secrets);
-                    secrets.find(|secret| secret.name == *name).cloned()
-                })
+        let proven = self.credential.as_deref()?;
+        let is_it = |secret: &&KeyedSecret| {
+            *secret.name == *proven || proven.split('+').any(|name| *secret.name == *name)
+        };
+        verifiers.iter().find_map(|verifier| {
+            let Verifier::Signature(verifier) = verifier else {
+                return None;
+            };
+            with_schemes(verifier, kept, |schemes| {
+                let mut secrets = schemes.iter().flat_map(|keyed| &keyed.secrets);
+                secrets.find(is_it).cloned()
             })
+        })
     }
 }
 
@@ -107,48 +120,167 @@ fn with_schemes<T>(
     }
 }
 
-/// The name of the credential that matched.
-fn check(
-    verifier: &Verifier,
-    kept: Option<&Slot>,
-    headers: &RequestHeaders<'_>,
-    body: &[u8],
-    now: Timestamp,
-) -> Result<Arc<str>, Reason> {
-    match verifier {
-        Verifier::ApiKey { header, keys } => {
-            let value = credential(headers, header)?;
-            known(keys, value, now)
-        }
-        Verifier::Bearer { keys } => {
-            let token = scheme_value(credential(headers, "authorization")?, b"bearer");
-            known(keys, token.ok_or(Reason::MissingCredentials)?, now)
-        }
-        Verifier::Basic { keys } => {
-            let encoded = scheme_value(credential(headers, "authorization")?, b"basic");
-            let pair = STANDARD.decode(encoded.ok_or(Reason::MissingCredentials)?);
-            known(keys, &pair.map_err(|_| Reason::UnknownKey)?, now)
-        }
-        Verifier::Signature(verifier) => {
-            let message = Message {
-                method: "POST",
-                url: "",
-                headers,
-                body,
-                document: &|| None,
-                params: &verifier.params,
-                fetched_key: None,
-            };
-            with_schemes(verifier, kept, |schemes| {
-                signature::verify(schemes, &message, now)
-                    .map(|proven| schemes[proven.scheme].secrets[proven.secret].name.clone())
-            })
-            .map_err(reason_of)
-        }
-        Verifier::QueryKey { .. } | Verifier::Jwt(_) | Verifier::ClientCertificate { .. } => {
-            Err(Reason::MissingCredentials)
+fn joined(mut names: Vec<Arc<str>>) -> Option<Arc<str>> {
+    match names.len() {
+        0 | 1 => names.pop(),
+        _ => Some(names.join("+").into()),
+    }
+}
+
+/// A request, as the verifiers see it.
+pub(super) struct Unproven<'r> {
+    route: &'r Route,
+    /// The secret from a handshake, where the route has one so.
+    kept: Option<&'r Slot>,
+    headers: RequestHeaders<'r>,
+    method: &'r str,
+    query: Option<&'r str>,
+    content: Content,
+    pub(super) body: &'r [u8],
+    pub(super) now: Timestamp,
+}
+
+impl<'r> Unproven<'r> {
+    fn new(received: &'r Received<'_>, now: Timestamp) -> Self {
+        Self {
+            route: &received.endpoint.route,
+            kept: received.endpoint.secret.as_deref(),
+            headers: RequestHeaders(&received.head.headers),
+            method: received.head.method.as_str(),
+            query: received.head.uri.query(),
+            content: received.content,
+            body: &received.unverified_body,
+            now,
         }
     }
+
+    /// The name of the credential that matched. Nothing is fetched: see [`Verifier::fetches`].
+    pub(super) fn check(&self, verifier: &Verifier) -> Result<Arc<str>, Rejection> {
+        let headers = &self.headers;
+        let name = match verifier {
+            Verifier::ApiKey { header, keys } => {
+                let value = credential(headers, header)?;
+                known(keys, value, self.now)
+            }
+            Verifier::Bearer { keys } => {
+                let token = scheme_value(credential(headers, "authorization")?, b"bearer");
+                known(keys, token.ok_or(Reason::MissingCredentials)?, self.now)
+            }
+            Verifier::Basic { keys } => {
+                let encoded = scheme_value(credential(headers, "authorization")?, b"basic");
+                let pair = STANDARD.decode(encoded.ok_or(Reason::MissingCredentials)?);
+                known(keys, &pair.map_err(|_| Reason::UnknownKey)?, self.now)
+            }
+            Verifier::Signature(verifier) => return Ok(self.check_signature(verifier, None)?),
+            Verifier::Jwt(verifier) => {
+                let token = self.token(verifier)?;
+                return self.check_token(verifier, &token, None);
+            }
+            Verifier::QueryKey { .. } | Verifier::ClientCertificate { .. } => {
+                Err(Reason::MissingCredentials)
+            }
+        };
+        Ok(name?.clone())
+    }
+
+    /// With the key that was fetched for it, if there is one.
+    pub(super) fn check_signature(
+        &self,
+        verifier: &SignatureVerifier,
+        fetched_key: Option<&[u8]>,
+    ) -> Result<Arc<str>, Reason> {
+        let proven = self.as_message(verifier, fetched_key, |message| {
+            with_schemes(verifier, self.kept, |schemes| {
+                let proven = signature::verify(schemes, message, self.now)?;
+                let secrets = &schemes[proven.scheme].secrets;
+                let name = secrets.get(proven.secret).map(|secret| secret.name.clone());
+                Ok(name.unwrap_or_else(|| Verifier::CERTIFICATE.into()))
+            })
+        });
+        proven.map_err(reason_of)
+    }
+
+    pub(super) fn as_message<T>(
+        &self,
+        verifier: &SignatureVerifier,
+        fetched_key: Option<&[u8]>,
+        look: impl FnOnce(&Message<'_>) -> T,
+    ) -> T {
+        let document = || {
+            let json = payload::document(self.content, self.body).ok()??;
+            serde_json::from_slice(&json).ok()
+        };
+        look(&Message {
+            method: self.method,
+            url: &self.url(),
+            headers: &self.headers,
+            body: self.body,
+            document: &document,
+            params: &verifier.params,
+            fetched_key,
+        })
+    }
+
+    /// What the provider called.
+    fn url(&self) -> Cow<'r, str> {
+        match (&self.route.public_url, self.query) {
+            (None, _) => Cow::Borrowed(""),
+            (Some(url), None) => Cow::Borrowed(url.as_str()),
+            (Some(url), Some(query)) => Cow::Owned(format!("{url}?{query}")),
+        }
+    }
+
+    pub(super) fn token(&self, verifier: &JwtVerifier) -> Result<Token<'_>, Rejection> {
+        let value = credential(&self.headers, &verifier.rule.header)?;
+        verifier.rule.read(value).map_err(token_refused)
+    }
+
+    pub(super) fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            body: self.body,
+            public_url: self.route.public_url.as_ref().map(url::Url::as_str),
+            now: self.now,
+        }
+    }
+
+    /// With the keys that were fetched, if they had to be.
+    pub(super) fn check_token(
+        &self,
+        verifier: &JwtVerifier,
+        token: &Token<'_>,
+        fetched: Option<&jwt::KeySet>,
+    ) -> Result<Arc<str>, Rejection> {
+        let verify = |keys| verifier.rule.verify(token, keys, &self.circumstances());
+        let proven = match (&verifier.keys, fetched) {
+            (JwtKeySource::Secrets(secrets), _) => {
+                let shared: Vec<_> = secrets
+                    .iter()
+                    .map(|one| SharedSecret {
+                        bytes: one.secret.expose(),
+                        validity: one.validity,
+                    })
+                    .collect();
+                verify(jwt::Keys::Secrets(&shared)).map(|index| secrets[index].name.clone())
+            }
+            (JwtKeySource::File(keys), _) | (_, Some(keys)) => {
+                verify(jwt::Keys::Public(keys)).map(|_| Verifier::JWT.into())
+            }
+            (JwtKeySource::Url { .. } | JwtKeySource::Plaid { .. }, None) => {
+                Err(TokenFault::UnknownKey)
+            }
+        };
+        proven.map_err(token_refused)
+    }
+}
+
+pub(super) fn token_refused(fault: TokenFault) -> Rejection {
+    let reason = match fault {
+        TokenFault::Missing => Reason::MissingCredentials,
+        TokenFault::Expired | TokenFault::NotYet | TokenFault::TooOld => Reason::StaleTimestamp,
+        TokenFault::ExpiredKey => Reason::ExpiredKey,
+        _ => Reason::InvalidToken,
+    };
+    Rejection::with(reason, Detail::Token(fault))
 }
 
 fn credential<'h>(headers: &'h RequestHeaders<'_>, name: &str) -> Result<&'h [u8], Reason> {
@@ -170,13 +302,13 @@ fn scheme_value<'h>(value: &'h [u8], scheme: &[u8]) -> Option<&'h [u8]> {
 }
 
 /// Compares with every key, in constant time each.
-fn known(keys: &[ApiKey], presented: &[u8], now: Timestamp) -> Result<Arc<str>, Reason> {
+fn known<'k>(keys: &'k [ApiKey], presented: &[u8], now: Timestamp) -> Result<&'k Arc<str>, Reason> {
     let digest: [u8; 32] = Sha256::digest(presented).into();
     let mut found = Err(Reason::UnknownKey);
     for key in keys {
         if bool::from(key.sha256.ct_eq(&digest)) {
             found = match key.validity.holds(now) {
-                true => Ok(key.name.clone()),
+                true => Ok(&key.name),
                 false => Err(Reason::ExpiredKey),
             };
         }
@@ -184,7 +316,7 @@ fn known(keys: &[ApiKey], presented: &[u8], now: Timestamp) -> Result<Arc<str>, 
     found
 }
 
-fn reason_of(refusal: Refusal) -> Reason {
+pub(super) fn reason_of(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::MissingSignature => Reason::MissingSignature,
         Refusal::MalformedSignature => Reason::MalformedSignature,

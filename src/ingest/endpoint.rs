@@ -5,7 +5,8 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use actix_http::header::HeaderName;
 
 use crate::{
-    config::{EventIdSource, Field, Pointer, Route},
+    config::{EventIdSource, Field, Pointer, Route, Verifier, Verify},
+    keys::Asker,
     metrics::RouteMetrics,
     rate::RateLimiter,
 };
@@ -24,6 +25,8 @@ pub(super) struct Endpoint {
     pub(super) handshakes: Handshakes,
     /// The secret that comes with one of them, where it does.
     pub(super) secret: Option<Arc<Slot>>,
+    /// Of a route whose keys are fetched.
+    pub(super) asker: Option<Asker>,
     /// All that this route reads from the body, found in one pass.
     pub(super) plan: Plan,
     /// What the plan finds, in its order.
@@ -101,6 +104,7 @@ impl Endpoint {
             handshakes: Handshakes::new(route.handshakes, now),
             secret,
             limiter: route.rate.map(|rate| RateLimiter::new(rate, now)),
+            asker: fetches_keys(&route).then(|| Asker::new(metrics.clone(), now)),
             plan: Plan::new(&pointers.0),
             pointers: pointers.0,
             event_id,
@@ -120,6 +124,13 @@ impl Endpoint {
                 .allow_from
                 .iter()
                 .any(|net| net.contains(&client))
+    }
+}
+
+fn fetches_keys(route: &Route) -> bool {
+    match &route.verify {
+        Verify::Nobody => false,
+        Verify::All(verifiers) => verifiers.iter().any(Verifier::fetches),
     }
 }
 

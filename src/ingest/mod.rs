@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     config::{Config, Route},
     event::Event,
+    keys::Keys,
     metrics::{Metrics, RouteMetrics},
     store::{Acceptance, Store, StoreError},
 };
@@ -26,6 +27,7 @@ use crate::{
 mod authenticate;
 mod body;
 mod endpoint;
+mod fetched;
 mod handshake;
 mod identify;
 mod intake;
@@ -65,6 +67,7 @@ pub struct Gate {
     refusals: RefusalLog,
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
+    keys: Option<Keys>,
 }
 
 /// What a request was that was not refused.
@@ -111,6 +114,15 @@ impl Gate {
             request_ids: RequestIds::new(),
             refusals: RefusalLog::new(now),
             unrouted: metrics.unrouted.clone(),
+            keys: None,
+        }
+    }
+
+    /// Where keys are fetched that routes need. Without it such routes answer 503 `key_unavailable`.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
         }
     }
 
@@ -274,7 +286,7 @@ async fn accept(
     if let Some(slot) = &endpoint.secret {
         Box::pin(gate.learn_secret(slot)).await?;
     }
-    let authentic = received.authenticate(now)?;
+    let authentic = received.authenticate(gate.keys.as_ref(), now).await?;
     if let Some(challenge) = authentic.challenge() {
         let met = Box::pin(challenge.meet(gate, now)).await?;
         return Ok(Passed::Handshake(met));

@@ -6,7 +6,7 @@ use actix_http::{Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::store::StoreError;
+use crate::{signature::jwt::TokenFault, store::StoreError};
 
 /// Why a request was not accepted: problem `code` (where it may be told), log field and metric label in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,7 @@ pub enum Reason {
     MissingTimestamp,
     StaleTimestamp,
     RepeatedHeader,
+    InvalidToken,
     SourceNotAllowed,
     RouteDisabled,
     HandshakeRefused,
@@ -40,6 +41,7 @@ pub enum Reason {
     InvalidEventId,
     RateLimited,
     StoreUnavailable,
+    KeyUnavailable,
     HandshakeFailed,
     Overloaded,
     Draining,
@@ -94,6 +96,7 @@ const TABLE: &[(Reason, u16, &str, &str)] = &[
     (R::MissingTimestamp, 401, "missing_timestamp", ""),
     (R::StaleTimestamp, 401, "stale_timestamp", ""),
     (R::RepeatedHeader, 401, "repeated_header", ""),
+    (R::InvalidToken, 401, "invalid_token", ""),
     (
         R::SourceNotAllowed,
         403,
@@ -179,6 +182,12 @@ const TABLE: &[(Reason, u16, &str, &str)] = &[
         "The event cannot be stored now; send it again.",
     ),
     (
+        R::KeyUnavailable,
+        503,
+        "key_unavailable",
+        "What proves the request cannot be fetched now; send it again.",
+    ),
+    (
         R::HandshakeFailed,
         503,
         "handshake_failed",
@@ -251,6 +260,8 @@ pub enum Detail {
     RetryAfter(Duration),
     /// Why the store has no answer: for the log, never for the caller.
     Store(StoreError),
+    /// What is wrong with a token: for the log, never for the caller.
+    Token(TokenFault),
     /// Why a handshake was not answered: for the log, never for the caller. Holds no secret.
     Cause(Cow<'static, str>),
 }
@@ -284,6 +295,7 @@ impl Rejection {
     pub fn cause(&self) -> Option<&dyn fmt::Display> {
         match &self.detail {
             Detail::Store(error) => Some(error),
+            Detail::Token(fault) => Some(fault),
             Detail::Cause(cause) => Some(cause),
             _ => None,
         }
@@ -417,7 +429,7 @@ mod tests {
             .filter(|reason| reason.status() == 401)
             .map(|reason| Rejection::from(reason).response("id").into_body())
             .collect();
-        assert_eq!(bodies.len(), 9);
+        assert_eq!(bodies.len(), 10);
         assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]));
         assert!(!String::from_utf8_lossy(&bodies[0]).contains("code"));
     }

@@ -129,7 +129,7 @@ pub(super) fn content_length(head: &RequestHead) -> Option<usize> {
 fn fit(endpoint: &Endpoint, head: &RequestHead) -> Result<Content, Rejection> {
     let methods = &endpoint.route.methods;
     match methods.iter().any(|method| method == head.method.as_str()) {
-        true => content_of(head, &endpoint.route.content),
+        true => content_of(head, &endpoint.route.content, &endpoint.route.json_types),
         false => Err(Rejection::with(
             Reason::MethodNotAllowed,
             Detail::Allow(methods.join(", ")),
@@ -157,7 +157,11 @@ fn check_encoding(head: &RequestHead) -> Result<(), Rejection> {
 
 /// What the request brings, of the kinds that the route takes. `Content-Type` stands once at most, since two could be
 /// read as either. The payload of a GET is its query, a form: it has no body.
-fn content_of(head: &RequestHead, taken: &[Content]) -> Result<Content, Rejection> {
+fn content_of(
+    head: &RequestHead,
+    taken: &[Content],
+    json_types: &[String],
+) -> Result<Content, Rejection> {
     if head.method == Method::GET {
         let has_body = content_length(head).is_some_and(|bytes| bytes > 0)
             || head.headers.contains_key(header::TRANSFER_ENCODING);
@@ -171,6 +175,9 @@ fn content_of(head: &RequestHead, taken: &[Content]) -> Result<Content, Rejectio
         .next()
         .map(|value| value.to_str().unwrap_or_default());
     let content = match values.next() {
+        None if value.is_some_and(|value| is_listed(value, json_types)) => {
+            Content::of(Some(Content::Json.media_type()), taken)
+        }
         None => Content::of(value, taken),
         Some(_) => None,
     };
@@ -182,6 +189,14 @@ fn content_of(head: &RequestHead, taken: &[Content]) -> Result<Content, Rejectio
         );
         Rejection::with(Reason::UnsupportedContentType, Detail::Told(told))
     })
+}
+
+/// Whether `content_type`, its parameters apart, is one of `types`.
+fn is_listed(content_type: &str, types: &[String]) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    types
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 /// The caller's address: the peer's, or, as long as that is a trusted proxy, what it says of the hop before.
@@ -322,7 +337,7 @@ mod tests {
     #[test]
     fn a_request_names_its_content_once() {
         let json = ("content-type", "application/json");
-        let of = |headers: &[_], taken: &[_]| content_of(&head("1.2.3.4", headers), taken);
+        let of = |headers: &[_], taken: &[_]| content_of(&head("1.2.3.4", headers), taken, &[]);
         assert!(matches!(of(&[json], &[Content::Json]), Ok(Content::Json)));
         for taken in [Content::Json, Content::Any] {
             for other in ["text/plain", "application/json"] {
@@ -335,11 +350,21 @@ mod tests {
     }
 
     #[test]
+    fn a_listed_type_is_json_where_json_is_taken() {
+        let types = ["text/plain".to_owned()];
+        let head = head("1.2.3.4", &[("content-type", "Text/Plain; charset=UTF-8")]);
+        let of = |taken: &[_], types: &[_]| content_of(&head, taken, types);
+        assert!(matches!(of(&[Content::Json], &types), Ok(Content::Json)));
+        assert!(of(&[Content::Json], &[]).is_err());
+        assert!(of(&[Content::Form], &types).is_err());
+    }
+
+    #[test]
     fn a_get_is_a_form_and_has_no_body() {
         let of = |name: &'static str, value: &'static str| {
             let mut head = head("1.2.3.4", &[(name, value)]);
             head.method = Method::GET;
-            content_of(&head, &[Content::Json])
+            content_of(&head, &[Content::Json], &[])
         };
         assert!(matches!(
             of("content-type", "text/plain"),

@@ -76,8 +76,8 @@ pub enum JwtKeys {
     Secrets,
     /// A JWKS at this address.
     Jwks(&'static str),
-    /// Plaid's: one key by its id, asked for with the client's id and secret.
-    Plaid,
+    /// Plaid's, at this address: one key by its id, asked for with the client's id and secret.
+    Plaid(&'static str),
 }
 
 /// Where an event id comes from.
@@ -118,6 +118,10 @@ pub enum ParamUse {
     Claim(&'static str),
     /// Whom the token must be for, instead of `public_url`.
     Audience,
+    /// Where the token's keys are asked for, instead of the provider's own address.
+    KeyUrl,
+    /// Whom the provider knows the asker as.
+    Client,
 }
 
 /// The preset that `provider = "name"` stands for.

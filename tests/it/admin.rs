@@ -42,6 +42,7 @@ const FAMILIES: [(&str, &str, &str); 30] = [
     ("delivery_latency_seconds", "histogram", "route,target"),
     ("duplicate_age_seconds", "histogram", "route"),
     ("handshakes_total", "counter", "handshake,route"),
+    ("key_fetches_total", "counter", "result,route"),
     ("oldest_due_seconds", "gauge", "target"),
     ("pending_deliveries", "gauge", "target"),
     ("rejections_total", "counter", "reason,route"),

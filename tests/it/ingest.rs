@@ -8,6 +8,7 @@
 mod accepted;
 mod batches;
 mod canary;
+mod documents;
 mod kinds;
 mod limits;
 mod methods;
@@ -48,6 +49,7 @@ const REASONS: [(u16, &[&str]); 11] = [
             "missing_timestamp",
             "stale_timestamp",
             "repeated_header",
+            "invalid_token",
         ],
     ),
     (
@@ -68,6 +70,7 @@ const REASONS: [(u16, &[&str]); 11] = [
         503,
         &[
             "store_unavailable",
+            "key_unavailable",
             "handshake_failed",
             "overloaded",
             "draining",

@@ -94,6 +94,12 @@ fn google_pubsub() -> Preset {
                 required: false,
                 use_: ParamUse::Audience,
             },
+            Param {
+                name: "jwks",
+                meaning: "the address of the keys, where they are not Google's",
+                required: false,
+                use_: ParamUse::KeyUrl,
+            },
         ],
         ..by_token(
             "google-pubsub",
@@ -110,7 +116,7 @@ fn google_pubsub() -> Preset {
                 audience: Audience::PublicUrl,
                 expires: true,
                 max_age: None,
-                leeway: Duration::ZERO,
+                leeway: SECOND,
                 body_sha256: None,
                 claims: Cow::Borrowed(&[(Cow::Borrowed("email_verified"), Cow::Borrowed("true"))]),
             },

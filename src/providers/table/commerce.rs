@@ -1,6 +1,6 @@
 //! Payments, shops and banks.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use super::*;
 use crate::signature::{
@@ -268,6 +268,20 @@ fn plaid() -> Preset {
         doubts: Some("that retries send the same body"),
         event_type: &[Json("/webhook_code")],
         dedupe_window: Some(SECOND),
+        params: &[
+            Param {
+                name: "client_id",
+                meaning: "the client's id, as the Plaid dashboard shows it; its secret is the one of `secrets`",
+                required: true,
+                use_: ParamUse::Client,
+            },
+            Param {
+                name: "url",
+                meaning: "Plaid's address, where it is not https://production.plaid.com",
+                required: false,
+                use_: ParamUse::KeyUrl,
+            },
+        ],
         ..by_token(
             "plaid",
             "Plaid",
@@ -280,11 +294,11 @@ fn plaid() -> Preset {
                 audience: Audience::Anyone,
                 expires: false,
                 max_age: Some(FIVE_MINUTES),
-                leeway: Duration::ZERO,
+                leeway: MINUTE,
                 body_sha256: Some(Cow::Borrowed("request_body_sha256")),
                 claims: Cow::Borrowed(&[]),
             },
-            JwtKeys::Plaid,
+            JwtKeys::Plaid("https://production.plaid.com"),
         )
     }
 }

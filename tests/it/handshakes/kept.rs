@@ -184,7 +184,7 @@ async fn what_is_no_secret_is_not_kept() {
     ] {
         assert_refused(&post(client, "/hooks/notion", &[], body).await, 401, "");
     }
-    for secret in ["canary\u001b[2Jcanary", "canary canary", "canary\u00e9canary"] {
+    for secret in ["canary\u{1b}[2Jcanary", "canary canary", "canaryécanary"] {
         let body = json!({ "verification_token": secret }).to_string();
         let reply = post(client, "/hooks/notion", &[], &body).await;
         assert_refused(&reply, 403, "handshake_refused");
