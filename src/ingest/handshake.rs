@@ -13,7 +13,6 @@ use actix_http::{
     RequestHead, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
 };
-use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -26,7 +25,7 @@ use crate::{
         Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
     },
     rate::RateLimiter,
-    signature::Headers as _,
+    signature::{Headers as _, is_host},
     store::{KeptSecret, StoreError},
 };
 
@@ -50,14 +49,6 @@ const UNSIGNED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 pub(super) struct Handshakes {
     rows: &'static [Handshake],
     unsigned: RateLimiter,
-}
-
-/// Calls the address that confirms a handshake.
-#[async_trait]
-pub trait Confirmer: Send + Sync {
-    /// A GET, bounded in time and in what is read of the answer; no redirect is followed. `Ok` is a 2xx; `Err` tells
-    /// in words, without the address, what went wrong.
-    async fn get(&self, url: &Url) -> Result<(), String>;
 }
 
 /// A handshake with its answer.
@@ -217,33 +208,23 @@ async fn keep(
 
 /// The address comes from outside: only https, on its port, at one of the hosts.
 async fn confirm(address: &str, hosts: &[&str], gate: &Gate) -> Result<(), Rejection> {
-    let url = Url::parse(address)
-        .ok()
-        .filter(|url| may_confirm(url, hosts));
-    let Some(url) = url else {
-        return Err(refused("an address that the provider does not confirm at"));
+    let url = Url::parse(address).ok();
+    let Some(url) = url.filter(|url| is_of(url, hosts)) else {
+        return Err(refused("an address that is not the provider's"));
     };
-    let failed = |cause: String| {
-        let cause = Detail::Cause(cause.into());
-        Rejection::with(Reason::HandshakeFailed, cause)
+    let failed =
+        |cause: String| Rejection::with(Reason::HandshakeFailed, Detail::Cause(cause.into()));
+    let Some(keys) = &gate.keys else {
+        return Err(failed("nothing here calls addresses".to_owned()));
     };
-    match &gate.confirmer {
-        Some(confirmer) => confirmer.get(&url).await.map_err(failed),
-        None => Err(failed("nothing here calls addresses".to_owned())),
-    }
+    let confirmed = keys.confirm(url).await;
+    confirmed.map_err(|fault| failed(fault.to_string()))
 }
 
-fn may_confirm(url: &Url, hosts: &[&str]) -> bool {
+fn is_of(url: &Url, hosts: &[&str]) -> bool {
     let bare = url.username().is_empty() && url.password().is_none() && url.port().is_none();
-    let known = |host: &str| hosts.iter().any(|pattern| host_matches(host, pattern));
+    let known = |host: &str| hosts.iter().any(|pattern| is_host(host, pattern));
     url.scheme() == "https" && bare && url.host_str().is_some_and(known)
-}
-
-/// Label by label; `*` stands for any one.
-fn host_matches(host: &str, pattern: &str) -> bool {
-    let same = |(label, pattern): (&str, &str)| pattern == "*" || label == pattern;
-    host.split('.').count() == pattern.split('.').count()
-        && host.split('.').zip(pattern.split('.')).all(same)
 }
 
 fn unavailable(error: StoreError) -> Rejection {

@@ -42,7 +42,6 @@ mod split;
 mod validate;
 
 use endpoint::Endpoint;
-pub use handshake::Confirmer;
 use handshake::Met;
 use intake::Intake;
 use limit::Budget;
@@ -57,7 +56,6 @@ pub struct Gate {
     routes: RouteTable,
     store: Arc<dyn Store>,
     secrets: Arc<KeptSecrets>,
-    confirmer: Option<Arc<dyn Confirmer>>,
     clock: Clock,
     trusted_proxies: Vec<IpNet>,
     body_timeout: Duration,
@@ -104,7 +102,6 @@ impl Gate {
         Self {
             routes: RouteTable::new(endpoints),
             secrets,
-            confirmer: None,
             store,
             clock,
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -124,13 +121,6 @@ impl Gate {
             keys: Some(keys),
             ..self
         }
-    }
-
-    /// Who calls the addresses that confirm handshakes; without it they are answered 503.
-    #[must_use]
-    pub fn with_confirmer(mut self, confirmer: Arc<dyn Confirmer>) -> Self {
-        self.confirmer = Some(confirmer);
-        self
     }
 
     /// The secrets that came with handshakes.

@@ -23,7 +23,7 @@ mod template;
 mod timestamp;
 mod verify;
 
-pub use certificate::{CertificateFault, certificate_url, key_of_certificate};
+pub use certificate::{CertificateFault, certificate_url, is_host, key_of_certificate};
 pub use secret::{SecretFault, schemes_of};
 pub use sign::{SignFault, Signed, Signing};
 pub use template::{TemplateFault, TemplateFaultKind, parse_template};
