@@ -24,6 +24,7 @@ mod error;
 mod handshake;
 mod hmac;
 mod identity;
+mod jwt;
 mod load;
 mod payload;
 pub mod pointer;

@@ -5,6 +5,7 @@ use super::{
     credentials::{read_keys, read_signature_secrets},
     handshake,
     hmac::read_hmac,
+    jwt::read_jwt,
     preset::{Beside, read_preset, read_provider},
     reader::{Node, Place, Table},
 };
@@ -117,7 +118,7 @@ pub(super) fn read_verify(node: Node<'_>) -> Verify {
     Verify::All(nodes.into_iter().filter_map(read_verifier).collect())
 }
 
-/// One of the four kinds, with its keys or secrets.
+/// One of the five kinds, with its keys or secrets.
 fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let place = node.place.clone();
     let mut table = node.table("a table such as { bearer = {}, keys = [ … ] }")?;
@@ -125,34 +126,36 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let bearer = table.take("bearer");
     let basic = table.take("basic");
     let hmac = table.take("hmac");
+    let jwt = table.take("jwt");
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
         place: &place,
     };
     let known = table.finish();
-    let verifier = match (api_key, bearer, basic, hmac) {
-        (Some(node), None, None, None) => Some(Verifier::ApiKey {
+    let verifier = match (api_key, bearer, basic, hmac, jwt) {
+        (Some(node), None, None, None, None) => Some(Verifier::ApiKey {
             header: read_api_key_header(node).unwrap_or_default(),
             keys: credentials.keys(),
         }),
-        (None, Some(node), None, None) => {
+        (None, Some(node), None, None, None) => {
             read_empty(node);
             Some(Verifier::Bearer {
                 keys: credentials.keys(),
             })
         }
-        (None, None, Some(node), None) => {
+        (None, None, Some(node), None, None) => {
             read_empty(node);
             Some(Verifier::Basic {
                 keys: credentials.keys(),
             })
         }
-        (None, None, None, Some(node)) => read_signature(node, &mut credentials),
-        (None, None, None, None) if !known => return None,
+        (None, None, None, Some(node), None) => read_signature(node, &mut credentials),
+        (None, None, None, None, Some(node)) => read_jwt(node, credentials.secrets.take()),
+        (None, None, None, None, None) if !known => return None,
         _ => {
             place.fault(
-                "none or several of `api_key`, `bearer`, `basic` and `hmac`",
+                "none or several of `api_key`, `bearer`, `basic`, `hmac` and `jwt`",
                 "one of them in each table; all tables of a list must pass",
             );
             return None;
@@ -202,7 +205,7 @@ impl<'a> Credentials<'a, '_> {
         for node in [self.keys, self.secrets].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with hmac",
+                "`keys` with api_key, bearer and basic; `secrets` with hmac, and with jwt for HS256",
             );
         }
     }
