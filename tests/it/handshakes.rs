@@ -5,6 +5,7 @@
     reason = "what goes wrong in a test ends the test"
 )]
 
+mod confirm;
 mod exact;
 mod kept;
 mod rules;
@@ -33,8 +34,13 @@ fn route(provider: &str, more: &str) -> String {
     )
 }
 
-/// The same, with a secret of the configuration.
+/// The same, with a secret of the configuration, and an address where the provider signs it.
 fn keyed(provider: &str, more: &str) -> String {
+    let address = "public_url = \"https://hooks.example.com/hooks/trello\"";
+    let more = match provider {
+        "trello" => format!("{address}\n{more}"),
+        _ => more.to_owned(),
+    };
     let secrets = format!("secrets = [{{ value = \"{SECRET}\" }}]\n{more}");
     route(provider, &secrets)
 }

@@ -45,6 +45,9 @@ fn settings(case: &Value) -> String {
             "secrets = [{{ value = \"{SECRET}\" }}]\nverify_token = {{ value = \"{}\" }}",
             secret.unwrap()
         ),
+        "trello" => format!(
+            "secrets = [{{ value = \"{SECRET}\" }}]\npublic_url = \"https://hooks.example.com/t\""
+        ),
         _ => format!("secrets = [{{ value = \"{}\" }}]", secret.unwrap_or(SECRET)),
     }
 }
