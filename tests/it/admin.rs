@@ -157,7 +157,15 @@ async fn the_public_listener_knows_nothing_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_series_is_there_before_the_first_request() {
     let receiver = Receiver::start().await;
-    let gateway = Gateway::start(&configuration(&receiver.url())).await;
+    // A provider with a handshake, too.
+    let slack = r#"
+        [routes.slack]
+        path = "/hooks/slack"
+        provider = "slack"
+        secrets = [{ env = "SLACK_SECRET" }]
+        deliver = []
+    "#;
+    let gateway = Gateway::start(&(configuration(&receiver.url()) + slack)).await;
     let text = gateway.admin.get("/metrics").await.text();
     let families = families(&text);
     let ours: BTreeSet<_> = families

@@ -76,6 +76,57 @@ secrets = [{ env = "SHORT" }, { env = "EMPTY" }, {}, { env = "SECRET", not_after
                 ],
             ),
             (
+                r#"provider = "github"
+secrets = [{ handshake = true }]"#,
+                &[
+                    r#"routes.toml:3:11: routes.a.secrets: found a secret from a handshake, but GitHub gives none, expected a list of secrets such as [{ env = "NAME" }]"#,
+                ],
+            ),
+            (
+                r#"provider = "asana"
+secrets = [{ handshake = true }, { env = "SECRET" }]"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found a secret from a handshake that does not stand alone, expected [{ handshake = true }], or secrets that are known",
+                ],
+            ),
+            (
+                r#"provider = "asana"
+secrets = [{ handshake = false }]"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found a secret from a handshake that does not stand alone, expected [{ handshake = true }], or secrets that are known",
+                ],
+            ),
+            (
+                r#"provider = "asana"
+secrets = [{ handshake = true, not_after = 2027-01-01T00:00:00Z }]"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found a secret from a handshake that does not stand alone, expected [{ handshake = true }], or secrets that are known",
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = [{ env = "SECRET" }]
+verify_token = { env = "SECRET" }"#,
+                &[
+                    "routes.toml:4:16: routes.a.verify_token: found a verify token, but GitHub shows none, expected none",
+                ],
+            ),
+            (
+                r#"provider = "meta"
+secrets = [{ env = "SECRET" }]
+verify_token = { env = "SHORT" }"#,
+                &[
+                    "routes.toml:4:16: routes.a.verify_token: found a secret of fewer than 8 bytes in SHORT, expected at least 8 bytes",
+                ],
+            ),
+            (
+                r#"verify = "none"
+verify_token = { env = "SECRET" }"#,
+                &[
+                    "routes.toml:3:16: routes.a.verify_token: found a key that goes with `provider`, expected it within `verify`",
+                ],
+            ),
+            (
                 r#"provider = "standard-webhooks"
 secrets = [{ env = "SECRET" }]"#,
                 &[

@@ -10,6 +10,7 @@ use super::{answered, assert_no_event, assert_refused, post, route};
 use crate::support::{
     client::{Client, Reply},
     gateway::Gateway,
+    process::Process,
     redis::RedisServer,
     sign, wait_for,
 };
@@ -268,4 +269,46 @@ async fn without_the_store_a_handshake_is_to_be_sent_again() {
     let metrics = gateway.metrics().await;
     assert_eq!(answered(&metrics, "asana", "hook_secret"), 0.0);
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_log_and_no_metric_shows_what_a_handshake_bears() {
+    const TOKEN: &str = "canary-verify-token";
+    const CHALLENGE: &str = "canary-challenge";
+    let meta = format!("verify_token = {{ value = \"{TOKEN}\" }}");
+    let toml = asana() + &route("notion", AWAITED) + &super::keyed("meta", &meta);
+    let gateway = Process::spawn_with(&toml, &[("RUST_LOG", "trace")]).await;
+    let client = &gateway.client;
+    let token = json!({ "verification_token": SECOND }).to_string();
+    assert_eq!(
+        post(client, "/hooks/notion", &[], &token).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(offer(client, FIRST).await.status, StatusCode::OK);
+    assert_refused(&offer(client, SECOND).await, 403, "handshake_refused");
+    assert_eq!(event(client, FIRST, &body(1)).await.outcome(), "accepted");
+    assert_refused(&event(client, SECOND, &body(2)).await, 401, "");
+    let asked =
+        format!("/hooks/meta?hub.mode=subscribe&hub.challenge={CHALLENGE}&hub.verify_token=");
+    assert_eq!(
+        client.get(&format!("{asked}{TOKEN}")).await.text(),
+        CHALLENGE
+    );
+    let wrong = client.get(&format!("{asked}{TOKEN}2")).await;
+    assert_refused(&wrong, 403, "handshake_refused");
+    let forget = gateway
+        .admin
+        .send(Method::DELETE, "/api/v1/secrets/asana", &[], "");
+    assert_eq!(forget.await.status, StatusCode::NO_CONTENT);
+    let seen = gateway.stderr() + &gateway.admin.get("/metrics").await.text();
+    for line in [
+        "handshake answered",
+        "handshake_refused",
+        "another verify_token",
+    ] {
+        assert!(seen.contains(line), "no {line}");
+    }
+    for canary in [FIRST, SECOND, TOKEN, CHALLENGE, super::SECRET] {
+        assert!(!seen.contains(canary), "{canary} shows");
+    }
 }
