@@ -79,7 +79,7 @@ impl<'a> Received<'a> {
 
 impl Authentic<'_> {
     /// 405 or 415 of what was let so far only because it might be a handshake.
-    pub(super) fn as_event(self) -> Result<Self, Rejection> {
+    pub(super) fn into_event(self) -> Result<Self, Rejection> {
         match self.unfit {
             Some(rejection) => Err(rejection),
             None => Ok(self),

@@ -281,7 +281,7 @@ async fn accept(
         let met = Box::pin(challenge.meet(gate, now)).await?;
         return Ok(Passed::Handshake(met));
     }
-    let authentic = authentic.as_event()?;
+    let authentic = authentic.into_event()?;
     let documented = authentic.document()?;
     if let Some(list) = &endpoint.split {
         let events = documented.split(list, now)?;
