@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    ENTRIES_MAX, Guard, Headers, Listed, Part, Repeated, Scheme, SignFault, Signed,
-    Signing, Source, Test, content::numbered, encoding, mac,
+    ENTRIES_MAX, Guard, Headers, Listed, Part, Repeated, Scheme, SignFault, Signed, Signing,
+    Source, Test, content::numbered, encoding, mac,
 };
 
 pub(super) struct Draft<'g> {

@@ -22,4 +22,5 @@ mod layers;
 mod listener;
 mod outage;
 mod readme;
+mod signatures;
 mod spool;
