@@ -158,8 +158,11 @@ mod tests {
             uids.into_iter().map(answer).collect()
         }
 
-        async fn accept_together(&self, _: Vec<Arc<Event>>) -> Result<Vec<Acceptance>, StoreError> {
-            pending().await
+        async fn accept_together(
+            &self,
+            events: Vec<Arc<Event>>,
+        ) -> Result<Vec<Acceptance>, StoreError> {
+            self.accept_all(events).await.into_iter().collect()
         }
 
         async fn keep_secret(&self, _: &crate::store::KeptSecret) -> Result<bool, StoreError> {
@@ -289,8 +292,49 @@ mod tests {
             drop(late);
             assert_eq!(series.duplicate.get(), 4);
         });
-        let uids = |ids: &[&str]| ids.iter().map(|id| event(id).uid).collect::<Vec<_>>();
         let calls = store.0.lock().unwrap();
         assert_eq!(*calls, [uids(&["a", "b", "c"]), uids(&["late"])]);
+    }
+
+    fn uids(ids: &[&str]) -> Vec<Uuid> {
+        ids.iter().map(|id| event(id).uid).collect()
+    }
+
+    #[test]
+    fn the_events_of_one_request_go_in_one_call_and_are_counted_whether_or_not_the_caller_waits() {
+        let store = Arc::new(Noting::default());
+        let runtime = actix_rt::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let intake = Intake::new(store.clone());
+            let labels = Labels {
+                routes: &[],
+                targets: &[],
+                reasons: &[],
+            };
+            let series = Metrics::new(&labels).unwrap().unrouted;
+            let events = || ["a", "b", "c"].map(event).into();
+            let answers = intake.accept_together(events(), series.clone()).await;
+            let answered: Vec<_> = answers
+                .unwrap()
+                .into_iter()
+                .map(|answer| match answer {
+                    Acceptance::Duplicate { uid, .. } => uid,
+                    Acceptance::Accepted { .. } => panic!("not what the store said"),
+                })
+                .collect();
+            assert_eq!(answered, uids(&["a", "b", "c"]));
+            assert_eq!(series.duplicate.get(), 3);
+            let mut gone = Box::pin(intake.accept_together(events(), series.clone()));
+            assert!((&mut gone).now_or_never().is_none());
+            drop(gone);
+            let mut turns = 0;
+            while series.duplicate.get() < 6 {
+                tokio::task::yield_now().await;
+                turns += 1;
+                assert!(turns < 1000, "never counted");
+            }
+        });
+        let calls = store.0.lock().unwrap();
+        assert_eq!(*calls, [uids(&["a", "b", "c"]), uids(&["a", "b", "c"])]);
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     config::{Config, Route},
     event::Event,
+    keys::Keys,
     metrics::{Metrics, RouteMetrics},
     store::{Acceptance, Store, StoreError},
 };
@@ -26,6 +27,7 @@ use crate::{
 mod authenticate;
 mod body;
 mod endpoint;
+mod fetched;
 mod identify;
 mod intake;
 pub mod json;
@@ -58,6 +60,7 @@ pub struct Gate {
     refusals: RefusalLog,
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
+    keys: Option<Keys>,
 }
 
 /// What came of a request that was taken.
@@ -94,6 +97,15 @@ impl Gate {
             request_ids: RequestIds::new(),
             refusals: RefusalLog::new(now),
             unrouted: metrics.unrouted.clone(),
+            keys: None,
+        }
+    }
+
+    /// Where keys are fetched that routes need. Without it such routes answer 503 `key_unavailable`.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
         }
     }
 
@@ -233,7 +245,7 @@ async fn accept(
     let routed = Routed::new(&desk.gate, endpoint, head)?;
     let received = routed.read_body(payload).await?;
     let now = desk.gate.clock.now();
-    let authentic = received.authenticate(now)?;
+    let authentic = received.authenticate(desk.gate.keys.as_ref(), now).await?;
     let documented = authentic.document()?;
     if let Some(list) = &endpoint.split {
         let events = documented.split(list, now)?;

@@ -2,16 +2,13 @@
 
 use bytes::Bytes;
 
-use crate::{clock::Timestamp, event::Event, payload::position};
+use crate::{clock::Timestamp, event::Event, payload::position, store::TOGETHER_MAX};
 
 use super::{
     json::List,
     rejection::{Detail, Reason, Rejection, Violation},
     validate::{Documented, VIOLATIONS_MAX, rejection_of},
 };
-
-/// Of one request.
-const ELEMENTS_MAX: usize = 1000;
 
 impl Documented<'_> {
     /// An event for each element, whose body is the element's exact bytes. 400, 422.
@@ -52,8 +49,8 @@ impl Documented<'_> {
         };
         let texts =
             texts.ok_or_else(|| refused("is missing or no array; expected array".into()))?;
-        if texts.len() > ELEMENTS_MAX {
-            return Err(refused(format!("holds more than {ELEMENTS_MAX} elements")));
+        if texts.len() > TOGETHER_MAX {
+            return Err(refused(format!("holds more than {TOGETHER_MAX} elements")));
         }
         let element = |text: &str| body.slice_ref(text.as_bytes());
         Ok(texts.into_iter().map(element).collect())

@@ -1,6 +1,6 @@
 //! The small forms of XML 1.0 (fifth edition): characters, names, references, attributes.
 
-use super::super::Flaw;
+use crate::payload::Flaw;
 
 /// White space, and nothing else that Unicode calls so.
 pub(super) fn is_space(c: char) -> bool {

@@ -80,7 +80,7 @@ fn monday() -> Preset {
                 audience: Audience::PublicUrl,
                 expires: true,
                 max_age: None,
-                leeway: Duration::ZERO,
+                leeway: SECOND,
                 body_sha256: None,
                 claims: Cow::Borrowed(&[]),
             },

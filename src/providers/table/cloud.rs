@@ -116,7 +116,7 @@ fn google_pubsub() -> Preset {
                 audience: Audience::PublicUrl,
                 expires: true,
                 max_age: None,
-                leeway: Duration::ZERO,
+                leeway: SECOND,
                 body_sha256: None,
                 claims: Cow::Borrowed(&[(Cow::Borrowed("email_verified"), Cow::Borrowed("true"))]),
             },

@@ -1,6 +1,6 @@
 //! Payments, shops and banks.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use super::*;
 use crate::signature::{
@@ -277,7 +277,7 @@ fn plaid() -> Preset {
             },
             Param {
                 name: "url",
-                meaning: "Plaid's address, where it is not https://production.plaid.com",
+                meaning: "where keys are asked for, such as https://sandbox.plaid.com/webhook_verification_key/get",
                 required: false,
                 use_: ParamUse::KeyUrl,
             },
@@ -294,11 +294,11 @@ fn plaid() -> Preset {
                 audience: Audience::Anyone,
                 expires: false,
                 max_age: Some(FIVE_MINUTES),
-                leeway: Duration::ZERO,
+                leeway: MINUTE,
                 body_sha256: Some(Cow::Borrowed("request_body_sha256")),
                 claims: Cow::Borrowed(&[]),
             },
-            JwtKeys::Plaid("https://production.plaid.com"),
+            JwtKeys::Plaid("https://production.plaid.com/webhook_verification_key/get"),
         )
     }
 }

@@ -122,6 +122,62 @@ fn routes_by_key() {
                 ],
             ),
             (
+                r#"content = []"#,
+                &[
+                    r#"routes.toml:2:11: routes.a.content: found an empty list, expected at least one kind of content"#,
+                ],
+            ),
+            (
+                r#"content = "json""#,
+                &[
+                    r#"routes.toml:2:11: routes.a.content: found "json", expected a list such as ["json", "form"]"#,
+                ],
+            ),
+            (
+                r#"content = ["xml", "json", "xml"]"#,
+                &[r#"routes.toml:2:27: routes.a.content[2]: found "xml", expected each kind once"#],
+            ),
+            (
+                r#"content = ["any"]"#,
+                &[
+                    r#"routes.toml:2:11: routes.a.content: found only "any", of which nothing is read, beside `event_id` that reads the payload, expected "json", "form" or "xml" too"#,
+                ],
+            ),
+            (
+                r#"content = ["any"]
+event_id = [{ header = "X-Id" }, { body = "sha256" }]
+event_type = [{ header = "X-Type" }, { json = "/type" }]
+require = { "/id" = "string" }
+schema = "schemas/any.json"
+deliver = [{ to = "crm", order_by = "/customerId" }]"#,
+                &[
+                    r#"routes.toml:2:11: routes.a.content: found only "any", of which nothing is read, beside `event_type`, `require`, `schema`, `order_by` that reads the payload, expected "json", "form" or "xml" too"#,
+                ],
+            ),
+            (
+                r#"split = "events""#,
+                &[
+                    r#"routes.toml:2:9: routes.a.split: found "events", expected a JSON pointer such as "/id" (a JSON pointer begins with `/`)"#,
+                ],
+            ),
+            (
+                r#"split = "/events/*""#,
+                &[
+                    r#"routes.toml:2:9: routes.a.split: found "/events/*", expected a JSON pointer to one place: `*` is only for `event_id` and `event_type`"#,
+                ],
+            ),
+            (
+                r#"split = ""
+content = ["json", "form"]
+methods = ["POST", "GET"]
+event_id = [{ json = "/id" }, { header = "X-Id" }]"#,
+                &[
+                    r#"routes.toml:2:9: routes.a.split: found `split` beside other content than JSON, expected content = ["json"]"#,
+                    r#"routes.toml:2:9: routes.a.split: found `split` beside the method GET, expected other methods"#,
+                    r#"routes.toml:2:9: routes.a.split: found `split` beside an event id that is one for all elements, expected event_id = { json = "/id" }, read from each, or { body = "sha256" }"#,
+                ],
+            ),
+            (
                 r#"max_body = "1GiB""#,
                 &[
                     r#"routes.toml:2:12: routes.a.max_body: found "1GiB", expected at most server.max_body_in_flight"#,
@@ -283,6 +339,12 @@ fn ids_types_and_schemas() {
                 ],
             ),
             (
+                r#"require = { "/items/*/id" = "string" }"#,
+                &[
+                    r#"routes.toml:2:13: routes.a.require."/items/*/id": found "/items/*/id", expected a JSON pointer to one place: `*` is only for `event_id` and `event_type`"#,
+                ],
+            ),
+            (
                 r#"schema = "schemas/none.json""#,
                 &[
                     r#"routes.toml:2:10: routes.a.schema: found "schemas/none.json", which cannot be read (No such file or directory (os error 2)), expected a JSON Schema"#,
@@ -394,6 +456,12 @@ deliver = [{ to = "crm", events = [] }]"#,
                 ],
             ),
             (
+                r#"deliver = [{ to = "crm", order_by = "/*/id" }]"#,
+                &[
+                    r#"routes.toml:2:37: routes.a.deliver[0].order_by: found "/*/id", expected a JSON pointer to one place: `*` is only for `event_id` and `event_type`"#,
+                ],
+            ),
+            (
                 r#"deliver = [{ to = "crm", order_by = { json = "/customerId" }, on_dead = "hold" }]"#,
                 &[
                     r#"routes.toml:2:37: routes.a.deliver[0].order_by: found a table, expected a JSON pointer such as "/id""#,
@@ -435,4 +503,21 @@ fn a_route_delivers_to_as_many_targets_as_every_store_takes() {
         told(&with(1025)),
         ["routes.toml:2:11: routes.a.deliver: found 1025 targets, expected at most 1024"]
     );
+}
+
+#[test]
+fn a_preset_s_id_in_a_header_is_one_for_all_elements() {
+    let github = |lines: &str| {
+        format!(
+            "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{{ env = \"SECRET\" }}]\ndeliver = []\nsplit = \"\"\n{lines}"
+        )
+    };
+    let [told] = &told(&github(""))[..] else {
+        panic!("one fault");
+    };
+    assert!(
+        told.contains("routes.a.split: found `split` beside an event id"),
+        "{told}"
+    );
+    assert!(parse(&github("event_id = { json = \"/id\" }")).is_ok());
 }

@@ -522,3 +522,52 @@ fn load_reads_the_file_and_resolves_against_its_directory() {
         "{told}"
     );
 }
+
+#[test]
+fn routes_say_what_they_take() {
+    let text = r#"
+[routes.all]
+path = "/all"
+verify = "none"
+methods = ["GET", "POST"]
+content = ["any", "xml", "form", "json"]
+event_id = [{ json = ["/tenant", "/items/*/id"] }, { body = "sha256" }]
+event_type = { json = "/items/*/type" }
+deliver = []
+
+[routes.raw]
+path = "/raw"
+verify = "none"
+content = ["any"]
+event_id = { body = "sha256" }
+event_type = { header = "X-Type" }
+deliver = []
+
+# The payload of a GET is read, whatever else is taken.
+[routes.asked]
+path = "/asked"
+verify = "none"
+methods = ["GET"]
+content = ["any"]
+event_id = { json = "/id" }
+deliver = []
+
+[routes.batch]
+path = "/batch"
+verify = "none"
+split = "/events"
+event_id = [{ json = "/id" }, { body = "sha256" }]
+deliver = []
+"#;
+    let config = parse(text).unwrap_or_else(|faults| panic!("{faults}"));
+    let all = route(&config, "all");
+    assert_eq!(all.methods, ["GET", "POST"]);
+    let every = [Content::Any, Content::Xml, Content::Form, Content::Json];
+    assert_eq!(all.content, every);
+    assert_eq!(all.event_type, [pointer("/items/*/type")]);
+    assert_eq!(all.split, None);
+    assert_eq!(route(&config, "raw").content, [Content::Any]);
+    let batch = route(&config, "batch");
+    assert_eq!(batch.content, [Content::Json]);
+    assert_eq!(batch.split, Some(Pointer::parse("/events").unwrap()));
+}

@@ -45,7 +45,8 @@ async fn send_all(gateway: &Process) -> String {
     let now = Clock::system().now();
     let id = |route: &str| format!("{BODY}-{route}");
     for route in [
-        "stripe", "slack", "tickets", "key", "bearer", "basic", "custom", "both", "open",
+        "stripe", "slack", "tickets", "key", "bearer", "basic", "custom", "both", "open", "form",
+        "xml", "query", "batch",
     ] {
         let reply = good(route, &id(route), now).send(&gateway.client).await;
         assert_eq!(reply.outcome(), "accepted", "{route}");

@@ -5,21 +5,23 @@ use serde_json::json;
 
 use super::{
     every_route, gateway, gateway_with,
-    requests::{Sent, github, good, strict, with_id},
+    requests::{Sent, batch, event, form, github, good, query, strict, with_id, xml},
     table::{Row, assert_covers, assert_problem, pointers, refuse_all},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_other_refusal_says_why_and_leaves_nothing() {
     let gateway = gateway().await;
-    let rows = [heads(), bodies(), ids(gateway.began)].concat_all();
-    let covered_elsewhere = ["malformed_request"];
-    let mut covered: Vec<_> = rows.iter().map(|row| row.reason).collect();
-    covered.extend(covered_elsewhere);
-    assert_covers(&rows, &[403, 404, 405, 413, 415, 422]);
-    for reason in super::REASONS[0].1 {
-        assert!(covered.contains(reason), "no row for {reason}");
-    }
+    let rows = [
+        heads(),
+        bodies(),
+        ids(gateway.began),
+        forms(),
+        xmls(),
+        batches(),
+    ]
+    .concat_all();
+    assert_covers(&rows, &[400, 403, 404, 405, 413, 415, 422]);
     refuse_all(&gateway, &rows).await;
     gateway.finish().await;
 }
@@ -233,6 +235,149 @@ fn bodies() -> Vec<Row> {
         .into_iter()
         .map(|(reason, what, body)| row("open", reason, what, open(what).body(body)));
     invalid.chain(others).collect()
+}
+
+fn forms() -> Vec<Row> {
+    let of = |reason, what, body: &[u8]| row("form", reason, what, form("/hooks/form", body));
+    let many = "n=1&".repeat(100_000);
+    let deep = format!("payload={}", "[".repeat(65) + &"]".repeat(65));
+    let asked = |reason, what, request| row("query", reason, what, request);
+    let invalid = "invalid_form";
+    vec![
+        of(invalid, "a broken escape", b"id=%zz"),
+        of(invalid, "an escape cut short", b"id=a&n=%4"),
+        of(invalid, "no UTF-8", b"id=\xff"),
+        of(invalid, "no UTF-8 once decoded", b"id=%c3%28"),
+        of(invalid, "100000 fields", many.as_bytes()),
+        of("too_deep", "a payload too deep", deep.as_bytes()),
+        of(
+            "duplicate_key",
+            "a payload with two ids",
+            br#"payload={"id":1,"id":2}"#,
+        ),
+        of("missing_event_id", "an empty form", b""),
+        of("invalid_event_id", "an id twice", b"id=a&id=b"),
+        row(
+            "form",
+            "unsupported_content_type",
+            "JSON where a form belongs",
+            Sent::json("/hooks/form", "{}"),
+        ),
+        asked(invalid, "a broken escape in a query", query("id=%zz")),
+        asked("missing_event_id", "no query", query("")),
+        asked(
+            "body_too_large",
+            "a long query",
+            query(&format!("id={}", "x".repeat(1022))),
+        ),
+        asked(
+            "malformed_request",
+            "a GET with a body",
+            query("id=a").body("id=a"),
+        ),
+        asked(
+            "missing_event_id",
+            "the query of a POST",
+            Sent::json("/hooks/query?id=a", "{}"),
+        ),
+        asked(
+            "unsupported_content_type",
+            "a form in a POST",
+            form("/hooks/query", "id=a"),
+        ),
+    ]
+}
+
+fn xmls() -> Vec<Row> {
+    let of = |reason, what, body: &str| row("xml", reason, what, xml("/hooks/xml", body));
+    let bomb = "<!DOCTYPE event [<!ENTITY a 'lol'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;'>]>\
+        <event id='&b;'/>";
+    let external =
+        "<!DOCTYPE event [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><event id='1'>&a;</event>";
+    // Each element is the second of its name: a list around each in the document.
+    let lists = format!(
+        "<event>{}{}</event>",
+        "<a/><a>".repeat(40),
+        "</a>".repeat(40)
+    );
+    let invalid = "invalid_xml";
+    vec![
+        of(invalid, "an entity bomb", bomb),
+        of(invalid, "an external entity", external),
+        of(invalid, "two roots", "<event id='a'/><event id='b'/>"),
+        of(invalid, "two ids in XML", "<event id='a' id='b'/>"),
+        of(invalid, "an element not closed", "<event id='a'>"),
+        of(invalid, "JSON in XML", r#"{"event":{"@id":"a"}}"#),
+        of(invalid, "an empty XML", ""),
+        of(invalid, "a deep XML", &"<event>".repeat(100_000)),
+        of("too_deep", "an XML of many lists", &lists),
+        of("missing_event_id", "another root", "<other id='a'/>"),
+        of(
+            "invalid_event_id",
+            "an id by two prefixes",
+            "<event a:id='a' b:id='b'/>",
+        ),
+        row(
+            "xml",
+            "unsupported_content_type",
+            "a form where XML belongs",
+            form("/hooks/xml", "id=a"),
+        ),
+    ]
+}
+
+fn batches() -> Vec<Row> {
+    let of = |reason, what, request| row("batch", reason, what, request);
+    let raw = |body: &str| Sent::json("/hooks/batch", body);
+    let violated = "schema_violation";
+    let good = || event("a good one");
+    let many: Vec<_> = (0..1001).map(|n| event(&n.to_string())).collect();
+    vec![
+        of(violated, "no list", raw("{}")),
+        of(violated, "null for a list", raw(r#"{"events":null}"#)),
+        of(violated, "an object for a list", raw(r#"{"events":{}}"#)),
+        of(violated, "1001 elements", batch(&many)),
+        of(
+            violated,
+            "an element that is not as required",
+            batch(&[good(), json!({ "id": "b" })]),
+        ),
+        of(
+            violated,
+            "an element that is null",
+            batch(&[good(), json!(null)]),
+        ),
+        of(
+            "missing_event_id",
+            "an element without an id",
+            batch(&[good(), json!({ "n": 1 })]),
+        ),
+        of(
+            "invalid_event_id",
+            "an element with an empty id",
+            batch(&[good(), event("")]),
+        ),
+        of(
+            "duplicate_key",
+            "two lists",
+            raw(r#"{"events":[],"events":[]}"#),
+        ),
+        of(
+            "duplicate_key",
+            "an element with two ids",
+            raw(r#"{"events":[{"n":1,"id":"a"},{"n":1,"id":"b","id":"c"}]}"#),
+        ),
+        of(
+            "invalid_json",
+            "an element cut short",
+            raw(r#"{"events":[{"n":1,"id":"a"}"#),
+        ),
+        of(
+            "invalid_json",
+            "half a surrogate in an element",
+            raw(r#"{"events":[{"n":1,"id":"a","x":"\ud800"}]}"#),
+        ),
+    ]
 }
 
 fn ids(now: Timestamp) -> Vec<Row> {

@@ -1,6 +1,7 @@
 //! Requests as providers send them, to be bent out of shape.
 
 use hookgate::clock::Timestamp;
+use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Reply},
@@ -152,6 +153,36 @@ pub(super) fn both(id: &str) -> Sent {
         .with("X-Signature", hex::encode(mac))
 }
 
+pub(super) fn form(path: &str, body: impl AsRef<[u8]>) -> Sent {
+    Sent::json(path, body).instead("Content-Type", "application/x-www-form-urlencoded")
+}
+
+pub(super) fn xml(path: &str, body: impl AsRef<[u8]>) -> Sent {
+    Sent::json(path, body).instead("Content-Type", "text/xml; charset=utf-8")
+}
+
+/// A GET.
+pub(super) fn query(query: &str) -> Sent {
+    Sent::json(&format!("/hooks/query?{query}"), "")
+        .without("Content-Type")
+        .method(http::Method::GET)
+}
+
+/// An element of a batch.
+pub(super) fn event(id: &str) -> Value {
+    json!({ "id": id, "type": "paid", "n": 1 })
+}
+
+/// Of elements.
+pub(super) fn batch(events: &[Value]) -> Sent {
+    Sent::json("/hooks/batch", json!({ "events": events }).to_string())
+}
+
+/// As a form has it.
+pub(super) fn plus(text: &str) -> String {
+    text.replace(' ', "+")
+}
+
 pub(super) fn strict(id: &str) -> Sent {
     let body = serde_json::json!({
         "id": id, "type": "order", "at": "2026-05-20T15:30:00Z", "customer": { "id": 7 }, "total": 10.5
@@ -174,6 +205,10 @@ pub(super) fn good(route: &str, id: &str, now: Timestamp) -> Sent {
         "custom" => custom(id, &at),
         "both" => both(id),
         "strict" => strict(id),
+        "form" => form("/hooks/form", format!("id={}", plus(id))),
+        "xml" => xml("/hooks/xml", format!("<event id='{id}'/>")),
+        "query" => query(&format!("id={}", plus(id))),
+        "batch" => batch(&[event(id)]),
         "headed" => Sent::json("/hooks/headed", "{}").with("X-Event-Id", id),
         "guarded" => {
             Sent::json("/hooks/guarded", with_id(id)).with("X-Forwarded-For", "203.0.113.7")

@@ -168,6 +168,9 @@ impl Client {
         body: impl AsRef<[u8]>,
     ) -> Result<Reply, String> {
         let sent = Bytes::copy_from_slice(body.as_ref());
+        // The payload of a GET is its query.
+        let query = path.split_once('?').filter(|_| method == Method::GET);
+        let payload = query.map_or(&sent[..], |(_, query)| query.as_bytes());
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base));
@@ -176,7 +179,7 @@ impl Client {
         }
         let request = request.body(Full::new(sent.clone())).expect("a request");
         let reply = within(PATIENCE, self.exchange(request)).await?;
-        self.ledger.note(&reply, &sent);
+        self.ledger.note(&reply, payload);
         Ok(reply)
     }
 
