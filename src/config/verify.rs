@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     providers::Preset,
-    signature::{KeySource, KeyedScheme, Part, Source, jwt::Audience},
+    signature::{KeySource, KeyedScheme, Part, Scheme, Source, jwt::Audience},
 };
 
 /// What a route says of its callers.
@@ -124,6 +124,7 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
+        params: table.take("params"),
         place: &place,
     };
     let known = table.finish();
@@ -190,6 +191,7 @@ fn read_signature(
         false => credentials.secrets(),
     };
     let schemes = schemes?;
+    let params = credentials.params(&schemes);
     let mixed = schemes
         .iter()
         .any(|scheme| matches!(scheme.key, KeySource::Certificate { .. }));
@@ -212,7 +214,7 @@ fn read_signature(
     };
     Some(Verifier::Signature(SignatureVerifier {
         schemes: keyed,
-        params: Vec::new(),
+        params,
         secret_from_handshake: false,
     }))
 }
@@ -221,6 +223,7 @@ fn read_signature(
 struct Credentials<'a, 'p> {
     keys: Option<Node<'a>>,
     secrets: Option<Node<'a>>,
+    params: Option<Node<'a>>,
     place: &'p Place<'a>,
 }
 
@@ -241,12 +244,54 @@ impl<'a> Credentials<'a, '_> {
         self.secrets.take()
     }
 
+    /// The values of the parameters that `schemes` sign.
+    fn params(&mut self, schemes: &[Scheme]) -> Vec<(String, String)> {
+        let mut names: Vec<&str> = Vec::new();
+        for part in schemes.iter().flat_map(Scheme::parts) {
+            if let Part::Param(name) = part
+                && names.iter().all(|known| known != name)
+            {
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let Some(node) = self.params.take() else {
+            let expected = format!("{{ {} = \"…\" }}, which `signed` names", names[0]);
+            self.place.missing("params", expected);
+            return Vec::new();
+        };
+        let Some(table) = node.table("a table such as { webhook_id = \"…\" }") else {
+            return Vec::new();
+        };
+        let place = table.place.clone();
+        let mut params = Vec::new();
+        for (name, place, node) in table.named() {
+            if names.iter().all(|known| **known != name) {
+                place.unknown(
+                    &name,
+                    "a parameter that `signed` names",
+                    names.iter().copied(),
+                );
+            } else if let Some(text) = node.string("a string") {
+                params.push((name, text.to_owned()));
+            }
+        }
+        for name in names {
+            if params.iter().all(|(known, _)| known != name) {
+                place.missing(name, "the value that `signed` names");
+            }
+        }
+        params
+    }
+
     /// What was not asked for does not belong here.
     fn finish(self) {
-        for node in [self.keys, self.secrets].into_iter().flatten() {
+        for node in [self.keys, self.secrets, self.params].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with signatures",
+                "`keys` with api_key, bearer and basic; `secrets` with signatures; `params` where `signed` names some",
             );
         }
     }

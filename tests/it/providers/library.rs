@@ -65,7 +65,7 @@ impl Vector {
             for owner in schemes_of(schemes, secret.as_bytes()) {
                 let found = keyed
                     .iter_mut()
-                    .find(|keyed| keyed.scheme.name == owner.name);
+                    .find(|keyed| keyed.scheme.name == schemes[owner].name);
                 let keyed = found.unwrap();
                 let secret =
                     keyed
