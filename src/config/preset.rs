@@ -11,7 +11,7 @@ use crate::{
     providers::{
         JwtKeys, PRESETS, Param, ParamUse, Preset, Proof, bind_rule, bind_schemes, preset,
     },
-    signature::{KeySource, KeyedScheme, Part, Scheme, jwt::JwtRule},
+    signature::{KeySource, KeyedScheme, Scheme, jwt::JwtRule},
 };
 
 const PARAM_CHARS_MAX: usize = 1024;
@@ -35,16 +35,12 @@ impl<'a> Beside<'a> {
         }
     }
 
-    /// The parameters, which schemes by hand may read too.
-    pub(super) fn without_provider(self) -> Option<Node<'a>> {
-        for node in [self.secrets, self.scheme, self.tolerance]
-            .into_iter()
-            .flatten()
-        {
+    pub(super) fn refuse_without_provider(self) {
+        let nodes = [self.secrets, self.scheme, self.tolerance, self.params];
+        for node in nodes.into_iter().flatten() {
             node.place
                 .fault("a key that goes with `provider`", "it within `verify`");
         }
-        self.params
     }
 }
 
@@ -167,50 +163,6 @@ fn read_params<'p>(
     }
     table.finish();
     params
-}
-
-/// Gives the schemes by hand the parameters that they read.
-pub(super) fn give_params(verify: &mut Verify, node: Option<Node<'_>>, route: &Place<'_>) {
-    let place = node.as_ref().map_or(route, |node| &node.place).clone();
-    let table = node.and_then(|node| node.table(PARAMS_SHAPE));
-    let params: Vec<_> = table
-        .map(Table::named)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|(name, place, node)| Some((place, name, read_param(&node, "a value")?)))
-        .collect();
-    let Verify::All(verifiers) = verify else {
-        return;
-    };
-    let mut read = Vec::new();
-    for verifier in verifiers {
-        let Verifier::Signature(verifier) = verifier else {
-            continue;
-        };
-        let schemes = verifier.schemes.iter();
-        let parts = schemes.flat_map(|keyed| keyed.scheme.signed.iter());
-        read.extend(parts.filter_map(|part| match part {
-            Part::Param(name) => Some(name.to_string()),
-            _ => None,
-        }));
-        let params = params.iter();
-        verifier.params = params
-            .map(|(_, name, value)| (name.clone(), value.clone()))
-            .collect();
-    }
-    for name in &read {
-        if !params.iter().any(|(_, known, _)| known == name) {
-            place.missing(
-                "params",
-                format!("{{ {name} = \"…\" }}, which `verify` reads"),
-            );
-        }
-    }
-    for (place, name, _) in &params {
-        if !read.contains(name) {
-            place.fault("a parameter that `verify` does not read", "no such key");
-        }
-    }
 }
 
 fn read_param(node: &Node<'_>, meaning: &str) -> Option<String> {

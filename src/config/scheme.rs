@@ -121,18 +121,21 @@ fn read_scheme(kind: &'static str, node: Node<'_>, name: String) -> Option<Schem
             .map_or_else(|| Some(vec![Part::Body]), |node| read_signed(&node)),
     };
     let timestamp = read_timestamp(&mut table);
-    let secret_form = match table.take("secret_form") {
-        Some(node) => read_secret_form(node),
-        None if method.is_some_and(Method::has_public_key) => Some(SecretForm::Spki),
-        None => Some(SecretForm::Text),
-    };
-    let guards = read_guards(table.take("when"));
-    let body_sha256 = table.take("body_sha256").map(|node| read_part(&node));
-    let each = table.take("each").map(|node| read_pointer(&node));
     let key = match table.take("certificate") {
         Some(node) => read_certificate(node),
         None => Some(KeySource::Secrets),
     };
+    let form_default = match key {
+        Some(KeySource::Secrets) if method.is_some_and(Method::has_public_key) => SecretForm::Spki,
+        _ => SecretForm::Text,
+    };
+    let secret_form = match table.take("secret_form") {
+        Some(node) => read_secret_form(node),
+        None => Some(form_default),
+    };
+    let guards = read_guards(table.take("when"));
+    let body_sha256 = table.take("body_sha256").map(|node| read_part(&node));
+    let each = table.take("each").map(|node| read_pointer(&node));
     let allowed = table.flag("allow_unsigned_body", false);
     table.finish();
 

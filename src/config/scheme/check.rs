@@ -96,7 +96,13 @@ fn unsigned_digest(scheme: &Scheme) -> Found {
 fn key_misfit(scheme: &Scheme) -> Found {
     let public = scheme.method.has_public_key();
     match (&scheme.key, &scheme.secret_form) {
-        (KeySource::Certificate { .. }, _) if !public => Some((
+        (KeySource::Certificate { .. }, SecretForm::Text) if public => None,
+        (KeySource::Certificate { .. }, _) if public => Some((
+            "secret_form",
+            "a form of secrets beside a certificate",
+            "no `secret_form`",
+        )),
+        (KeySource::Certificate { .. }, _) => Some((
             "certificate",
             "a certificate where a secret is shared",
             "ed25519, ecdsa_p256 or rsa",
@@ -106,11 +112,13 @@ fn key_misfit(scheme: &Scheme) -> Found {
             "a public key, which anyone may know",
             "\"text\", \"hex\" or base64: a secret that both sides know",
         )),
-        (_, SecretForm::Text | SecretForm::Base64OrText { .. }) if public => Some((
-            "secret_form",
-            "text as a public key",
-            "\"spki\", \"hex\" or { base64 = \"PREFIX\" }",
-        )),
+        (KeySource::Secrets, SecretForm::Text | SecretForm::Base64OrText { .. }) if public => {
+            Some((
+                "secret_form",
+                "text as a public key",
+                "\"spki\", \"hex\" or { base64 = \"PREFIX\" }",
+            ))
+        }
         _ => None,
     }
 }

@@ -192,9 +192,9 @@ fn place(part: &Part) -> String {
 }
 
 fn secret_form(scheme: &Scheme) -> Option<String> {
-    let default = match scheme.method.has_public_key() {
-        true => SecretForm::Spki,
-        false => SecretForm::Text,
+    let default = match scheme.key {
+        KeySource::Secrets if scheme.method.has_public_key() => SecretForm::Spki,
+        _ => SecretForm::Text,
     };
     let value = match &scheme.secret_form {
         form if *form == default => return None,
