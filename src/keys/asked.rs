@@ -23,15 +23,13 @@ pub enum Asked<'a> {
     /// One of Plaid's keys, by the id that a token names
     /// (plaid.com/docs/api/webhooks/webhook-verification).
     Plaid {
-        /// Of the environment, e.g. `https://production.plaid.com`.
+        /// Such as `https://production.plaid.com/webhook_verification_key/get`.
         url: &'a Url,
         client_id: &'a Secret,
         secret: &'a Secret,
         kid: &'a str,
     },
 }
-
-const PLAID_PATH: &str = "/webhook_verification_key/get";
 
 impl Asked<'_> {
     /// Anybody can name as many as he likes.
@@ -75,10 +73,7 @@ impl Asked<'_> {
                 let json = json!({
                     "client_id": text(client_id), "secret": text(secret), "key_id": kid,
                 });
-                let mut url = url.clone();
-                let path = url.path().trim_end_matches('/').to_owned() + PLAID_PATH;
-                url.set_path(&path);
-                (url, false, Some(Zeroizing::new(json.to_string())))
+                (url.clone(), false, Some(Zeroizing::new(json.to_string())))
             }
         };
         FetchRequest {

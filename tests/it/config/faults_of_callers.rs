@@ -214,9 +214,9 @@ tolerance = "5m""#,
                 ],
             ),
             (
-                "verify = { jwt = {}, keys = [] }",
+                "verify = { oauth = {}, keys = [] }",
                 &[
-                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, `keys`, `secrets` or `params`",
+                    "routes.toml:2:12: routes.a.verify.oauth: found an unknown key, expected `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, `keys`, `secrets` or `params`",
                 ],
             ),
             (
