@@ -15,6 +15,7 @@ mod check;
 mod demo;
 mod https;
 mod keys;
+mod providers;
 mod samples;
 mod send;
 mod serve;
@@ -29,7 +30,7 @@ const EXIT_USAGE: u8 = 64;
     name = "hookgate",
     version,
     about = "A webhook ingest gateway: verifies, validates, dedupes, stores durably, answers, and fans out with retries",
-    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
+    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate providers            list who can be named in routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
     arg_required_else_help = true
 )]
 struct Arguments {
@@ -45,6 +46,7 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Keys(keys::Keys),
+    Providers(providers::Providers),
 }
 
 /// The file that says everything.
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Providers(providers) => providers.run(),
     }
 }
 

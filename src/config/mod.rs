@@ -22,6 +22,7 @@ mod credentials;
 mod deliver;
 mod error;
 mod identity;
+mod jwt;
 mod load;
 mod payload;
 pub mod pointer;

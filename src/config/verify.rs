@@ -3,6 +3,7 @@
 use super::{
     SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
+    jwt::read_jwt,
     preset::{Beside, read_preset, read_provider},
     reader::{Node, Place, Table},
     scheme,
@@ -119,6 +120,7 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let api_key = table.take("api_key");
     let bearer = table.take("bearer");
     let basic = table.take("basic");
+    let jwt = table.take("jwt");
     let mut signatures = scheme::take(&mut table);
     let signature = signatures.pop();
     let mut credentials = Credentials {
@@ -128,29 +130,28 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
         place: &place,
     };
     let known = table.finish();
-    let verifier = match (api_key, bearer, basic, signature) {
-        _ if !signatures.is_empty() => {
-            several(&place);
-            return None;
-        }
-        (Some(node), None, None, None) => Some(Verifier::ApiKey {
+    let verifier = match (api_key, bearer, basic, jwt, signature) {
+        (Some(node), None, None, None, None) => Some(Verifier::ApiKey {
             header: read_api_key_header(node).unwrap_or_default(),
             keys: credentials.keys(),
         }),
-        (None, Some(node), None, None) => {
+        (None, Some(node), None, None, None) => {
             read_empty(node);
             Some(Verifier::Bearer {
                 keys: credentials.keys(),
             })
         }
-        (None, None, Some(node), None) => {
+        (None, None, Some(node), None, None) => {
             read_empty(node);
             Some(Verifier::Basic {
                 keys: credentials.keys(),
             })
         }
-        (None, None, None, Some((kind, node))) => read_signature(kind, node, &mut credentials),
-        (None, None, None, None) if !known => return None,
+        (None, None, None, None, Some((kind, node))) if signatures.is_empty() => {
+            read_signature(kind, node, &mut credentials)
+        }
+        (None, None, None, Some(node), None) => read_jwt(node, credentials.secrets.take()),
+        (None, None, None, None, None) if !known => return None,
         _ => {
             several(&place);
             return None;
@@ -167,7 +168,7 @@ fn several(place: &Place<'_>) {
         .collect();
     place.fault(
         format!(
-            "none or several of `api_key`, `bearer`, `basic`, {} and `{}`",
+            "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
             kinds.join(", "),
             scheme::FIRST_OF
         ),
@@ -291,7 +292,7 @@ impl<'a> Credentials<'a, '_> {
         for node in [self.keys, self.secrets, self.params].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with signatures; `params` where `signed` names some",
+                "`keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
             );
         }
     }

@@ -23,12 +23,15 @@ pub enum Asked<'a> {
     /// One of Plaid's keys, by the id that a token names
     /// (plaid.com/docs/api/webhooks/webhook-verification).
     Plaid {
+        /// Of the environment, e.g. `https://production.plaid.com`.
         url: &'a Url,
         client_id: &'a Secret,
         secret: &'a Secret,
         kid: &'a str,
     },
 }
+
+const PLAID_PATH: &str = "/webhook_verification_key/get";
 
 impl Asked<'_> {
     /// Anybody can name as many as he likes.
@@ -59,9 +62,9 @@ impl Asked<'_> {
     }
 
     pub(super) fn request(&self) -> FetchRequest {
-        let (url, allow_private, json) = match self {
-            Self::Jwks { url, allow_private } => (url, *allow_private, None),
-            Self::Certificate { url } => (url, false, None),
+        let (url, allow_private, json) = match *self {
+            Self::Jwks { url, allow_private } => (url.clone(), allow_private, None),
+            Self::Certificate { url } => (url.clone(), false, None),
             Self::Plaid {
                 url,
                 client_id,
@@ -72,11 +75,14 @@ impl Asked<'_> {
                 let json = json!({
                     "client_id": text(client_id), "secret": text(secret), "key_id": kid,
                 });
+                let mut url = url.clone();
+                let path = url.path().trim_end_matches('/').to_owned() + PLAID_PATH;
+                url.set_path(&path);
                 (url, false, Some(Zeroizing::new(json.to_string())))
             }
         };
         FetchRequest {
-            url: (*url).clone(),
+            url,
             allow_private,
             json,
         }

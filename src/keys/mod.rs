@@ -152,6 +152,11 @@ impl Keys {
         self.0.entries().get(&asked.name())?.found()
     }
 
+    /// How many addresses something is known of.
+    pub fn kept(&self) -> usize {
+        self.0.entries().len()
+    }
+
     /// The keys at an address; among them the token's, or its issuer has none such.
     ///
     /// At once when they are known; else when the fetch has ended, which is never later than its deadline.

@@ -14,6 +14,7 @@ mod faults_of_gateway;
 mod faults_of_routes;
 mod faults_of_schemes;
 mod faults_of_targets;
+mod jwt;
 mod loads;
 mod schemes;
 mod secrets;

@@ -238,7 +238,7 @@ fn paypal() -> Preset {
             "PayPal",
             "developer.paypal.com, Integrate webhooks (self-verification)",
             [hmac("paypal-transmission-sig", "")
-                .named("certificate")
+                .named("rsa")
                 .method(Method::Rsa(Algorithm::Sha256))
                 .base64()
                 .when(header("paypal-auth-algo"), is("SHA256withRSA"))

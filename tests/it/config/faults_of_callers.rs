@@ -113,26 +113,26 @@ tolerance = "5m""#,
             (
                 "verify = { keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
-                "verify = { jwt = {}, keys = [] }",
+                "verify = { saml = {}, keys = [] }",
                 &[
-                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, `keys`, `secrets` or `params`",
+                    "routes.toml:2:12: routes.a.verify.saml: found an unknown key, expected `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, `keys` or `secrets`",
                 ],
             ),
             (
                 "verify = { bearer = {}, basic = {}, keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
                 "verify = { bearer = {}, secrets = [] }",
                 &[
                     r#"routes.toml:2:10: routes.a.verify.keys: missing, expected a list such as [{ name = "crm-2026", sha256 = "…" }]"#,
-                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with signatures; `params` where `signed` names some",
+                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256",
                 ],
             ),
             (

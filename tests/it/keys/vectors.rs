@@ -1,13 +1,14 @@
 //! The tokens of the providers that send them, with their verdicts.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hookgate::{
     clock::Timestamp,
+    providers::{Proof, preset},
     signature::{
         Validity,
-        jwt::{Audience, Circumstances, JwtAlgorithm, JwtRule, KeySet, Keys, SharedSecret},
+        jwt::{Circumstances, JwtRule, KeySet, Keys, SharedSecret},
     },
 };
 use serde::Deserialize;
@@ -16,10 +17,10 @@ use serde_json::Value;
 #[derive(Deserialize)]
 pub(super) struct Vector {
     pub(super) id: String,
-    provider: String,
+    pub(super) provider: String,
     pub(super) secret: String,
-    url: Option<String>,
-    headers: BTreeMap<String, String>,
+    pub(super) url: Option<String>,
+    pub(super) headers: BTreeMap<String, String>,
     body_b64: String,
     /// `None`: the verdict does not depend on the time.
     pub(super) now_unix: Option<i64>,
@@ -39,6 +40,20 @@ impl Vector {
         found
     }
 
+    /// Another body under the same headers.
+    pub(super) fn with_body(&self, body: &str) -> Self {
+        Self {
+            body_b64: STANDARD.encode(body),
+            headers: self.headers.clone(),
+            id: self.id.clone(),
+            provider: self.provider.clone(),
+            secret: self.secret.clone(),
+            url: self.url.clone(),
+            extra: self.extra.clone(),
+            ..*self
+        }
+    }
+
     pub(super) fn body(&self) -> Vec<u8> {
         STANDARD.decode(&self.body_b64).unwrap()
     }
@@ -52,48 +67,10 @@ impl Vector {
     }
 }
 
-/// A rule that checks nothing beyond the signature.
-fn bare(header: &'static str, algorithm: JwtAlgorithm) -> JwtRule {
-    JwtRule {
-        header: header.into(),
-        prefix: "".into(),
-        algorithms: vec![algorithm].into(),
-        issuers: Cow::Borrowed(&[]),
-        audience: Audience::Anyone,
-        expires: false,
-        max_age: None,
-        leeway: Duration::ZERO,
-        body_sha256: None,
-        claims: Cow::Borrowed(&[]),
-    }
-}
-
-fn rule(provider: &str) -> JwtRule {
-    match provider {
-        "netlify" => JwtRule {
-            issuers: vec![Cow::Borrowed("netlify")].into(),
-            body_sha256: Some("sha256".into()),
-            ..bare("x-webhook-signature", JwtAlgorithm::Hs256)
-        },
-        "monday" => JwtRule {
-            audience: Audience::PublicUrl,
-            expires: true,
-            ..bare("authorization", JwtAlgorithm::Hs256)
-        },
-        "google-pubsub" => JwtRule {
-            prefix: "Bearer ".into(),
-            issuers: vec![Cow::Borrowed("https://accounts.google.com")].into(),
-            audience: Audience::PublicUrl,
-            expires: true,
-            claims: vec![(Cow::Borrowed("email_verified"), Cow::Borrowed("true"))].into(),
-            ..bare("authorization", JwtAlgorithm::Rs256)
-        },
-        "plaid" => JwtRule {
-            max_age: Some(Duration::from_secs(300)),
-            body_sha256: Some("request_body_sha256".into()),
-            ..bare("plaid-verification", JwtAlgorithm::Es256)
-        },
-        other => panic!("{other} sends no tokens"),
+fn rule(provider: &str) -> &'static JwtRule {
+    match &preset(provider).unwrap().proof {
+        Proof::Jwt(rule, _) => rule,
+        other => panic!("{provider} sends no tokens: {other:?}"),
     }
 }
 

@@ -7,6 +7,7 @@ use hookgate::{
     clock::{Clock, ClockHand, Timestamp},
     config::Config,
     event::{BodyDigest, DeadReason, DeliveryState, TargetName},
+    keys::KeyFetcher,
     store::{Depth, Store, StoredEvent},
 };
 use tempfile::TempDir;
@@ -91,7 +92,29 @@ impl Gateway {
         let began = Timestamp::from_secs(clock.now().as_secs());
         let app = App::start(config, clock).await;
         let app = app.map_err(|error| error.to_string())?;
-        Ok(Self {
+        Ok(Self::around(app, directory, began, targets))
+    }
+
+    /// At this time, with keys from there.
+    pub async fn start_with_keys(toml: &str, at: Timestamp, keys: Arc<dyn KeyFetcher>) -> Self {
+        let directory = temporary();
+        let config = parse(toml, directory.path());
+        let targets = config.targets.keys().cloned().collect();
+        let (clock, hand) = Clock::manual(at);
+        let app = App::start_with(config, clock, Some(keys)).await;
+        Self {
+            hand: Some(hand),
+            ..Self::around(app.expect("a gateway that starts"), directory, at, targets)
+        }
+    }
+
+    fn around(
+        app: App,
+        directory: Arc<TempDir>,
+        began: Timestamp,
+        targets: Vec<TargetName>,
+    ) -> Self {
+        Self {
             client: Client::https(app.public_addr(), app.certificate_pem()),
             admin: Client::plain(app.admin_addr()),
             began,
@@ -99,7 +122,7 @@ impl Gateway {
             app,
             directory,
             targets,
-        })
+        }
     }
 
     pub fn app(&self) -> &App {
