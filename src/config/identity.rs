@@ -80,7 +80,7 @@ fn read_id_source(node: Node<'_>) -> Option<EventIdSource> {
     let known = table.finish();
     match (json, header, body) {
         (Some(node), None, None) => {
-            let pointers = |node: &Node<'_>| pointer(node).map(Field::Json);
+            let pointers = |node: &Node<'_>| parsed(node).map(Field::Json);
             read_fields(node, "at least one JSON pointer", pointers)
         }
         (None, Some(node), None) => {

@@ -153,27 +153,20 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
         (None, None, None, Some(node), None) => read_jwt(node, credentials.secrets.take()),
         (None, None, None, None, None) if !known => return None,
         _ => {
-            several(&place);
+            let signatures = scheme::KINDS.map(|kind| format!("`{kind}`"));
+            place.fault(
+                format!(
+                    "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
+                    signatures.join(", "),
+                    scheme::FIRST_OF
+                ),
+                "one of them in each table; all tables of a list must pass",
+            );
             return None;
         }
     };
     credentials.finish();
     verifier
-}
-
-fn several(place: &Place<'_>) {
-    let kinds: Vec<_> = scheme::KINDS
-        .iter()
-        .map(|kind| format!("`{kind}`"))
-        .collect();
-    place.fault(
-        format!(
-            "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
-            kinds.join(", "),
-            scheme::FIRST_OF
-        ),
-        "one of them in each table; all tables of a list must pass",
-    );
 }
 
 fn read_signature(

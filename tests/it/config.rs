@@ -16,6 +16,7 @@ mod faults_of_schemes;
 mod faults_of_targets;
 mod jwt;
 mod loads;
+mod providers;
 mod schemes;
 mod secrets;
 
@@ -59,11 +60,11 @@ fn told(text: &str) -> Vec<String> {
 }
 
 /// What stands in a file, and the lines that are told about it.
-type Case = (&'static str, &'static [&'static str]);
+type Case<'a> = (&'a str, &'a [&'a str]);
 
 /// `complete` makes whole files of what stands in the cases.
 #[track_caller]
-fn check(complete: fn(&str) -> String, cases: &[Case]) {
+fn check(complete: fn(&str) -> String, cases: &[Case<'_>]) {
     assert!(!cases.is_empty());
     for (text, lines) in cases {
         assert_eq!(told(&complete(text)), *lines, "\n{text}");
