@@ -125,13 +125,10 @@ fn read_scheme(kind: &'static str, node: Node<'_>, name: String) -> Option<Schem
         Some(node) => read_certificate(node),
         None => Some(KeySource::Secrets),
     };
-    let form_default = match key {
-        Some(KeySource::Secrets) if method.is_some_and(Method::has_public_key) => SecretForm::Spki,
-        _ => SecretForm::Text,
-    };
     let secret_form = match table.take("secret_form") {
         Some(node) => read_secret_form(node),
-        None => Some(form_default),
+        None if method.is_some_and(Method::has_public_key) => Some(SecretForm::Spki),
+        None => Some(SecretForm::Text),
     };
     let guards = read_guards(table.take("when"));
     let body_sha256 = table.take("body_sha256").map(|node| read_part(&node));

@@ -131,10 +131,6 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     };
     let known = table.finish();
     let verifier = match (api_key, bearer, basic, jwt, signature) {
-        _ if !signatures.is_empty() => {
-            several(&place);
-            return None;
-        }
         (Some(node), None, None, None, None) => Some(Verifier::ApiKey {
             header: read_api_key_header(node).unwrap_or_default(),
             keys: credentials.keys(),
@@ -151,33 +147,26 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
                 keys: credentials.keys(),
             })
         }
-        (None, None, None, None, Some((kind, node))) => {
+        (None, None, None, None, Some((kind, node))) if signatures.is_empty() => {
             read_signature(kind, node, &mut credentials)
         }
         (None, None, None, Some(node), None) => read_jwt(node, credentials.secrets.take()),
         (None, None, None, None, None) if !known => return None,
         _ => {
-            several(&place);
+            let signatures = scheme::KINDS.map(|kind| format!("`{kind}`"));
+            place.fault(
+                format!(
+                    "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
+                    signatures.join(", "),
+                    scheme::FIRST_OF
+                ),
+                "one of them in each table; all tables of a list must pass",
+            );
             return None;
         }
     };
     credentials.finish();
     verifier
-}
-
-fn several(place: &Place<'_>) {
-    let kinds: Vec<_> = scheme::KINDS
-        .iter()
-        .map(|kind| format!("`{kind}`"))
-        .collect();
-    place.fault(
-        format!(
-            "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
-            kinds.join(", "),
-            scheme::FIRST_OF
-        ),
-        "one of them in each table; all tables of a list must pass",
-    );
 }
 
 fn read_signature(

@@ -1,7 +1,9 @@
 //! What makes a scheme written by hand unsafe or senseless, though each of its keys is well-formed.
 
-use super::super::reader::Place;
-use crate::signature::{Form, KeySource, Method, Part, Scheme, SecretForm, Source};
+use crate::{
+    config::reader::Place,
+    signature::{Form, KeySource, Method, Part, Scheme, SecretForm, Source},
+};
 
 /// Notes the faults of `scheme`, whose table stands at `place`. `allowed`: that the body is not covered.
 pub(super) fn check(scheme: &Scheme, allowed: bool, place: &Place<'_>) {
@@ -96,13 +98,7 @@ fn unsigned_digest(scheme: &Scheme) -> Found {
 fn key_misfit(scheme: &Scheme) -> Found {
     let public = scheme.method.has_public_key();
     match (&scheme.key, &scheme.secret_form) {
-        (KeySource::Certificate { .. }, SecretForm::Text) if public => None,
-        (KeySource::Certificate { .. }, _) if public => Some((
-            "secret_form",
-            "a form of secrets beside a certificate",
-            "no `secret_form`",
-        )),
-        (KeySource::Certificate { .. }, _) => Some((
+        (KeySource::Certificate { .. }, _) if !public => Some((
             "certificate",
             "a certificate where a secret is shared",
             "ed25519, ecdsa_p256 or rsa",
@@ -112,13 +108,11 @@ fn key_misfit(scheme: &Scheme) -> Found {
             "a public key, which anyone may know",
             "\"text\", \"hex\" or base64: a secret that both sides know",
         )),
-        (KeySource::Secrets, SecretForm::Text | SecretForm::Base64OrText { .. }) if public => {
-            Some((
-                "secret_form",
-                "text as a public key",
-                "\"spki\", \"hex\" or { base64 = \"PREFIX\" }",
-            ))
-        }
+        (_, SecretForm::Text | SecretForm::Base64OrText { .. }) if public => Some((
+            "secret_form",
+            "text as a public key",
+            "\"spki\", \"hex\" or { base64 = \"PREFIX\" }",
+        )),
         _ => None,
     }
 }

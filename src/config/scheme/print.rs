@@ -4,17 +4,17 @@ use std::{cell::RefCell, path::Path, time::Duration};
 
 use toml::de::DeTable;
 
-use super::{
-    super::{
+use super::{ALGORITHMS, ANY, ENCODINGS, FIRST_OF, UNITS, read_schemes, take};
+use crate::{
+    config::{
         Faults,
         reader::{Context, Table},
         scalar::shown,
     },
-    ALGORITHMS, ANY, ENCODINGS, FIRST_OF, UNITS, read_schemes, take,
-};
-use crate::signature::{
-    Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source, Test, TimestampRule,
-    template_text,
+    signature::{
+        Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source, Test, TimestampRule,
+        template_text,
+    },
 };
 
 /// What stands for `schemes` in a table of `verify`, beside `secrets`: one key and its value, e.g. `hmac = { … }`.
@@ -192,9 +192,9 @@ fn place(part: &Part) -> String {
 }
 
 fn secret_form(scheme: &Scheme) -> Option<String> {
-    let default = match scheme.key {
-        KeySource::Secrets if scheme.method.has_public_key() => SecretForm::Spki,
-        _ => SecretForm::Text,
+    let default = match scheme.method.has_public_key() {
+        true => SecretForm::Spki,
+        false => SecretForm::Text,
     };
     let value = match &scheme.secret_form {
         form if *form == default => return None,

@@ -80,7 +80,7 @@ params = { webhook = "1" }
 secrets = [{ env = "SECRET" }]"#,
                 &[
                     "routes.toml:3:10: routes.a.params.webhook_id: missing, expected the webhook's id, as the PayPal dashboard shows it",
-                    "routes.toml:3:12: routes.a.params.webhook: found an unknown key; did you mean `webhook_id`?",
+                    "routes.toml:3:12: routes.a.params.webhook: found an unknown key, expected `webhook_id`",
                     "routes.toml:4:11: routes.a.secrets: found secrets, but paypal is proven by a certificate, expected none",
                 ],
             ),

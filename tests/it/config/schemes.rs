@@ -104,17 +104,6 @@ first_of = [
 }
 
 #[test]
-fn parameters_stand_beside_the_secrets() {
-    let config = loaded(
-        r#"hmac = { header = "X-S", algorithm = "sha256", encoding = "hex", signed = "{param:id}.{body}" }
-secrets = [{ env = "SECRET" }]
-params = { id = "WH-1" }"#,
-    );
-    let params = &verifier(&config).params;
-    assert_eq!(*params, [("id".to_owned(), "WH-1".to_owned())]);
-}
-
-#[test]
 fn a_certificate_needs_no_secrets() {
     let config = loaded(
         r#"rsa = { header = "X-S", algorithm = "sha256", encoding = "base64", certificate = { url = "{header:X-C}", hosts = ["*.example.com"] } }"#,
@@ -133,8 +122,10 @@ fn a_certificate_needs_no_secrets() {
         let faults = told(&verified(&format!(
             r#"rsa = {{ header = "X-S", algorithm = "sha256", encoding = "base64", certificate = {{ url = "{{header:X-C}}", hosts = {hosts} }} }}"#
         )));
-        assert_eq!(faults.len(), 1, "{hosts}: {faults:?}");
-        assert!(faults[0].contains("hosts"), "{hosts}: {faults:?}");
+        let told = faults
+            .iter()
+            .any(|fault| fault.contains("certificate.hosts"));
+        assert!(told, "{hosts}: {faults:?}");
     }
 }
 
