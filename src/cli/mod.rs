@@ -16,6 +16,7 @@ mod check;
 mod demo;
 mod https;
 mod keys;
+mod providers;
 mod samples;
 mod secrets;
 mod send;
@@ -31,7 +32,7 @@ const EXIT_USAGE: u8 = 64;
     name = "hookgate",
     version,
     about = "A webhook ingest gateway: verifies, validates, dedupes, stores durably, answers, and fans out with retries",
-    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
+    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate providers            list who can be named in routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
     arg_required_else_help = true
 )]
 struct Arguments {
@@ -47,6 +48,7 @@ enum Command {
     Send(send::Send),
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
+    Providers(providers::Providers),
 }
 
 /// The file that says everything.
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Send(send) => send.run(),
         Command::Keys(keys) => keys.run(),
         Command::Secrets(secrets) => secrets.run(),
+        Command::Providers(providers) => providers.run(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     ApiKey, JwtSecret, Secret,
     reader::{Node, Place, Table, quoted},
 };
-use crate::signature::{KeyedScheme, Scheme, SecretForm, Validity};
+use crate::signature::{KeyedScheme, Scheme, SecretForm, Source, Validity, schemes_of};
 
 const SECRET_SHAPE: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { value = \"…\" }";
 /// A secret that a signature rests on has at least this many bytes.
@@ -20,6 +20,7 @@ const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// The secrets of `schemes`, each keyed for those that it belongs to; schemes without one are left out. Empty only after
 /// a fault.
 pub(super) fn read_signature_secrets(node: Node<'_>, schemes: Vec<Scheme>) -> Vec<KeyedScheme> {
+    let list = node.place.clone();
     let mut keyed: Vec<_> = schemes
         .into_iter()
         .map(|scheme| KeyedScheme {
@@ -27,52 +28,61 @@ pub(super) fn read_signature_secrets(node: Node<'_>, schemes: Vec<Scheme>) -> Ve
             secrets: Vec::new(),
         })
         .collect();
+    let kinds: Vec<_> = keyed.iter().map(|keyed| keyed.scheme.clone()).collect();
     for (place, name, loaded) in read_secrets(node) {
         let text = loaded.secret.expose();
-        let own = |keyed: &KeyedScheme| is_own(&keyed.scheme.secret_form, text);
-        let has_own = keyed.iter().any(own);
-        let belongs = |keyed: &KeyedScheme| match has_own {
-            true => own(keyed),
-            false => !requires_prefix(&keyed.scheme.secret_form),
-        };
-        if !keyed.iter().any(belongs) {
+        let own = schemes_of(&kinds, text);
+        if own.is_empty() {
             place.fault(
                 "a secret of another kind than the scheme's",
                 "the secret as it was given out, with its prefix",
             );
         }
-        for keyed in keyed.iter_mut().filter(|keyed| belongs(keyed)) {
-            if key_bytes(&keyed.scheme.secret_form, text) < SIGNATURE_SECRET_BYTES_MIN {
-                let expected = format!("at least {SIGNATURE_SECRET_BYTES_MIN}");
-                place.fault("a secret whose base64 holds too few bytes", expected);
+        for index in own {
+            let keyed = &mut keyed[index];
+            if let Some(encoding) = too_short(&keyed.scheme, text) {
+                let found = format!("a secret whose {encoding} holds too few bytes");
+                place.fault(found, format!("at least {SIGNATURE_SECRET_BYTES_MIN}"));
                 break;
             }
             match keyed.scheme.keyed_secret(&name, text, loaded.validity) {
                 Ok(secret) => keyed.secrets.push(secret),
                 Err(fault) => {
                     let found = format!("a secret that does not fit ({fault})");
-                    place.fault(found, "the secret as it was given out");
+                    place.fault(found, fault.remedy());
                     break;
                 }
             }
+        }
+    }
+    for KeyedScheme { scheme, secrets } in &keyed {
+        if let Source::Paired(headers) = &scheme.signature
+            && secrets.len() > headers.len()
+        {
+            let found = format!("{} secrets for {} headers", secrets.len(), headers.len());
+            list.fault(found, "one secret for each header, in their order");
         }
     }
     keyed.retain(|keyed| !keyed.secrets.is_empty());
     keyed
 }
 
-fn requires_prefix(form: &SecretForm) -> bool {
-    matches!(form, SecretForm::Base64 { required: true, .. })
-}
-
-fn is_own(form: &SecretForm, text: &[u8]) -> bool {
-    match form {
-        SecretForm::Base64 {
-            prefix,
-            required: true,
-        } => text.starts_with(prefix.as_bytes()),
-        _ => false,
-    }
+/// The encoding of a secret that is long enough as it stands, but comes to a key that is too short. Padding is apart.
+fn too_short(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
+    let base64_bytes = |prefix: &str| {
+        let text = text.strip_prefix(prefix.as_bytes()).unwrap_or(text);
+        text.iter().filter(|&&byte| byte != b'=').count() * 3 / 4
+    };
+    let (encoding, bytes) = match &scheme.secret_form {
+        _ if scheme.method.has_public_key() => return None,
+        SecretForm::Text | SecretForm::Spki => return None,
+        SecretForm::Base64OrText { prefix } if !text.starts_with(prefix.as_bytes()) => return None,
+        SecretForm::Hex => ("hex", text.len() / 2),
+        SecretForm::Base64 { prefix, .. } | SecretForm::Base64OrText { prefix } => {
+            ("base64", base64_bytes(prefix))
+        }
+    };
+    (bytes < SIGNATURE_SECRET_BYTES_MIN).then_some(encoding)
 }
 
 /// The secrets of a token; empty only after a fault.
@@ -109,18 +119,6 @@ fn read_secrets<'a>(node: Node<'a>) -> Vec<(Place<'a>, String, Loaded)> {
             ))
         })
         .collect()
-}
-
-/// How many bytes a secret's text comes to as a key, padding apart.
-fn key_bytes(form: &SecretForm, text: &[u8]) -> usize {
-    match form {
-        SecretForm::Text | SecretForm::Spki | SecretForm::Base64OrText { .. } => text.len(),
-        SecretForm::Hex => text.len() / 2,
-        SecretForm::Base64 { prefix, .. } => {
-            let text = text.strip_prefix(prefix.as_bytes()).unwrap_or(text);
-            text.iter().filter(|&&byte| byte != b'=').count() * 3 / 4
-        }
-    }
 }
 
 /// The admin token: it travels in a header, and whoever has it reads the metrics.
@@ -197,15 +195,14 @@ impl Loaded {
 fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
     let place = node.place.clone();
     let mut table = node.table(SECRET_SHAPE)?;
-    let env = table.take("env").map(|node| (read_env as Source, node));
-    let file = table.take("file").map(|node| (read_file as Source, node));
-    let value = table.take("value").map(|node| (read_value as Source, node));
-    let not_after = if expires {
-        table.take("not_after")
+    let env = table.take("env").map(|node| (read_env as Origin, node));
+    let file = table.take("file").map(|node| (read_file as Origin, node));
+    let value = table.take("value").map(|node| (read_value as Origin, node));
+    let validity = if expires {
+        read_validity(&mut table)
     } else {
-        None
+        Validity::default()
     };
-    let not_after = not_after.and_then(|node| node.moment());
     let known = table.finish();
 
     let mut sources: Vec<_> = [env, file, value].into_iter().flatten().collect();
@@ -232,11 +229,26 @@ fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
     Some(Loaded {
         secret,
         name,
-        validity: Validity {
-            not_before: None,
-            not_after,
-        },
+        validity,
     })
+}
+
+/// `not_before` and `not_after`, either or both or none.
+fn read_validity(table: &mut Table<'_>) -> Validity {
+    let not_before = table.take("not_before").and_then(|node| node.moment());
+    let node = table.take("not_after");
+    let not_after = node.as_ref().and_then(Node::moment);
+    if let (Some(start), Some(end), Some(node)) = (not_before, not_after, node)
+        && end < start
+    {
+        let found = "an end before `not_before`";
+        node.place
+            .fault(found, "a later moment, or no `not_before`");
+    }
+    Validity {
+        not_before,
+        not_after,
+    }
 }
 
 fn at_least(bytes: usize) -> String {
@@ -246,7 +258,7 @@ fn at_least(bytes: usize) -> String {
     }
 }
 
-type Source = fn(&Node<'_>) -> Option<(Option<String>, Secret)>;
+type Origin = fn(&Node<'_>) -> Option<(Option<String>, Secret)>;
 
 /// A name that no variable can have is not repeated: it may be the secret itself.
 fn read_env(node: &Node<'_>) -> Option<(Option<String>, Secret)> {
@@ -321,7 +333,7 @@ fn read_key(node: Node<'_>) -> Option<ApiKey> {
     let mut table: Table<'_> = node.table("{ name = \"…\", sha256 = \"…\" }")?;
     let name = table.require("name", NAME_SHAPE);
     let sha256 = table.require("sha256", SHA256_SHAPE);
-    let not_after = table.take("not_after").and_then(|node| node.moment());
+    let validity = read_validity(&mut table);
     table.finish();
 
     let is_name = |text: &str| {
@@ -337,9 +349,6 @@ fn read_key(node: Node<'_>) -> Option<ApiKey> {
     Some(ApiKey {
         name: name?.into(),
         sha256: sha256?,
-        validity: Validity {
-            not_before: None,
-            not_after,
-        },
+        validity,
     })
 }

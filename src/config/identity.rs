@@ -79,10 +79,13 @@ fn read_id_source(node: Node<'_>) -> Option<EventIdSource> {
     let body = table.take("body");
     let known = table.finish();
     match (json, header, body) {
-        (Some(node), None, None) => read_pointers(node),
+        (Some(node), None, None) => {
+            let pointers = |node: &Node<'_>| parsed(node).map(Field::Json);
+            read_fields(node, "at least one JSON pointer", pointers)
+        }
         (None, Some(node), None) => {
-            let name = node.header_name()?;
-            Some(EventIdSource::Fields(vec![Field::Header(name)]))
+            let headers = |node: &Node<'_>| node.header_name().map(Field::Header);
+            read_fields(node, "at least one header", headers)
         }
         (None, None, Some(node)) => node
             .choice(&[("sha256", ())])
@@ -95,18 +98,19 @@ fn read_id_source(node: Node<'_>) -> Option<EventIdSource> {
     }
 }
 
-/// One pointer, or several whose values are the id together.
-fn read_pointers(node: Node<'_>) -> Option<EventIdSource> {
+/// One place, or several whose values are the id together.
+fn read_fields<'a>(
+    node: Node<'a>,
+    expected: &str,
+    read: impl Fn(&Node<'a>) -> Option<Field>,
+) -> Option<EventIdSource> {
     let place = node.place.clone();
     let nodes = node.one_or_many();
     if nodes.is_empty() {
-        place.fault("an empty list", "at least one JSON pointer");
+        place.fault("an empty list", expected);
         return None;
     }
-    let fields: Option<Vec<_>> = nodes
-        .iter()
-        .map(|node| parsed(node).map(Field::Json))
-        .collect();
+    let fields: Option<Vec<_>> = nodes.iter().map(read).collect();
     fields.map(EventIdSource::Fields)
 }
 

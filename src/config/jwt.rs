@@ -5,9 +5,9 @@ use std::{borrow::Cow, io::Read as _, time::Duration};
 use super::{
     JwtKeySource, JwtVerifier, Verifier,
     credentials::read_token_secrets,
-    hmac::TOLERANCE_MAX,
     reader::{Node, Place, Table, quoted},
     scalar::MINUTE,
+    scheme::TOLERANCE_MAX,
 };
 use crate::signature::jwt::{Audience, JwtAlgorithm, JwtRule, KeySet};
 
@@ -50,7 +50,10 @@ pub(super) fn read_jwt(node: Node<'_>, secrets: Option<Node<'_>>) -> Option<Veri
         max_age: table
             .take("max_age")
             .and_then(|node| node.duration(TOLERANCE_MAX)),
-        leeway: table.duration("leeway", LEEWAY_DEFAULT, LEEWAY_MAX),
+        leeway: table
+            .take("leeway")
+            .and_then(|node| read_leeway(&node))
+            .unwrap_or(LEEWAY_DEFAULT),
         body_sha256: table
             .take("body_sha256")
             .and_then(|node| node.parse("the name of a claim", name)),
@@ -138,6 +141,15 @@ fn read_file(node: &Node<'_>) -> Option<KeySet> {
     KeySet::from_jwks(&document)
         .map_err(|why| fault(why.to_string()))
         .ok()
+}
+
+/// It may be nothing at all.
+fn read_leeway(node: &Node<'_>) -> Option<Duration> {
+    const SHAPE: &str = "a duration from 0s to 10m";
+    node.parse(SHAPE, |text| {
+        let leeway = humantime::parse_duration(text).ok()?;
+        (leeway <= LEEWAY_MAX).then_some(leeway)
+    })
 }
 
 /// `Authorization: Bearer TOKEN`, unless the file says otherwise.

@@ -22,7 +22,6 @@ mod credentials;
 mod deliver;
 mod error;
 mod handshake;
-mod hmac;
 mod identity;
 mod jwt;
 mod load;
@@ -34,6 +33,7 @@ mod redis_url;
 mod retry;
 mod routes;
 mod scalar;
+mod scheme;
 pub mod secret;
 mod server;
 mod store;
@@ -45,6 +45,7 @@ mod verify;
 pub use error::{Fault, Faults};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
+pub use scheme::{parse_schemes, schemes_text};
 pub use secret::Secret;
 pub use verifier::{
     ApiKey, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier, Verify,

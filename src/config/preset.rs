@@ -4,19 +4,19 @@ use super::{
     JwtKeySource, JwtVerifier, Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_signature_secrets, read_token_secrets},
     handshake,
-    hmac::TOLERANCE_MAX,
     reader::{Node, Place, Table, quoted},
+    scheme::TOLERANCE_MAX,
     verify::read_verify,
 };
 use crate::{
-    providers::{JwtKeys, PRESETS, Param, ParamUse, Place as PresetPlace, Preset, Proof, preset},
-    signature::{
-        Guard, KeySource, KeyedScheme, Part, Scheme, Test,
-        jwt::{Audience, JwtRule},
+    providers::{
+        JwtKeys, PRESETS, Param, ParamUse, Preset, Proof, bind_rule, bind_schemes, preset,
     },
+    signature::{KeySource, KeyedScheme, Scheme, jwt::JwtRule},
 };
 
 const PARAM_CHARS_MAX: usize = 1024;
+const PARAMS_SHAPE: &str = "a table such as { webhook_id = \"…\" }";
 
 /// The keys that go with `provider`, as far as they are there.
 pub(super) struct Beside<'a> {
@@ -156,7 +156,7 @@ fn read_params<'p>(
         );
         return Vec::new();
     }
-    let Some(mut table) = node.table("a table such as { webhook_id = \"…\" }") else {
+    let Some(mut table) = node.table(PARAMS_SHAPE) else {
         return Vec::new();
     };
     let mut params = Vec::new();
@@ -167,15 +167,18 @@ fn read_params<'p>(
             }
             continue;
         };
-        let fits = |text: &str| {
-            (1..=PARAM_CHARS_MAX).contains(&text.chars().count())
-                && !text.chars().any(char::is_control)
-        };
-        let value = node.parse(param.meaning, |text| fits(text).then(|| text.to_owned()));
+        let value = read_param(&node, param.meaning);
         params.extend(value.map(|value| (param, value)));
     }
     table.finish();
     params
+}
+
+fn read_param(node: &Node<'_>, meaning: &str) -> Option<String> {
+    let fits = |text: &str| {
+        (1..=PARAM_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    };
+    node.parse(meaning, |text| fits(text).then(|| text.to_owned()))
 }
 
 /// The preset's schemes as the route wants them.
@@ -206,19 +209,7 @@ fn varied_schemes(
             rule.past = tolerance.or(rule.past);
         }
     }
-    for (param, value) in params {
-        let place = match param.use_ {
-            ParamUse::Place(PresetPlace::Json(pointer)) => Part::Json(pointer.into()),
-            ParamUse::Place(PresetPlace::Header(name)) => Part::Header(name.into()),
-            _ => continue,
-        };
-        for scheme in &mut schemes {
-            scheme.guards.to_mut().push(Guard {
-                place: place.clone(),
-                test: Test::Is(value.clone().into()),
-            });
-        }
-    }
+    bind_schemes(&mut schemes, params);
     schemes
 }
 
@@ -307,14 +298,7 @@ fn varied_rule(
             (Some(_), None) => {}
         }
     }
-    for (param, value) in params {
-        let value = value.clone().into();
-        match param.use_ {
-            ParamUse::Claim(claim) => rule.claims.to_mut().push((claim.into(), value)),
-            ParamUse::Audience => rule.audience = Audience::These(vec![value].into()),
-            _ => {}
-        }
-    }
+    bind_rule(&mut rule, params);
     rule
 }
 

@@ -53,6 +53,11 @@ impl<'a> Place<'a> {
             .note(None, Some(expected.into()), None);
     }
 
+    /// A fault of `key` in the table that stands here.
+    pub(super) fn fault_at(&self, key: &str, found: &str, expected: &str) {
+        self.key(key, self.offset).fault(found, expected);
+    }
+
     /// The name found here stands for nothing.
     pub(super) fn unknown<'n>(
         &self,

@@ -4,14 +4,14 @@ use super::{
     Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
     handshake,
-    hmac::read_hmac,
     jwt::read_jwt,
     preset::{Beside, read_preset, read_provider},
     reader::{Node, Place, Table},
+    scheme,
 };
 use crate::{
     providers::Preset,
-    signature::{Part, Source, jwt::Audience},
+    signature::{KeySource, KeyedScheme, Part, Scheme, Source, jwt::Audience},
 };
 
 /// What a route says of its callers.
@@ -118,22 +118,24 @@ pub(super) fn read_verify(node: Node<'_>) -> Verify {
     Verify::All(nodes.into_iter().filter_map(read_verifier).collect())
 }
 
-/// One of the five kinds, with its keys or secrets.
+/// One of the kinds, with its keys or secrets.
 fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let place = node.place.clone();
     let mut table = node.table("a table such as { bearer = {}, keys = [ … ] }")?;
     let api_key = table.take("api_key");
     let bearer = table.take("bearer");
     let basic = table.take("basic");
-    let hmac = table.take("hmac");
     let jwt = table.take("jwt");
+    let mut signatures = scheme::take(&mut table);
+    let signature = signatures.pop();
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
+        params: table.take("params"),
         place: &place,
     };
     let known = table.finish();
-    let verifier = match (api_key, bearer, basic, hmac, jwt) {
+    let verifier = match (api_key, bearer, basic, jwt, signature) {
         (Some(node), None, None, None, None) => Some(Verifier::ApiKey {
             header: read_api_key_header(node).unwrap_or_default(),
             keys: credentials.keys(),
@@ -150,12 +152,19 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
                 keys: credentials.keys(),
             })
         }
-        (None, None, None, Some(node), None) => read_signature(node, &mut credentials),
-        (None, None, None, None, Some(node)) => read_jwt(node, credentials.secrets.take()),
+        (None, None, None, None, Some((kind, node))) if signatures.is_empty() => {
+            read_signature(kind, node, &mut credentials)
+        }
+        (None, None, None, Some(node), None) => read_jwt(node, credentials.secrets.take()),
         (None, None, None, None, None) if !known => return None,
         _ => {
+            let signatures = scheme::KINDS.map(|kind| format!("`{kind}`"));
             place.fault(
-                "none or several of `api_key`, `bearer`, `basic`, `hmac` and `jwt`",
+                format!(
+                    "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
+                    signatures.join(", "),
+                    scheme::FIRST_OF
+                ),
                 "one of them in each table; all tables of a list must pass",
             );
             return None;
@@ -165,13 +174,46 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     verifier
 }
 
-fn read_signature(node: Node<'_>, credentials: &mut Credentials<'_, '_>) -> Option<Verifier> {
-    let secrets = credentials.secrets();
-    let scheme = read_hmac(node)?;
-    let schemes = secrets.map(|node| read_signature_secrets(node, vec![scheme]));
+fn read_signature(
+    kind: &'static str,
+    node: Node<'_>,
+    credentials: &mut Credentials<'_, '_>,
+) -> Option<Verifier> {
+    let place = node.place.clone();
+    let schemes = scheme::read_schemes(kind, node);
+    let fetched = schemes.as_ref().is_some_and(|schemes| {
+        let mut keys = schemes.iter().map(|scheme| &scheme.key);
+        keys.all(|key| matches!(key, KeySource::Certificate { .. }))
+    });
+    let secrets = match fetched {
+        true => None,
+        false => credentials.secrets(),
+    };
+    let schemes = schemes?;
+    let params = credentials.params(&schemes);
+    let mixed = schemes
+        .iter()
+        .any(|scheme| matches!(scheme.key, KeySource::Certificate { .. }));
+    if mixed && !fetched {
+        place.fault(
+            "schemes with secrets beside schemes with certificates",
+            "one kind of key for all",
+        );
+    }
+    let keyed = match (fetched, secrets) {
+        (true, _) => schemes
+            .into_iter()
+            .map(|scheme| KeyedScheme {
+                scheme,
+                secrets: Vec::new(),
+            })
+            .collect(),
+        (false, Some(node)) => read_signature_secrets(node, schemes),
+        (false, None) => Vec::new(),
+    };
     Some(Verifier::Signature(SignatureVerifier {
-        schemes: schemes.unwrap_or_default(),
-        params: Vec::new(),
+        schemes: keyed,
+        params,
         secret_from_handshake: false,
     }))
 }
@@ -180,6 +222,7 @@ fn read_signature(node: Node<'_>, credentials: &mut Credentials<'_, '_>) -> Opti
 struct Credentials<'a, 'p> {
     keys: Option<Node<'a>>,
     secrets: Option<Node<'a>>,
+    params: Option<Node<'a>>,
     place: &'p Place<'a>,
 }
 
@@ -200,12 +243,54 @@ impl<'a> Credentials<'a, '_> {
         self.secrets.take()
     }
 
+    /// The values of the parameters that `schemes` sign.
+    fn params(&mut self, schemes: &[Scheme]) -> Vec<(String, String)> {
+        let mut names: Vec<&str> = Vec::new();
+        for part in schemes.iter().flat_map(Scheme::parts) {
+            if let Part::Param(name) = part
+                && names.iter().all(|known| known != name)
+            {
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let Some(node) = self.params.take() else {
+            let expected = format!("{{ {} = \"…\" }}, which `signed` names", names[0]);
+            self.place.missing("params", expected);
+            return Vec::new();
+        };
+        let Some(table) = node.table("a table such as { webhook_id = \"…\" }") else {
+            return Vec::new();
+        };
+        let place = table.place.clone();
+        let mut params = Vec::new();
+        for (name, place, node) in table.named() {
+            if names.iter().all(|known| **known != name) {
+                place.unknown(
+                    &name,
+                    "a parameter that `signed` names",
+                    names.iter().copied(),
+                );
+            } else if let Some(text) = node.string("a string") {
+                params.push((name, text.to_owned()));
+            }
+        }
+        for name in names {
+            if params.iter().all(|(known, _)| known != name) {
+                place.missing(name, "the value that `signed` names");
+            }
+        }
+        params
+    }
+
     /// What was not asked for does not belong here.
     fn finish(self) {
-        for node in [self.keys, self.secrets].into_iter().flatten() {
+        for node in [self.keys, self.secrets, self.params].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with hmac, and with jwt for HS256",
+                "`keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
             );
         }
     }

@@ -23,6 +23,7 @@ pub enum Asked<'a> {
     /// One of Plaid's keys, by the id that a token names
     /// (plaid.com/docs/api/webhooks/webhook-verification).
     Plaid {
+        /// Such as `https://production.plaid.com/webhook_verification_key/get`.
         url: &'a Url,
         client_id: &'a Secret,
         secret: &'a Secret,
@@ -59,9 +60,9 @@ impl Asked<'_> {
     }
 
     pub(super) fn request(&self) -> FetchRequest {
-        let (url, allow_private, json) = match self {
-            Self::Jwks { url, allow_private } => (url, *allow_private, None),
-            Self::Certificate { url } => (url, false, None),
+        let (url, allow_private, json) = match *self {
+            Self::Jwks { url, allow_private } => (url.clone(), allow_private, None),
+            Self::Certificate { url } => (url.clone(), false, None),
             Self::Plaid {
                 url,
                 client_id,
@@ -72,11 +73,11 @@ impl Asked<'_> {
                 let json = json!({
                     "client_id": text(client_id), "secret": text(secret), "key_id": kid,
                 });
-                (url, false, Some(Zeroizing::new(json.to_string())))
+                (url.clone(), false, Some(Zeroizing::new(json.to_string())))
             }
         };
         FetchRequest {
-            url: (*url).clone(),
+            url,
             allow_private,
             json,
         }

@@ -55,6 +55,12 @@ impl Waiting {
     }
 }
 
+/// What a fetch brought.
+pub(super) struct Answer {
+    pub(super) found: Arc<Found>,
+    pub(super) max_age: Option<Duration>,
+}
+
 #[derive(Debug)]
 struct Kept {
     found: Arc<Found>,
@@ -127,14 +133,10 @@ impl Entry {
     }
 
     /// `Ok(None)`: there is no such key.
-    pub(super) fn end(
-        &mut self,
-        outcome: Result<Option<(Arc<Found>, Option<Duration>)>, ()>,
-        now: Timestamp,
-    ) {
+    pub(super) fn end(&mut self, outcome: Result<Option<Answer>, ()>, now: Timestamp) {
         self.fetching = None;
         let outcome = match outcome {
-            Ok(Some((found, max_age))) => {
+            Ok(Some(Answer { found, max_age })) => {
                 let ttl = max_age.unwrap_or(TTL).clamp(TTL_MIN, TTL_MAX);
                 self.kept = Some(Kept {
                     found,

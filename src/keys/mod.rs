@@ -31,7 +31,7 @@ mod entry;
 mod http;
 
 pub use asked::Asked;
-use entry::{Entry, RETRY_AFTER, Step, Waiting, unavailable};
+use entry::{Answer, Entry, RETRY_AFTER, Step, Waiting, unavailable};
 pub use http::{HttpFetcher, HttpFetcherFault};
 
 /// The whole of a fetch: connect, TLS, request and response.
@@ -292,7 +292,10 @@ impl Fetch {
         let outcome = match read {
             Ok(found) => {
                 self.metrics.key_fetched.inc();
-                Ok(found.map(|found| (Arc::new(found), max_age)))
+                Ok(found.map(|found| Answer {
+                    found: Arc::new(found),
+                    max_age,
+                }))
             }
             Err(fault) => {
                 self.metrics.key_fetch_failed.inc();

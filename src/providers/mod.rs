@@ -4,7 +4,10 @@ use std::{sync::LazyLock, time::Duration};
 
 use crate::{
     payload::Content,
-    signature::{Scheme, jwt::JwtRule},
+    signature::{
+        Guard, Part, Scheme, Test,
+        jwt::{Audience, JwtRule},
+    },
 };
 
 mod coverage;
@@ -131,3 +134,32 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 
 /// Every preset, by name.
 pub static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(table::presets);
+
+/// What the request must hold, as the parameters say.
+pub fn bind_schemes(schemes: &mut [Scheme], params: &[(&Param, String)]) {
+    for (param, value) in params {
+        let place = match param.use_ {
+            ParamUse::Place(Place::Json(pointer)) => Part::Json(pointer.into()),
+            ParamUse::Place(Place::Header(name)) => Part::Header(name.into()),
+            _ => continue,
+        };
+        for scheme in schemes.iter_mut() {
+            scheme.guards.to_mut().push(Guard {
+                place: place.clone(),
+                test: Test::Is(value.clone().into()),
+            });
+        }
+    }
+}
+
+/// What the token must hold, as the parameters say.
+pub fn bind_rule(rule: &mut JwtRule, params: &[(&Param, String)]) {
+    for (param, value) in params {
+        let value = value.clone().into();
+        match param.use_ {
+            ParamUse::Claim(claim) => rule.claims.to_mut().push((claim.into(), value)),
+            ParamUse::Audience => rule.audience = Audience::These(vec![value].into()),
+            _ => {}
+        }
+    }
+}

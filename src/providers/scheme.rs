@@ -41,7 +41,7 @@ pub(super) fn hmac(name: &'static str, prefix: &'static str) -> Scheme {
 /// The header holds the secret itself.
 pub(super) fn token(name: &'static str) -> Scheme {
     Scheme {
-        name: Cow::Borrowed("token"),
+        name: Cow::Borrowed("equal"),
         method: Method::Equal,
         encoding: Encoding::Text,
         signed: Cow::Borrowed(&[]),
@@ -173,6 +173,7 @@ impl Scheme {
         hosts: &'static [Cow<'static, str>],
         path_ends: &'static str,
     ) -> Self {
+        self.secret_form = SecretForm::Spki;
         self.key = KeySource::Certificate {
             url,
             hosts: Cow::Borrowed(hosts),

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::{
-    ENTRIES_MAX, Guard, Headers, KeySource, Listed, Part, Repeated, Scheme, SignFault, Signed,
-    Signing, Source, Test, content::numbered, encoding, mac,
+    ENTRIES_MAX, Guard, Headers, Listed, Part, Repeated, Scheme, SignFault, Signed, Signing,
+    Source, Test, content::numbered, encoding, mac,
 };
 
 pub(super) struct Draft<'g> {
@@ -317,25 +317,5 @@ impl<'g> Draft<'g> {
 impl Headers for Draft<'_> {
     fn unique(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
         Ok(self.header(name).map(str::as_bytes))
-    }
-}
-
-impl Scheme {
-    /// Whether anything is read from the body's document.
-    pub fn reads_document(&self) -> bool {
-        let is_json = |part: &Part| matches!(part, Part::Json(_) | Part::JsonLines(_));
-        let time = self.timestamp.as_ref().map(|rule| &rule.source);
-        let guards = self.guards.iter().map(|guard| &guard.place);
-        let certificate = match &self.key {
-            KeySource::Certificate { url, .. } => Some(url),
-            KeySource::Secrets => None,
-        };
-        let mut parts = self
-            .signed
-            .iter()
-            .chain(time)
-            .chain(guards)
-            .chain(certificate);
-        matches!(self.signature, Source::Json(_)) || self.each.is_some() || parts.any(is_json)
     }
 }

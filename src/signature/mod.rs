@@ -21,12 +21,13 @@ mod secret;
 mod sign;
 mod template;
 mod timestamp;
+mod traits;
 mod verify;
 
 pub use certificate::{CertificateFault, certificate_url, is_host, key_of_certificate};
 pub use secret::{SecretFault, schemes_of};
 pub use sign::{SignFault, Signed, Signing};
-pub use template::{TemplateFault, TemplateFaultKind, parse_template};
+pub use template::{TemplateFault, TemplateFaultKind, parse_template, template_text};
 pub use verify::{ELEMENTS_MAX, ENTRIES_MAX, verify};
 
 /// How a provider signs a request.

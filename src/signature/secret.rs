@@ -35,18 +35,35 @@ const SEED_PREFIX: &[u8] = b"whsk_";
 /// Of the Standard Webhooks: a public Ed25519 key, in base64.
 const PUBLIC_PREFIX: &[u8] = b"whpk_";
 
-/// The schemes that `secret` belongs to: those whose own prefix it has, or else all that require none.
-pub fn schemes_of<'s>(schemes: &'s [Scheme], secret: &[u8]) -> Vec<&'s Scheme> {
-    let owns = |scheme: &&Scheme| {
-        let prefix = scheme.secret_form.required_prefix();
-        prefix.is_some_and(|prefix| secret.starts_with(prefix.as_bytes()))
-    };
-    let owners: Vec<_> = schemes.iter().filter(owns).collect();
-    if owners.is_empty() {
-        let open = |scheme: &&Scheme| scheme.secret_form.required_prefix().is_none();
-        return schemes.iter().filter(open).collect();
+impl SecretFault {
+    /// What to give instead.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Empty | Self::NotBase64 | Self::NotHex => "the secret as it was given out",
+            Self::PublicKey => "the secret that both sides know",
+            Self::NotPublicKey => "the public key as it was given out",
+            Self::PrivateKey => "the public key; the private one stays with who signs",
+            Self::NotPrivateKey => "the private key as PEM (PKCS #8)",
+        }
     }
-    owners
+}
+
+/// Of `schemes`, the indices of those that `secret` belongs to: those whose own prefix it has, or else all that
+/// require none.
+pub fn schemes_of(schemes: &[Scheme], secret: &[u8]) -> Vec<usize> {
+    let all_where = |belongs: &dyn Fn(Option<&str>) -> bool| -> Vec<usize> {
+        let prefixes = schemes
+            .iter()
+            .map(|scheme| scheme.secret_form.required_prefix());
+        let indices = prefixes.enumerate().filter(|(_, prefix)| belongs(*prefix));
+        indices.map(|(index, _)| index).collect()
+    };
+    let own = |prefix: Option<&str>| prefix.is_some_and(|own| secret.starts_with(own.as_bytes()));
+    let owners = all_where(&own);
+    match owners.is_empty() {
+        true => all_where(&|prefix| prefix.is_none()),
+        false => owners,
+    }
 }
 
 impl Scheme {

@@ -12,8 +12,12 @@ use hookgate::config::{Config, Faults};
 mod faults_of_callers;
 mod faults_of_gateway;
 mod faults_of_routes;
+mod faults_of_schemes;
 mod faults_of_targets;
+mod jwt;
 mod loads;
+mod providers;
+mod schemes;
 mod secrets;
 
 /// Where the fixtures are, and what relative paths in them start from.
@@ -56,11 +60,11 @@ fn told(text: &str) -> Vec<String> {
 }
 
 /// What stands in a file, and the lines that are told about it.
-type Case = (&'static str, &'static [&'static str]);
+type Case<'a> = (&'a str, &'a [&'a str]);
 
 /// `complete` makes whole files of what stands in the cases.
 #[track_caller]
-fn check(complete: fn(&str) -> String, cases: &[Case]) {
+fn check(complete: fn(&str) -> String, cases: &[Case<'_>]) {
     assert!(!cases.is_empty());
     for (text, lines) in cases {
         assert_eq!(told(&complete(text)), *lines, "\n{text}");
@@ -77,6 +81,13 @@ fn file(text: &str) -> String {
 fn target(lines: &str) -> String {
     let base = [("url", r#"url = "https://crm.example.com""#)];
     format!("[targets.crm]\n{lines}\n{}{ROUTE}", without(lines, &base))
+}
+
+/// A whole file, whose route is verified as `lines` say.
+fn verified(lines: &str) -> String {
+    format!(
+        "[routes.a]\npath = \"/a\"\nevent_id = {{ json = \"/id\" }}\ndeliver = []\nenabled = true\n[routes.a.verify]\n{lines}\n"
+    )
 }
 
 /// A route with these lines, first in its file; the target `crm` exists.

@@ -25,4 +25,5 @@ mod listener;
 mod outage;
 mod providers;
 mod readme;
+mod signatures;
 mod spool;

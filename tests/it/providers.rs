@@ -13,6 +13,7 @@ use serde_json::Value;
 
 mod gateway;
 mod library;
+mod show;
 mod table;
 
 /// A request of a provider, and whether the provider's own libraries take it.

@@ -161,7 +161,6 @@ fn microsoft_graph() -> Preset {
             "Microsoft Graph",
             "learn.microsoft.com, Receive change notifications through webhooks",
             [token("")
-                .named("client_state")
                 .standing(Source::Json(Cow::Borrowed("/clientState")))
                 .each("/value/*")],
         )

@@ -73,7 +73,7 @@ fn gitlab() -> Preset {
                         prefix: Cow::Borrowed("whsec_"),
                         required: true,
                     }),
-                token("x-gitlab-token"),
+                token("x-gitlab-token").named("token"),
             ],
         )
     }

@@ -135,7 +135,7 @@ fn sendgrid() -> Preset {
             "SendGrid Event Webhook",
             "sendgrid-python, eventwebhook",
             [hmac("x-twilio-email-event-webhook-signature", "")
-                .named("ecdsa")
+                .named("ecdsa_p256")
                 .method(Method::EcdsaP256)
                 .base64()
                 .signing([header("x-twilio-email-event-webhook-timestamp"), BODY])

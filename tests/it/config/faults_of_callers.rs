@@ -1,9 +1,16 @@
 //! Faults of what callers must prove: the exact lines that are told.
 
+use hookgate::providers::PRESETS;
+
 use super::{check, file, route};
 
 #[test]
 fn verifiers() {
+    let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+    let unknown = format!(
+        r#"routes.toml:4:12: routes.a.provider: found "githbu", expected one of {}; did you mean `github`?"#,
+        names.join(", ")
+    );
     check(
         file,
         &[
@@ -16,7 +23,7 @@ deliver = []
 provider = "github"
 secrets = [{ env = "SECRET" }]"#,
                 &[
-                    "routes.toml:3:10: routes.a.verify: found `verify` beside `provider`, expected one of the two",
+                    "routes.toml:3:10: routes.a.verify: found \"none\" beside `provider`, expected verifiers that must pass too, or no `verify`",
                 ],
             ),
             (
@@ -25,8 +32,98 @@ path = "/a"
 deliver = []
 provider = "githbu"
 secrets = [{ env = "SECRET" }]"#,
+                &[&unknown],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_stands_beside_a_provider() {
+    check(
+        route,
+        &[
+            (
+                r#"provider = "hubspot"
+secrets = [{ env = "SECRET" }]
+scheme = "v4""#,
                 &[
-                    r#"routes.toml:4:12: routes.a.provider: found "githbu", expected one of github, shopify, slack, standard-webhooks, stripe; did you mean `github`?"#,
+                    r#"routes.toml:1:1: routes.a.public_url: missing, expected the address that the provider calls and signs, such as "https://hooks.example.com/hooks/crm", or `public_url` in [server]"#,
+                    r#"routes.toml:4:10: routes.a.scheme: found "v4", expected one of hubspot's: v3, v2, v1; did you mean `v3`?"#,
+                ],
+            ),
+            (
+                r#"provider = "gitlab"
+secrets = [{ env = "SECRET" }]
+scheme = "signing""#,
+                &[
+                    "routes.toml:3:12: routes.a.secrets[0]: found a secret of another kind than the scheme's, expected the secret as it was given out, with its prefix",
+                ],
+            ),
+            (
+                r#"provider = "square"
+secrets = [{ env = "SECRET" }]
+public_url = "https://hooks.example.com/a?b""#,
+                &[
+                    r#"routes.toml:4:14: routes.a.public_url: found "https://hooks.example.com/a?b", expected a URL without a query"#,
+                ],
+            ),
+            (
+                r#"provider = "paypal""#,
+                &[
+                    r#"routes.toml:1:1: routes.a.params: missing, expected { webhook_id = "…" }: the webhook's id, as the PayPal dashboard shows it"#,
+                ],
+            ),
+            (
+                r#"provider = "paypal"
+params = { webhook = "1" }
+secrets = [{ env = "SECRET" }]"#,
+                &[
+                    "routes.toml:3:10: routes.a.params.webhook_id: missing, expected the webhook's id, as the PayPal dashboard shows it",
+                    "routes.toml:3:12: routes.a.params.webhook: found an unknown key, expected `webhook_id`",
+                    "routes.toml:4:11: routes.a.secrets: found secrets, but paypal is proven by a certificate, expected none",
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = [{ env = "SECRET" }]
+params = { id = "1" }"#,
+                &[
+                    "routes.toml:4:10: routes.a.params: found parameters, but github has none, expected no `params`",
+                ],
+            ),
+            (
+                r#"provider = "cidaas"
+secrets = [{ env = "SECRET" }]"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found a key that cidaas has no use for, expected `verify` beside `provider`",
+                    r#"routes.toml:1:1: routes.a.verify: missing, expected how cidaas proves itself here, e.g. { api_key = { header = "X-Api-Key" }, keys = [ … ] }"#,
+                ],
+            ),
+            (
+                r#"provider = "netlify"
+secrets = [{ env = "SECRET" }]
+scheme = "jwt"
+tolerance = "5m""#,
+                &[
+                    "routes.toml:4:10: routes.a.scheme: found a scheme, but netlify has one token, expected no `scheme`",
+                    "routes.toml:5:13: routes.a.tolerance: found a tolerance, but netlify signs no time, expected none",
+                ],
+            ),
+            (
+                r#"provider = "google-pubsub"
+secrets = [{ env = "SECRET" }]
+public_url = "https://hooks.example.com/a"
+params = { service_account = "", jwks = "ftp://x" }"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found secrets, but the keys of google-pubsub are public, expected none",
+                    r#"routes.toml:5:30: routes.a.params.service_account: found "", expected the e-mail address of the subscription's service account"#,
+                ],
+            ),
+            (
+                r#"json_types = ["text/plain; charset=utf-8"]"#,
+                &[
+                    r#"routes.toml:2:15: routes.a.json_types[0]: found "text/plain; charset=utf-8", expected a content type without parameters, such as "text/plain""#,
                 ],
             ),
         ],
@@ -164,26 +261,26 @@ tolerance = "5m""#,
             (
                 "verify = { keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
-                "verify = { jwt = {}, keys = [] }",
+                "verify = { oauth = {}, keys = [] }",
                 &[
-                    "routes.toml:2:12: routes.a.verify.jwt: found an unknown key, expected `api_key`, `bearer`, `basic`, `hmac`, `keys` or `secrets`",
+                    "routes.toml:2:12: routes.a.verify.oauth: found an unknown key, expected `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, `keys`, `secrets` or `params`",
                 ],
             ),
             (
                 "verify = { bearer = {}, basic = {}, keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic` and `hmac`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
                 "verify = { bearer = {}, secrets = [] }",
                 &[
                     r#"routes.toml:2:10: routes.a.verify.keys: missing, expected a list such as [{ name = "crm-2026", sha256 = "…" }]"#,
-                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with hmac",
+                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
                 ],
             ),
             (
@@ -228,13 +325,7 @@ tolerance = "5m""#,
             (
                 r#"verify = { hmac = { header = "X-S", algorithm = "sha1", encoding = "hex", signed = "{header:X-T}" }, secrets = [{ env = "SECRET" }] }"#,
                 &[
-                    r#"routes.toml:2:84: routes.a.verify.hmac.signed: found "{header:X-T}", expected a template with {body}: what is not signed can be forged"#,
-                ],
-            ),
-            (
-                r#"verify = { hmac = { header = "X-S", algorithm = "sha1", encoding = "hex", signed = "{url}.{body}" }, secrets = [{ env = "SECRET" }] }"#,
-                &[
-                    r#"routes.toml:2:84: routes.a.verify.hmac.signed: found "{url}.{body}", expected a template such as "{header:X-Timestamp}.{body}" (at byte 0: `{url}` is unknown; known are `{body}` and `{header:NAME}`)"#,
+                    "routes.toml:2:19: routes.a.verify.hmac.signed: found a template that leaves out the body, expected a template with {body}: what is not signed can be forged; write allow_unsigned_body = true where the provider signs no more",
                 ],
             ),
             (
@@ -247,7 +338,7 @@ tolerance = "5m""#,
                 r#"verify = { hmac = { header = "X-S", algorithm = "sha1", encoding = "hex", timestamp = { unit = "min" }, tolerance = "5d" }, secrets = [{ env = "SECRET" }] }"#,
                 &[
                     "routes.toml:2:87: routes.a.verify.hmac.timestamp.header: missing, expected the header that holds the time",
-                    r#"routes.toml:2:96: routes.a.verify.hmac.timestamp.unit: found "min", expected "s" or "ms""#,
+                    r#"routes.toml:2:96: routes.a.verify.hmac.timestamp.unit: found "min", expected "s", "ms" or "rfc3339""#,
                     r#"routes.toml:2:117: routes.a.verify.hmac.tolerance: found "5d", expected a duration from 1ms to 1d"#,
                 ],
             ),

@@ -246,7 +246,7 @@ event_id = [{ json = "/id" }, { header = "X-Id" }]"#,
             (
                 r#"order_by = "/n""#,
                 &[
-                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `tolerance`, `event_id`, `event_type`, `content`, `split`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond` or `enabled`",
+                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `scheme`, `tolerance`, `params`, `public_url`, `event_id`, `event_type`, `content`, `split`, `json_types`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond` or `enabled`",
                 ],
             ),
             (
@@ -509,7 +509,7 @@ fn a_route_delivers_to_as_many_targets_as_every_store_takes() {
 fn a_preset_s_id_in_a_header_is_one_for_all_elements() {
     let github = |lines: &str| {
         format!(
-            "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{{ env = \"SECRET\" }}]\ndeliver = []\nsplit = \"\"\n{lines}"
+            "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{{ env = \"SECRET\" }}]\ndeliver = []\nsplit = \"\"\ncontent = [\"json\"]\n{lines}"
         )
     };
     let [told] = &told(&github(""))[..] else {

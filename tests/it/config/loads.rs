@@ -198,7 +198,10 @@ fn a_preset_brings_its_places_and_headers() {
     assert_eq!(github.path, "/hooks/github");
     assert_eq!(
         (&github.methods[..], &github.content[..]),
-        (&["POST".to_owned()][..], &[Content::Json][..])
+        (
+            &["POST".to_owned()][..],
+            &[Content::Json, Content::Form][..]
+        )
     );
     assert_eq!(github.max_body, 2 << 20, "from [server]");
     assert_eq!(github.dedupe_window, 2 * DAY, "from [store]");

@@ -2,7 +2,13 @@
 
 use hookgate::clock::Timestamp;
 
-use crate::support::{client::Reply, sign};
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::Reply,
+    sign,
+    tokens::{ED25519, Signer},
+};
 
 use super::{
     KEY, KEY_EXPIRED, gateway,
@@ -61,6 +67,7 @@ fn rows(now: Timestamp) -> Vec<Row> {
         add(route, reason, what, &|request, _| bend(request));
     });
     keys(&mut *row);
+    tokens(&mut *row, now);
     signatures(&mut *row);
     lists(&mut *row, now);
     drop(row);
@@ -128,6 +135,87 @@ fn keys(row: &mut AddBent<'_>) {
         "signature_mismatch",
         "a key with another's signature",
         &|r| r.instead("X-Signature", "00".repeat(32)),
+    );
+}
+
+fn tokens(row: &mut AddBent<'_>, now: Timestamp) {
+    let auth = "Authorization";
+    let (none, invalid, stale) = ("missing_credentials", "invalid_token", "stale_timestamp");
+    let bearer = |signer: &Signer<'_>, header: &Value, claims: &Value| {
+        format!("Bearer {}", signer.token_with(header, claims))
+    };
+    let secret_text = secret("CUSTOM_SECRET");
+    let own = Signer::Hs256(secret_text.as_bytes());
+    let hs256 = json!({ "alg": "HS256" });
+    let changed = |name: &str, value: Value| {
+        let mut claims = make::claims(now);
+        claims[name] = value;
+        bearer(&own, &hs256, &claims)
+    };
+    let ended = secret("GITHUB_SECRET");
+    let seconds = now.as_secs();
+    let good = make::claims(now);
+    let wrong: [(&'static str, &'static str, String); 12] = [
+        (none, "another scheme", sign::basic("hook", "x")),
+        (none, "no token after the scheme", "Bearer ".to_owned()),
+        (invalid, "no token but a word", "Bearer word".to_owned()),
+        (
+            invalid,
+            "a token that is too long",
+            format!("Bearer {}", "x".repeat(17_000)),
+        ),
+        (
+            invalid,
+            "a token that is not signed",
+            bearer(&own, &json!({ "alg": "none" }), &good),
+        ),
+        (
+            invalid,
+            "a token by a public key",
+            bearer(&Signer::EdDsa(&ED25519), &json!({ "alg": "EdDSA" }), &good),
+        ),
+        (
+            invalid,
+            "a token by another secret",
+            bearer(&Signer::Hs256(b"another"), &hs256, &good),
+        ),
+        (
+            invalid,
+            "a token of another issuer",
+            changed("iss", json!("x")),
+        ),
+        (
+            invalid,
+            "a token for another audience",
+            changed("aud", json!(["x"])),
+        ),
+        (
+            stale,
+            "a token that has expired",
+            changed("exp", json!(seconds - 60)),
+        ),
+        (
+            stale,
+            "a token that is not in force yet",
+            changed("nbf", json!(seconds + 61)),
+        ),
+        (
+            "expired_key",
+            "a token by a secret that has ended",
+            bearer(&Signer::Hs256(ended.as_bytes()), &hs256, &good),
+        ),
+    ];
+    row("token", none, "nothing instead of a token", &|r| {
+        r.without(auth)
+    });
+    for (reason, what, value) in wrong {
+        row("token", reason, what, &|r| r.instead(auth, value.clone()));
+    }
+    row(
+        "token",
+        "repeated_header",
+        "two tokens of two, one good",
+        &|r| r.with(auth, changed("aud", json!("hooks"))),
     );
 }
 

@@ -7,6 +7,7 @@ use crate::support::{
     client::{Client, Reply},
     gateway::env,
     sign,
+    tokens::Signer,
 };
 
 use super::{KEY, PASSWORD};
@@ -183,6 +184,18 @@ pub(super) fn plus(text: &str) -> String {
     text.replace(' ', "+")
 }
 
+/// With a token that is good for a minute.
+pub(super) fn token(id: &str, now: Timestamp) -> Sent {
+    let secret = secret("CUSTOM_SECRET");
+    let token = Signer::Hs256(secret.as_bytes()).token(&claims(now));
+    Sent::json("/hooks/token", with_id(id)).with("Authorization", format!("Bearer {token}"))
+}
+
+pub(super) fn claims(now: Timestamp) -> Value {
+    let now = now.as_secs();
+    serde_json::json!({ "iss": "canary-issuer", "aud": "hooks", "iat": now, "exp": now + 60 })
+}
+
 pub(super) fn strict(id: &str) -> Sent {
     let body = serde_json::json!({
         "id": id, "type": "order", "at": "2026-05-20T15:30:00Z", "customer": { "id": 7 }, "total": 10.5
@@ -202,6 +215,7 @@ pub(super) fn good(route: &str, id: &str, now: Timestamp) -> Sent {
         "key" => key(id),
         "bearer" => bearer(id),
         "basic" => basic(id),
+        "token" => token(id, now),
         "custom" => custom(id, &at),
         "both" => both(id),
         "strict" => strict(id),

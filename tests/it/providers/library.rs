@@ -63,10 +63,7 @@ impl Vector {
     fn key(&self, keyed: &mut Vec<KeyedScheme>, schemes: &[Scheme]) {
         for secret in self.secrets() {
             for owner in schemes_of(schemes, secret.as_bytes()) {
-                let found = keyed
-                    .iter_mut()
-                    .find(|keyed| keyed.scheme.name == owner.name);
-                let keyed = found.unwrap();
+                let keyed = &mut keyed[owner];
                 let secret =
                     keyed
                         .scheme

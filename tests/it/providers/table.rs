@@ -154,13 +154,13 @@ fn coverage_follows_from_the_scheme() {
             "aws-sns",
             &[("sha256", Fields, true), ("sha1", Fields, true)],
         ),
-        ("paypal", &[("certificate", Checksum, false)]),
+        ("paypal", &[("rsa", Checksum, false)]),
         ("plaid", &[("jwt", Whole, true)]),
         ("netlify", &[("jwt", Whole, true)]),
         ("google-pubsub", &[("jwt", Nothing, false)]),
         ("monday", &[("jwt", Nothing, false)]),
-        ("okta", &[("token", Nothing, false)]),
-        ("microsoft-graph", &[("client_state", Nothing, false)]),
+        ("okta", &[("equal", Nothing, false)]),
+        ("microsoft-graph", &[("equal", Nothing, false)]),
         ("contentful", &[("hmac", Whole, false)]),
         (
             "hubspot",
@@ -170,7 +170,7 @@ fn coverage_follows_from_the_scheme() {
                 ("v1", Whole, true),
             ],
         ),
-        ("telegram", &[("token", Nothing, false)]),
+        ("telegram", &[("equal", Nothing, false)]),
         ("cidaas", &[]),
     ];
     for (name, expected) in rows {
