@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{runtime::Handle, time::Instant};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     admin::{self, Admin},
@@ -11,7 +12,7 @@ use crate::{
     config::{Config, Route, StoreUrl, Verifier, Verify},
     delivery::{self, Delivery, DeliveryError, Lines, Roots},
     expression::Workers,
-    ingest::{Gate, rejection::Reason},
+    ingest::{Gate, KeptSecrets, rejection::Reason},
     keys::{HttpFetcher, HttpFetcherFault, KeyFetcher, Keys},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
@@ -39,6 +40,8 @@ pub struct App {
     listener: Listener,
     admin: Admin,
     delivery: Delivery,
+    /// Reads the kept secrets, again and again.
+    secrets: AbortOnDropHandle<()>,
     shutdown_grace: std::time::Duration,
 }
 
@@ -127,6 +130,7 @@ impl App {
             Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock.clone(), Handle::current())),
             None => gate,
         });
+        let secrets = read_secrets(gate.secrets().clone()).await;
         let (public_addr, plain_addr) = sockets.addresses()?;
         let admin_addr = admin_socket.local_addr()?;
         let sources = admin::Sources {
@@ -159,6 +163,7 @@ impl App {
             listener,
             admin,
             delivery,
+            secrets,
             shutdown_grace: config.server.shutdown_grace,
         })
     }
@@ -197,9 +202,21 @@ impl App {
         self.delivery
             .stop(deadline.saturating_duration_since(Instant::now()))
             .await;
+        drop(self.secrets);
         self.store.close().await;
         self.admin.stop().await;
     }
+}
+
+/// Without them the gateway starts all the same: it asks again when they are needed, and Redis may be away behind a spool.
+async fn read_secrets(secrets: Arc<KeptSecrets>) -> AbortOnDropHandle<()> {
+    if secrets.is_empty() {
+        return AbortOnDropHandle::new(tokio::spawn(async {}));
+    }
+    if let Err(error) = secrets.read().await {
+        tracing::warn!(%error, "could not read the secrets that came in handshakes");
+    }
+    AbortOnDropHandle::new(tokio::spawn(async move { secrets.follow().await }))
 }
 
 async fn open_store(
@@ -270,6 +287,7 @@ fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
         .map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: credentials(route),
+            handshakes: route.handshakes.iter().map(|row| row.name).collect(),
             targets: route
                 .deliver
                 .iter()

@@ -22,6 +22,7 @@ mod breaker;
 mod credentials;
 mod deliver;
 mod error;
+mod handshake;
 mod identity;
 mod jwt;
 mod load;

@@ -3,6 +3,7 @@
 use super::{
     JwtKeySource, JwtVerifier, Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_signature_secrets, read_token_secrets},
+    handshake,
     reader::{Node, Place, Table, quoted},
     scheme::TOLERANCE_MAX,
     verify::read_verify,
@@ -11,7 +12,7 @@ use crate::{
     providers::{
         JwtKeys, PRESETS, Param, ParamUse, Preset, Proof, bind_rule, bind_schemes, preset,
     },
-    signature::{KeySource, KeyedScheme, Part, Scheme, jwt::JwtRule},
+    signature::{KeySource, KeyedScheme, Scheme, jwt::JwtRule},
 };
 
 const PARAM_CHARS_MAX: usize = 1024;
@@ -23,6 +24,7 @@ pub(super) struct Beside<'a> {
     scheme: Option<Node<'a>>,
     tolerance: Option<Node<'a>>,
     params: Option<Node<'a>>,
+    pub(super) verify_token: Option<Node<'a>>,
 }
 
 impl<'a> Beside<'a> {
@@ -32,19 +34,22 @@ impl<'a> Beside<'a> {
             scheme: table.take("scheme"),
             tolerance: table.take("tolerance"),
             params: table.take("params"),
+            verify_token: table.take("verify_token"),
         }
     }
 
-    /// The parameters, which schemes by hand may read too.
-    pub(super) fn without_provider(self) -> Option<Node<'a>> {
-        for node in [self.secrets, self.scheme, self.tolerance]
-            .into_iter()
-            .flatten()
-        {
+    pub(super) fn refuse_without_provider(self) {
+        let nodes = [
+            self.secrets,
+            self.scheme,
+            self.tolerance,
+            self.params,
+            self.verify_token,
+        ];
+        for node in nodes.into_iter().flatten() {
             node.place
                 .fault("a key that goes with `provider`", "it within `verify`");
         }
-        self.params
     }
 }
 
@@ -169,50 +174,6 @@ fn read_params<'p>(
     params
 }
 
-/// Gives the schemes by hand the parameters that they read.
-pub(super) fn give_params(verify: &mut Verify, node: Option<Node<'_>>, route: &Place<'_>) {
-    let place = node.as_ref().map_or(route, |node| &node.place).clone();
-    let table = node.and_then(|node| node.table(PARAMS_SHAPE));
-    let params: Vec<_> = table
-        .map(Table::named)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|(name, place, node)| Some((place, name, read_param(&node, "a value")?)))
-        .collect();
-    let Verify::All(verifiers) = verify else {
-        return;
-    };
-    let mut read = Vec::new();
-    for verifier in verifiers {
-        let Verifier::Signature(verifier) = verifier else {
-            continue;
-        };
-        let schemes = verifier.schemes.iter();
-        let parts = schemes.flat_map(|keyed| keyed.scheme.signed.iter());
-        read.extend(parts.filter_map(|part| match part {
-            Part::Param(name) => Some(name.to_string()),
-            _ => None,
-        }));
-        let params = params.iter();
-        verifier.params = params
-            .map(|(_, name, value)| (name.clone(), value.clone()))
-            .collect();
-    }
-    for name in &read {
-        if !params.iter().any(|(_, known, _)| known == name) {
-            place.missing(
-                "params",
-                format!("{{ {name} = \"…\" }}, which `verify` reads"),
-            );
-        }
-    }
-    for (place, name, _) in &params {
-        if !read.contains(name) {
-            place.fault("a parameter that `verify` does not read", "no such key");
-        }
-    }
-}
-
 fn read_param(node: &Node<'_>, meaning: &str) -> Option<String> {
     let fits = |text: &str| {
         (1..=PARAM_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
@@ -283,20 +244,26 @@ fn read_signature(
     let fetched = schemes
         .iter()
         .all(|scheme| matches!(scheme.key, KeySource::Certificate { .. }));
+    let without_secrets = |schemes: Vec<Scheme>| {
+        let keyed = |scheme| KeyedScheme {
+            scheme,
+            secrets: Vec::new(),
+        };
+        schemes.into_iter().map(keyed).collect()
+    };
+    let kept = secrets.as_ref().and_then(handshake::of_handshake);
+    if let Some(place) = &kept {
+        handshake::check_keeps(preset, place);
+    }
     let schemes = match secrets {
+        Some(_) if kept.is_some() => without_secrets(schemes),
         Some(node) if fetched => {
             let found = format!("secrets, but {} is proven by a certificate", preset.name);
             node.place.fault(found, "none");
             return None;
         }
         Some(node) => read_signature_secrets(node, schemes),
-        None if fetched => {
-            let keyed = |scheme| KeyedScheme {
-                scheme,
-                secrets: Vec::new(),
-            };
-            schemes.into_iter().map(keyed).collect()
-        }
+        None if fetched => without_secrets(schemes),
         None => {
             route.missing("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
             return None;
@@ -308,7 +275,7 @@ fn read_signature(
     Some(Verifier::Signature(SignatureVerifier {
         schemes,
         params: params.into_iter().filter_map(signed).collect(),
-        secret_from_handshake: false,
+        secret_from_handshake: kept.is_some(),
     }))
 }
 

@@ -109,7 +109,7 @@ fn read_route(
         verify: proof.verify,
         public_url,
         handshakes: preset.map_or(&[], |preset| preset.handshakes),
-        verify_token: None,
+        verify_token: proof.verify_token,
         dedupe_window: table.duration(
             "dedupe_window",
             preset

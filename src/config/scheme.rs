@@ -121,6 +121,10 @@ fn read_scheme(kind: &'static str, node: Node<'_>, name: String) -> Option<Schem
             .map_or_else(|| Some(vec![Part::Body]), |node| read_signed(&node)),
     };
     let timestamp = read_timestamp(&mut table);
+    let key = match table.take("certificate") {
+        Some(node) => read_certificate(node),
+        None => Some(KeySource::Secrets),
+    };
     let secret_form = match table.take("secret_form") {
         Some(node) => read_secret_form(node),
         None if method.is_some_and(Method::has_public_key) => Some(SecretForm::Spki),
@@ -129,10 +133,6 @@ fn read_scheme(kind: &'static str, node: Node<'_>, name: String) -> Option<Schem
     let guards = read_guards(table.take("when"));
     let body_sha256 = table.take("body_sha256").map(|node| read_part(&node));
     let each = table.take("each").map(|node| read_pointer(&node));
-    let key = match table.take("certificate") {
-        Some(node) => read_certificate(node),
-        None => Some(KeySource::Secrets),
-    };
     let allowed = table.flag("allow_unsigned_body", false);
     table.finish();
 

@@ -59,6 +59,11 @@ pub struct SignatureVerifier {
     pub secret_from_handshake: bool,
 }
 
+impl SignatureVerifier {
+    /// What a secret from a handshake is called.
+    pub const FROM_HANDSHAKE: &str = "handshake";
+}
+
 #[derive(Debug)]
 pub struct JwtVerifier {
     pub rule: JwtRule,
@@ -127,9 +132,11 @@ impl Verifier {
             Self::Signature(verifier) => {
                 let secrets = verifier.schemes.iter().flat_map(|keyed| &keyed.secrets);
                 let certificate = verifier.schemes.iter().any(is_certified);
+                let kept = verifier.secret_from_handshake;
                 secrets
                     .map(|secret| secret.name.clone())
                     .chain(certificate.then(|| Self::CERTIFICATE.into()))
+                    .chain(kept.then(|| SignatureVerifier::FROM_HANDSHAKE.into()))
                     .collect()
             }
             Self::Jwt(JwtVerifier {

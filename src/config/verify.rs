@@ -1,16 +1,17 @@
 //! `provider` and `verify`: how a caller proves itself.
 
 use super::{
-    SignatureVerifier, Verifier, Verify,
+    Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
+    handshake,
     jwt::read_jwt,
-    preset::{Beside, give_params, read_preset, read_provider},
+    preset::{Beside, read_preset, read_provider},
     reader::{Node, Place, Table},
     scheme,
 };
 use crate::{
     providers::Preset,
-    signature::{KeySource, KeyedScheme, Part, Source, jwt::Audience},
+    signature::{KeySource, KeyedScheme, Part, Scheme, Source, jwt::Audience},
 };
 
 /// What a route says of its callers.
@@ -19,6 +20,7 @@ pub(super) struct Proven {
     pub(super) preset: Option<&'static Preset>,
     /// A provider is named, but nobody knows it.
     pub(super) preset_is_unknown: bool,
+    pub(super) verify_token: Option<Secret>,
 }
 
 impl Proven {
@@ -79,11 +81,12 @@ impl Proven {
 pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
     let verify = table.take("verify");
     let provider = table.take("provider");
-    let beside = Beside::take(table);
+    let mut beside = Beside::take(table);
     let mut proof = Proven {
         verify: Verify::Nobody,
         preset: None,
         preset_is_unknown: false,
+        verify_token: None,
     };
     match (provider, verify) {
         (None, None) => table.place.missing(
@@ -91,14 +94,15 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
             "`provider` and `secrets`, or `verify`; write verify = \"none\" to accept from anyone",
         ),
         (None, Some(verify)) => {
-            let params = beside.without_provider();
+            beside.refuse_without_provider();
             proof.verify = read_verify(verify);
-            give_params(&mut proof.verify, params, &table.place);
         }
         (Some(provider), verify) => {
             proof.preset = read_provider(&provider);
             proof.preset_is_unknown = proof.preset.is_none();
             if let Some(preset) = proof.preset {
+                let token = beside.verify_token.take();
+                proof.verify_token = handshake::read_verify_token(preset, token, &table.place);
                 proof.verify = read_preset(preset, beside, verify, &table.place);
             }
         }
@@ -173,6 +177,7 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
+        params: table.take("params"),
         place: &place,
     };
     let known = table.finish();
@@ -252,6 +257,7 @@ fn read_signature<'a>(
         false => credentials.secrets(),
     };
     let schemes = schemes?;
+    let params = credentials.params(&schemes);
     let mixed = schemes
         .iter()
         .any(|scheme| matches!(scheme.key, KeySource::Certificate { .. }));
@@ -274,7 +280,7 @@ fn read_signature<'a>(
     };
     Some(Verifier::Signature(SignatureVerifier {
         schemes: keyed,
-        params: Vec::new(),
+        params,
         secret_from_handshake: false,
     }))
 }
@@ -283,6 +289,7 @@ fn read_signature<'a>(
 struct Credentials<'a, 'p> {
     keys: Option<Node<'a>>,
     secrets: Option<Node<'a>>,
+    params: Option<Node<'a>>,
     place: &'p Place<'a>,
 }
 
@@ -303,12 +310,54 @@ impl<'a> Credentials<'a, '_> {
         self.secrets.take()
     }
 
+    /// The values of the parameters that `schemes` sign.
+    fn params(&mut self, schemes: &[Scheme]) -> Vec<(String, String)> {
+        let mut names: Vec<&str> = Vec::new();
+        for part in schemes.iter().flat_map(Scheme::parts) {
+            if let Part::Param(name) = part
+                && names.iter().all(|known| known != name)
+            {
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let Some(node) = self.params.take() else {
+            let expected = format!("{{ {} = \"…\" }}, which `signed` names", names[0]);
+            self.place.missing("params", expected);
+            return Vec::new();
+        };
+        let Some(table) = node.table("a table such as { webhook_id = \"…\" }") else {
+            return Vec::new();
+        };
+        let place = table.place.clone();
+        let mut params = Vec::new();
+        for (name, place, node) in table.named() {
+            if names.iter().all(|known| **known != name) {
+                place.unknown(
+                    &name,
+                    "a parameter that `signed` names",
+                    names.iter().copied(),
+                );
+            } else if let Some(text) = node.string("a string") {
+                params.push((name, text.to_owned()));
+            }
+        }
+        for name in names {
+            if params.iter().all(|(known, _)| known != name) {
+                place.missing(name, "the value that `signed` names");
+            }
+        }
+        params
+    }
+
     /// What was not asked for does not belong here.
     fn finish(self) {
-        for node in [self.keys, self.secrets].into_iter().flatten() {
+        for node in [self.keys, self.secrets, self.params].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256",
+                "`keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
             );
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     keys::Keys,
     payload::{self, Content},
     signature::{
-        self, Headers, Message, Refusal, Repeated,
+        self, Headers, KeyedScheme, KeyedSecret, Message, Refusal, Repeated,
         jwt::{self, Circumstances, SharedSecret, Token, TokenFault},
     },
 };
@@ -28,6 +28,7 @@ use super::{
     endpoint::Endpoint,
     limit::Share,
     rejection::{Detail, Reason, Rejection},
+    secrets::Slot,
 };
 
 /// A request whose caller is proven.
@@ -38,6 +39,8 @@ pub(super) struct Authentic<'a> {
     pub(super) body: Bytes,
     /// The names of the credentials that matched, joined by `+`; `None` on a route for anyone.
     pub(super) credential: Option<Arc<str>>,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
     /// Held until the answer, since the store holds the bytes until then.
     pub(super) _share: Share,
 }
@@ -72,8 +75,52 @@ impl<'a> Received<'a> {
             content: self.content,
             body: self.unverified_body,
             credential: joined(proven),
+            unfit: self.unfit,
             _share: self.share,
         })
+    }
+}
+
+impl Authentic<'_> {
+    /// 405 or 415 of what was let so far only because it might be a handshake.
+    pub(super) fn into_event(self) -> Result<Self, Rejection> {
+        match self.unfit {
+            Some(rejection) => Err(rejection),
+            None => Ok(self),
+        }
+    }
+
+    /// The secret that a signature rested on.
+    pub(super) fn proving_key(&self) -> Option<KeyedSecret> {
+        let Verify::All(verifiers) = &self.endpoint.route.verify else {
+            return None;
+        };
+        let kept = self.endpoint.secret.as_deref();
+        let proven = self.credential.as_deref()?;
+        let is_it = |secret: &&KeyedSecret| {
+            *secret.name == *proven || proven.split('+').any(|name| *secret.name == *name)
+        };
+        verifiers.iter().find_map(|verifier| {
+            let Verifier::Signature(verifier) = verifier else {
+                return None;
+            };
+            with_schemes(verifier, kept, |schemes| {
+                let mut secrets = schemes.iter().flat_map(|keyed| &keyed.secrets);
+                secrets.find(is_it).cloned()
+            })
+        })
+    }
+}
+
+/// With the secret that came in a handshake, where the route has it so.
+fn with_schemes<T>(
+    verifier: &SignatureVerifier,
+    kept: Option<&Slot>,
+    of: impl FnOnce(&[KeyedScheme]) -> T,
+) -> T {
+    match kept {
+        Some(slot) if verifier.secret_from_handshake => of(&slot.schemes()),
+        _ => of(&verifier.schemes),
     }
 }
 
@@ -87,6 +134,8 @@ fn joined(mut names: Vec<Arc<str>>) -> Option<Arc<str>> {
 /// A request, as the verifiers see it.
 pub(super) struct Unproven<'r> {
     route: &'r Route,
+    /// The secret from a handshake, where the route has one so.
+    kept: Option<&'r Slot>,
     headers: RequestHeaders<'r>,
     method: &'r str,
     certificate: Option<&'r PeerCertificate>,
@@ -100,6 +149,7 @@ impl<'r> Unproven<'r> {
     fn new(received: &'r Received<'_>, now: Timestamp) -> Self {
         Self {
             route: &received.endpoint.route,
+            kept: received.endpoint.secret.as_deref(),
             headers: RequestHeaders(&received.head.headers),
             method: received.head.method.as_str(),
             certificate: received.certificate,
@@ -151,12 +201,14 @@ impl<'r> Unproven<'r> {
         fetched_key: Option<&[u8]>,
     ) -> Result<Arc<str>, Reason> {
         let proven = self.as_message(verifier, fetched_key, |message| {
-            signature::verify(&verifier.schemes, message, self.now)
+            with_schemes(verifier, self.kept, |schemes| {
+                let proven = signature::verify(schemes, message, self.now)?;
+                let secrets = &schemes[proven.scheme].secrets;
+                let name = secrets.get(proven.secret).map(|secret| secret.name.clone());
+                Ok(name.unwrap_or_else(|| Verifier::CERTIFICATE.into()))
+            })
         });
-        let proven = proven.map_err(reason_of)?;
-        let secrets = &verifier.schemes[proven.scheme].secrets;
-        let name = secrets.get(proven.secret).map(|secret| secret.name.clone());
-        Ok(name.unwrap_or_else(|| Verifier::CERTIFICATE.into()))
+        proven.map_err(reason_of)
     }
 
     pub(super) fn as_message<T>(

@@ -23,6 +23,8 @@ pub(super) struct Received<'a> {
     /// Of a GET, its query.
     pub(super) unverified_body: Bytes,
     pub(super) share: Share,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
 }
 
 impl<'a> Routed<'a> {
@@ -51,6 +53,7 @@ impl<'a> Routed<'a> {
             content: self.content,
             unverified_body,
             share,
+            unfit: self.unfit,
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod asked;
+mod confirm;
 mod entry;
 mod http;
 

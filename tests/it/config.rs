@@ -12,10 +12,12 @@ use hookgate::config::{Config, Faults};
 mod faults_of_callers;
 mod faults_of_gateway;
 mod faults_of_routes;
+mod faults_of_schemes;
 mod faults_of_targets;
 mod jwt;
 mod loads;
 mod providers;
+mod schemes;
 mod secrets;
 
 /// Where the fixtures are, and what relative paths in them start from.
@@ -79,6 +81,13 @@ fn file(text: &str) -> String {
 fn target(lines: &str) -> String {
     let base = [("url", r#"url = "https://crm.example.com""#)];
     format!("[targets.crm]\n{lines}\n{}{ROUTE}", without(lines, &base))
+}
+
+/// A whole file, whose route is verified as `lines` say.
+fn verified(lines: &str) -> String {
+    format!(
+        "[routes.a]\npath = \"/a\"\nevent_id = {{ json = \"/id\" }}\ndeliver = []\nenabled = true\n[routes.a.verify]\n{lines}\n"
+    )
 }
 
 /// A route with these lines, first in its file; the target `crm` exists.

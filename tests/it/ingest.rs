@@ -53,7 +53,10 @@ const REASONS: [(u16, &[&str]); 11] = [
             "invalid_token",
         ],
     ),
-    (403, &["source_not_allowed", "route_disabled"]),
+    (
+        403,
+        &["source_not_allowed", "route_disabled", "handshake_refused"],
+    ),
     (404, &["unknown_path"]),
     (405, &["method_not_allowed"]),
     (408, &["slow_request"]),
@@ -69,6 +72,7 @@ const REASONS: [(u16, &[&str]); 11] = [
         &[
             "store_unavailable",
             "key_unavailable",
+            "handshake_failed",
             "overloaded",
             "draining",
         ],

@@ -54,6 +54,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "keys",
             "metrics",
             "payload",
+            "providers",
             "rate",
             "signature",
             "store",

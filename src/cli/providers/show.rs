@@ -96,14 +96,6 @@ fn proof(lines: &mut Lines, preset: &Preset) {
             let mut schemes = schemes.clone();
             let params = params(preset);
             bind_schemes(&mut schemes, &params);
-            let signed = params
-                .iter()
-                .filter(|(param, _)| param.use_ == ParamUse::Signed)
-                .map(|(param, value)| format!("{} = {}", param.name, quoted(value)));
-            let signed: Vec<_> = signed.collect();
-            if !signed.is_empty() {
-                lines.key("params", format!("{{ {} }}", signed.join(", ")));
-            }
             lines.line(deliver);
             verify(lines, preset);
             lines.line(schemes_text(&schemes));
@@ -112,6 +104,14 @@ fn proof(lines: &mut Lines, preset: &Preset) {
                 .any(|scheme| scheme.key == KeySource::Secrets)
             {
                 lines.key("secrets", secrets(preset));
+            }
+            let signed = params
+                .iter()
+                .filter(|(param, _)| param.use_ == ParamUse::Signed)
+                .map(|(param, value)| format!("{} = {}", param.name, quoted(value)));
+            let signed: Vec<_> = signed.collect();
+            if !signed.is_empty() {
+                lines.key("params", format!("{{ {} }}", signed.join(", ")));
             }
         }
         Proof::Jwt(_, JwtKeys::Plaid(_)) => lines.line(deliver),

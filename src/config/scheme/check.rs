@@ -1,7 +1,9 @@
 //! What makes a scheme written by hand unsafe or senseless, though each of its keys is well-formed.
 
-use super::super::reader::Place;
-use crate::signature::{Form, KeySource, Method, Part, Scheme, SecretForm, Source};
+use crate::{
+    config::reader::Place,
+    signature::{Form, KeySource, Method, Part, Scheme, SecretForm, Source},
+};
 
 /// Notes the faults of `scheme`, whose table stands at `place`. `allowed`: that the body is not covered.
 pub(super) fn check(scheme: &Scheme, allowed: bool, place: &Place<'_>) {

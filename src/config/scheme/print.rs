@@ -4,17 +4,17 @@ use std::{cell::RefCell, path::Path, time::Duration};
 
 use toml::de::DeTable;
 
-use super::{
-    super::{
+use super::{ALGORITHMS, ANY, ENCODINGS, FIRST_OF, UNITS, read_schemes, take};
+use crate::{
+    config::{
         Faults,
         reader::{Context, Table},
         scalar::shown,
     },
-    ALGORITHMS, ANY, ENCODINGS, FIRST_OF, UNITS, read_schemes, take,
-};
-use crate::signature::{
-    Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source, Test, TimestampRule,
-    template_text,
+    signature::{
+        Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source, Test, TimestampRule,
+        template_text,
+    },
 };
 
 /// What stands for `schemes` in a table of `verify`, beside `secrets`: one key and its value, e.g. `hmac = { … }`.

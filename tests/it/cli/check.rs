@@ -120,6 +120,7 @@ fn every_subcommand_has_help_with_examples() {
         &["check"],
         &["send"],
         &["keys", "new"],
+        &["secrets"],
     ];
     for subcommand in subcommands {
         let output = hookgate(directory.path(), &[subcommand, &["--help"]].concat());

@@ -75,6 +75,7 @@ impl Front {
             .map(|route| RouteLabels {
                 name: route.name.clone(),
                 credentials: Vec::new(),
+                handshakes: Vec::new(),
                 targets: Vec::new(),
             })
             .collect();

@@ -48,20 +48,18 @@ fn secrets(preset: &Preset) -> String {
 }
 
 /// The one route of `text`, whose secrets by name are replaced.
-fn load(text: &str, preset: &Preset) -> Arc<Route> {
+fn load(text: &str, preset: &Preset) -> Route {
     let name = preset.name.to_uppercase().replace('-', "_");
     let text = text.replace(
         &format!("[{{ env = \"{name}_SECRET\" }}]"),
         &secrets(preset),
     );
     let config = Config::parse(&text, "routes.toml", Path::new("."), &|_| None);
-    let config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
-    let [route] = &config.routes[..] else {
-        panic!("not one route:\n{text}");
-    };
-    let mut route = route.clone();
+    let mut config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+    assert_eq!(config.routes.len(), 1, "{text}");
+    let mut route = Arc::into_inner(config.routes.remove(0)).unwrap();
     // They come with the name alone.
-    Arc::get_mut(&mut route).map(|route| route.handshakes = &[]);
+    route.handshakes = &[];
     route
 }
 

@@ -5,58 +5,51 @@ use std::time::Duration;
 use hookgate::{
     clock::Timestamp,
     providers::preset,
-    signature::{KeyedSecret, Part, Refusal, Scheme, Signing, TimestampRule, Unit},
+    signature::{
+        self, Encoding, Form, Guard, KeyedScheme, KeyedSecret, Message, Method, Part, Proven,
+        Refusal, Scheme, Signing, Source, Test, TimestampRule, Unit, Validity,
+    },
 };
 
-use super::List;
+use super::{List, by_hand};
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const SECRET: &str = "whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=";
 
-impl List {
-    fn with(&self, name: &str, value: &str) -> Self {
-        let mut list = self.without(name);
-        list.0.push((name.to_owned(), value.to_owned()));
-        list
-    }
-
-    fn without(&self, name: &str) -> Self {
-        let others = self.0.iter().filter(|(known, _)| known != name);
-        Self(others.cloned().collect())
-    }
-
-    fn doubled(&self, name: &str) -> Self {
-        let mut list = self.clone();
-        list.0.push((name.to_owned(), self.value(name).to_owned()));
-        list
-    }
-
-    fn value(&self, name: &str) -> &str {
-        let found = self.0.iter().find(|(known, _)| known == name);
-        &found.expect("the header is there").1
-    }
-}
-
 fn keyed(scheme: &Scheme, secret: &str, not_after: Option<Timestamp>) -> KeyedSecret {
-    let keyed = scheme.keyed_secret("S", secret.as_bytes(), not_after);
-    keyed.expect("the secret has the scheme's form")
+    let validity = Validity {
+        not_before: None,
+        not_after,
+    };
+    super::keyed(scheme, secret, validity)
 }
 
-/// A request that `provider` signed with [`SECRET`] at [`NOW`], the scheme, and the header of its signature.
+fn signed_headers(scheme: &Scheme, secret: &KeyedSecret, given: &Signing<'_>) -> List {
+    List::of(&scheme.sign(secret, given).expect("a secret signs").headers)
+}
+
+/// The first scheme of `provider`, a request that it signed with [`SECRET`] at [`NOW`], and its signature's header.
 fn signed(provider: &str) -> (&'static Scheme, List, &'static str) {
-    let scheme = &preset(provider).expect("a preset").scheme;
-    let given = Signing {
-        id: "msg_1",
-        timestamp: NOW,
-        body: b"body",
-        headers: &[],
+    let scheme = &preset(provider).expect("a preset").schemes()[0];
+    let given = Signing::new("msg_1", NOW, b"body");
+    let headers = signed_headers(scheme, &keyed(scheme, SECRET, None), &given);
+    let Source::Headers(names) = &scheme.signature else {
+        panic!("{provider} signs in a header");
     };
-    let headers = scheme.sign(&keyed(scheme, SECRET, None), &given);
-    (scheme, List(headers), &scheme.header)
+    (scheme, headers, &names[0])
+}
+
+fn judged(
+    scheme: &Scheme,
+    secrets: &[KeyedSecret],
+    headers: &List,
+    now: Timestamp,
+) -> Result<usize, Refusal> {
+    super::verify(scheme, secrets, headers, b"body", now)
 }
 
 fn verify(scheme: &Scheme, headers: &List) -> Result<usize, Refusal> {
-    scheme.verify(&[keyed(scheme, SECRET, None)], headers, b"body", NOW)
+    judged(scheme, &[keyed(scheme, SECRET, None)], headers, NOW)
 }
 
 #[test]
@@ -195,25 +188,24 @@ fn judge(unit: Unit, text: &str, now: Timestamp) -> Result<usize, Refusal> {
         timestamp: None,
         ..slack.clone()
     };
+    let as_given = [(name.to_owned(), text.to_owned())];
     let given = Signing {
-        id: "",
-        timestamp: NOW,
-        body: b"body",
-        headers: &[(name.to_owned(), text.to_owned())],
+        headers: &as_given,
+        ..Signing::new("", NOW, b"body")
     };
     let secret = keyed(slack, SECRET, None);
-    let signature = List(as_it_stands.sign(&secret, &given));
+    let signature = signed_headers(&as_it_stands, &secret, &given);
     let scheme = Scheme {
         timestamp: Some(TimestampRule {
             source: Part::Header(name.into()),
             unit,
-            past: Duration::from_secs(5),
+            past: Some(Duration::from_secs(5)),
             future: Some(Duration::from_secs(2)),
         }),
         ..slack.clone()
     };
     let headers = good.with(name, text).with(header, signature.value(header));
-    scheme.verify(&[secret], &headers, b"body", now)
+    judged(&scheme, &[secret], &headers, now)
 }
 
 #[test]
@@ -265,13 +257,13 @@ fn an_unchecked_future_still_refuses_what_is_no_number() {
     let (scheme, good, header) = signed("stripe");
     let long_ago = Timestamp::from_secs(0);
     let secrets = [keyed(scheme, SECRET, None)];
-    assert_eq!(scheme.verify(&secrets, &good, b"body", long_ago), Ok(0));
+    assert_eq!(judged(scheme, &secrets, &good, long_ago), Ok(0));
     let huge = good.with(header, "t=9223372036854775807,v1=00");
-    let verdict = scheme.verify(&secrets, &huge, b"body", long_ago);
+    let verdict = judged(scheme, &secrets, &huge, long_ago);
     assert_eq!(verdict, Err(Refusal::MalformedSignature));
     let (_, signature) = good.value(header).split_once(',').expect("t=…,v1=…");
     let huge = good.with(header, &format!("t=9223372036854775807,{signature}"));
-    let verdict = scheme.verify(&secrets, &huge, b"body", long_ago);
+    let verdict = judged(scheme, &secrets, &huge, long_ago);
     assert_eq!(verdict, Err(Refusal::StaleTimestamp));
 }
 
@@ -293,7 +285,7 @@ fn the_secret_that_matched_is_told_and_an_expired_one_proves_nothing() {
         (vec![other], Err(Refusal::SignatureMismatch)),
         (vec![], Err(Refusal::SignatureMismatch)),
     ] {
-        let verdict = scheme.verify(&secrets, &good, b"body", NOW);
+        let verdict = judged(scheme, &secrets, &good, NOW);
         assert_eq!(verdict, expected, "{secrets:?}");
     }
 }
@@ -303,7 +295,7 @@ fn the_weightiest_refusal_is_told() {
     let (scheme, good, header) = signed("standard-webhooks");
     let late = Timestamp::from_secs(NOW.as_secs() + 301);
     let expired = [keyed(scheme, SECRET, Some(NOW))];
-    let told = |headers: &List| scheme.verify(&expired, headers, b"body", late);
+    let told = |headers: &List| judged(scheme, &expired, headers, late);
 
     assert_eq!(told(&good), Err(Refusal::StaleTimestamp));
     let wrong = good.with("webhook-id", "another");
@@ -316,4 +308,275 @@ fn the_weightiest_refusal_is_told() {
     assert_eq!(told(&no_id), Err(Refusal::MissingSignature));
     let repeated = no_id.doubled(header);
     assert_eq!(told(&repeated), Err(Refusal::RepeatedHeader));
+}
+
+/// What all of `schemes` say of a POST of `body` with its document.
+fn verify_all(schemes: &[(&Scheme, &str)], headers: &List, body: &[u8]) -> Result<Proven, Refusal> {
+    let keyed: Vec<_> = schemes
+        .iter()
+        .map(|(scheme, secret)| KeyedScheme {
+            scheme: (*scheme).clone(),
+            secrets: vec![keyed(scheme, secret, None)],
+        })
+        .collect();
+    let message = Message {
+        document: &|| serde_json::from_slice(body).ok(),
+        ..Message::new(headers, body)
+    };
+    signature::verify(&keyed, &message, NOW)
+}
+
+#[test]
+fn the_first_scheme_that_applies_judges_alone() {
+    let new = Scheme {
+        signature: Source::Headers(vec!["x-new".into()].into()),
+        ..by_hand("{body}")
+    };
+    let old = by_hand("{body}");
+    let both = [(&new, "the new secret"), (&old, "the old secret")];
+    let headers = |scheme: &Scheme, secret: &str| {
+        let given = Signing::new("", NOW, b"body");
+        signed_headers(scheme, &keyed(scheme, secret, None), &given)
+    };
+    let by_old = headers(&old, "the old secret");
+    let by_new = headers(&new, "the new secret");
+    let verdict = |headers: &List| verify_all(&both, headers, b"body");
+    assert_eq!(verdict(&by_old).map(|proven| proven.scheme), Ok(1));
+    assert_eq!(verdict(&by_new).map(|proven| proven.scheme), Ok(0));
+    // A wrong signature of the stronger scheme is not made good by a right one of the weaker.
+    for wrong in ["is:00", "", "is:"] {
+        let downgraded = by_old.with("x-new", wrong);
+        assert_eq!(
+            verdict(&downgraded),
+            Err(Refusal::MalformedSignature),
+            "{wrong:?}"
+        );
+    }
+    let wrong = headers(&new, "the old secret");
+    let downgraded = by_old.with("x-new", wrong.value("x-new"));
+    assert_eq!(verdict(&downgraded), Err(Refusal::SignatureMismatch));
+    let none = List(Vec::new());
+    assert_eq!(verdict(&none), Err(Refusal::MissingSignature));
+    assert_eq!(
+        verify_all(&[], &by_old, b"body"),
+        Err(Refusal::MissingSignature)
+    );
+}
+
+#[test]
+fn a_scheme_whose_guards_do_not_hold_judges_nothing() {
+    let guarded = |test: Test| Scheme {
+        guards: vec![Guard {
+            place: Part::Header("x-version".into()),
+            test,
+        }]
+        .into(),
+        ..by_hand("{body}")
+    };
+    let missing = Err(Refusal::MissingSignature);
+    for (test, value, expected) in [
+        (Test::Present, Some(""), Ok(0)),
+        (Test::Present, None, missing),
+        (Test::Is("v1".into()), Some("v1"), Ok(0)),
+        (Test::Is("v1".into()), Some("V1"), missing),
+        (Test::Is("v1".into()), Some("v11"), missing),
+        (Test::StartsWith("v".into()), Some("V1"), Ok(0)),
+        (Test::StartsWith("v1".into()), Some("v"), missing),
+        (Test::Contains("alg=a".into()), Some("key=1,alg=a"), Ok(0)),
+        (Test::Contains("alg=a".into()), Some("key=1,alg=b"), missing),
+        (Test::Contains("alg=a".into()), Some(""), missing),
+    ] {
+        let scheme = guarded(test.clone());
+        let given = Signing::new("", NOW, b"body");
+        let good = signed_headers(&scheme, &keyed(&scheme, SECRET, None), &given);
+        assert_eq!(verify(&scheme, &good), Ok(0), "{test:?} as signed");
+        let headers = match value {
+            Some(value) => good.with("x-version", value),
+            None => good.without("x-version"),
+        };
+        assert_eq!(verify(&scheme, &headers), expected, "{test:?} {value:?}");
+        let twice = good.doubled("x-version");
+        let repeated = Err(Refusal::RepeatedHeader);
+        assert_eq!(verify(&scheme, &twice), repeated, "{test:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_signatures_are_refused_and_not_tried() {
+    let malformed = Err(Refusal::MalformedSignature);
+    let (scheme, good, header) = signed("standard-webhooks");
+    let many = format!("{} ", good.value(header)).repeat(10_000);
+    assert_eq!(verify(scheme, &good.with(header, &many)), malformed);
+    let (scheme, good, header) = signed("stripe");
+    let entry = good
+        .value(header)
+        .split_once(',')
+        .expect("t=…,v1=…")
+        .1
+        .to_owned();
+    let many = format!(
+        "{}{}",
+        good.value(header),
+        format!(",{entry}").repeat(10_000)
+    );
+    assert_eq!(verify(scheme, &good.with(header, &many)), malformed);
+
+    let numbered = Scheme {
+        signature: Source::Numbered("x-signature".into()),
+        ..by_hand("{body}")
+    };
+    let given = Signing::new("", NOW, b"body");
+    let good = signed_headers(&numbered, &keyed(&numbered, SECRET, None), &given);
+    let mut many = good.without("x-signature-1");
+    for number in 1..=10_000 {
+        many.0
+            .push((format!("x-signature-{number}"), b"is:00".to_vec()));
+    }
+    assert_eq!(verify(&numbered, &many), malformed);
+    let value = good.value("x-signature-1");
+    assert_eq!(
+        verify(&numbered, &good.with("x-signature-16", value)),
+        Ok(0)
+    );
+    let beyond = List(Vec::new()).with("x-signature-17", value);
+    assert_eq!(verify(&numbered, &beyond), Err(Refusal::MissingSignature));
+}
+
+#[test]
+fn each_of_several_headers_belongs_to_its_secret() {
+    let scheme = Scheme {
+        signature: Source::Paired(vec!["x-first".into(), "x-second".into()].into()),
+        ..by_hand("{body}")
+    };
+    let [one, other] =
+        ["the first secret", "the second secret"].map(|text| keyed(&scheme, text, None));
+    let given = Signing::new("", NOW, b"body");
+    let both = [one.clone(), other.clone()];
+    let signed = scheme.sign_with_all(&both, &given).expect("secrets sign");
+    let good = List::of(&signed.headers);
+    let verdict = |headers: &List| judged(&scheme, &both, headers, NOW);
+    assert_eq!(verdict(&good), Ok(0));
+    assert_eq!(verdict(&good.without("x-second")), Ok(0));
+    assert_eq!(verdict(&good.without("x-first")), Ok(1));
+    assert_eq!(verdict(&good.with("x-first", "is:00")), Ok(1));
+    let swapped = good
+        .with("x-first", good.value("x-second"))
+        .with("x-second", good.value("x-first"));
+    assert_eq!(verdict(&swapped), Err(Refusal::SignatureMismatch));
+    assert_eq!(
+        verdict(&good.doubled("x-second")),
+        Err(Refusal::RepeatedHeader)
+    );
+}
+
+#[test]
+fn the_first_header_that_is_there_holds_the_signature() {
+    let scheme = Scheme {
+        signature: Source::Headers(vec!["x-new".into(), "x-old".into()].into()),
+        ..by_hand("{body}")
+    };
+    let given = Signing::new("", NOW, b"body");
+    let good = signed_headers(&scheme, &keyed(&scheme, SECRET, None), &given);
+    let fallback = List(Vec::new()).with("x-old", good.value("x-new"));
+    assert_eq!(verify(&scheme, &fallback), Ok(0));
+    let empty = fallback.with("x-new", "");
+    assert_eq!(verify(&scheme, &empty), Err(Refusal::MalformedSignature));
+    let twice = fallback.with("x-new", "").doubled("x-new");
+    assert_eq!(verify(&scheme, &twice), Err(Refusal::RepeatedHeader));
+}
+
+#[test]
+fn a_secret_is_compared_whole() {
+    let scheme = Scheme {
+        method: Method::Equal,
+        encoding: Encoding::Text,
+        signed: vec![].into(),
+        form: Form::Bare { prefix: "".into() },
+        ..by_hand("{body}")
+    };
+    let sent = |text: &str| verify(&scheme, &List(Vec::new()).with("x-signature", text));
+    assert_eq!(sent(SECRET), Ok(0));
+    assert_eq!(sent(""), Err(Refusal::MalformedSignature));
+    for text in [
+        &SECRET[1..],
+        &SECRET[..9],
+        &format!("{SECRET} "),
+        &SECRET.to_lowercase(),
+    ] {
+        assert_eq!(sent(text), Err(Refusal::SignatureMismatch), "{text:?}");
+    }
+}
+
+#[test]
+fn every_element_must_pass() {
+    let scheme = Scheme {
+        signature: Source::Json("/sig".into()),
+        signed: signature::parse_template("{json:/id}")
+            .expect("a template")
+            .into(),
+        each: Some("/items/*/item".into()),
+        ..by_hand("{body}")
+    };
+    let verdict = |body: &str| verify_all(&[(&scheme, SECRET)], &List(Vec::new()), body.as_bytes());
+    let unsigned = r#"{"items":[{"item":{"id":"a"}},{"item":{"id":"b"}}]}"#;
+    let given = Signing::new("", NOW, unsigned.as_bytes());
+    let signed = scheme
+        .sign(&keyed(&scheme, SECRET, None), &given)
+        .expect("a secret signs");
+    let good = String::from_utf8(signed.body.expect("the body holds it")).expect("JSON");
+    assert!(verdict(&good).is_ok(), "{good}");
+    for (body, expected) in [
+        (
+            good.replacen(r#""b""#, r#""c""#, 1),
+            Refusal::SignatureMismatch,
+        ),
+        (good.replacen("is:", "is", 1), Refusal::MalformedSignature),
+        (
+            good.replacen(r#""sig""#, r#""gis""#, 1),
+            Refusal::MissingSignature,
+        ),
+        (
+            good.replacen(r#""item""#, r#""elem""#, 1),
+            Refusal::MalformedSignature,
+        ),
+        (unsigned.to_owned(), Refusal::MissingSignature),
+        (r#"{"items":[]}"#.to_owned(), Refusal::MissingSignature),
+        (r#"{"items":{}}"#.to_owned(), Refusal::MalformedSignature),
+        ("{}".to_owned(), Refusal::MalformedSignature),
+        ("no JSON".to_owned(), Refusal::MissingSignature),
+        (
+            format!(
+                r#"{{"items":[{}{{"item":{{}}}}]}}"#,
+                r#"{"item":{}},"#.repeat(1_000)
+            ),
+            Refusal::MalformedSignature,
+        ),
+    ] {
+        let told: String = body.chars().take(80).collect();
+        assert_eq!(verdict(&body), Err(expected), "{told}");
+    }
+}
+
+#[test]
+fn a_digest_of_the_body_is_checked_where_the_signature_covers_only_it() {
+    let scheme = Scheme {
+        body_sha256: Some(Part::Header("x-digest".into())),
+        ..by_hand("{header:x-digest}")
+    };
+    let given = Signing::new("", NOW, b"body");
+    let good = signed_headers(&scheme, &keyed(&scheme, SECRET, None), &given);
+    assert_eq!(verify(&scheme, &good), Ok(0));
+    let secrets = [keyed(&scheme, SECRET, None)];
+    let other = super::verify(&scheme, &secrets, &good, b"bodi", NOW);
+    assert_eq!(other, Err(Refusal::SignatureMismatch));
+    for digest in ["", "00", "no hex"] {
+        let headers = good.with("x-digest", digest);
+        assert_eq!(
+            verify(&scheme, &headers),
+            Err(Refusal::MalformedSignature),
+            "{digest}"
+        );
+    }
+    let missing = good.without("x-digest");
+    assert_eq!(verify(&scheme, &missing), Err(Refusal::MissingSignature));
 }
