@@ -9,6 +9,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod presets;
 mod redis;
 mod steps;
 mod stores;
@@ -28,6 +29,7 @@ fn main() {
         .measurement_time(Duration::from_millis(800))
         .configure_from_args();
     steps::verify(&mut criterion);
+    presets::presets(&mut criterion);
     steps::validate(&mut criterion);
     steps::identify(&mut criterion);
     steps::receive(&mut criterion);

@@ -195,7 +195,7 @@ fn proof(verifier: &Verifier, body: &[u8]) -> Vec<(String, String)> {
 }
 
 /// Names in lower case.
-struct Pairs(Vec<(String, String)>);
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
 
 impl Headers for Pairs {
     fn unique(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {

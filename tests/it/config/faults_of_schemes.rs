@@ -126,12 +126,6 @@ fn schemes_that_prove_nothing() {
                 "8: routes.a.verify.hmac.each: found elements whose signature stands outside of them, expected `each` with the signature at a `json` pointer within each element",
             ],
         ),
-        (
-            r#"certificate = { url = "{header:X-C}", hosts = ["a.example"] }"#,
-            &[
-                "8: routes.a.verify.hmac.certificate: found a certificate where a secret is shared, expected ed25519, ecdsa_p256 or rsa",
-            ],
-        ),
     ]);
 }
 
@@ -187,8 +181,16 @@ fn kinds_and_lists_of_them() {
                 ],
             ),
             (
+                r#"hmac = { header = "X-S", algorithm = "sha256", encoding = "hex", certificate = { url = "{header:X-C}", hosts = ["a.example"] } }"#,
+                &[
+                    "routes.toml:7:11: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
+                    "routes.toml:8:8: routes.a.verify.hmac.certificate: found a certificate where a secret is shared, expected ed25519, ecdsa_p256 or rsa",
+                ],
+            ),
+            (
                 r#"hmac = { query = "s", algorithm = "sha256", encoding = "hex", signed = "{url}{body}" }"#,
                 &[
+                    r#"routes.toml:1:1: routes.a.public_url: missing, expected the address that the provider calls and signs, such as "https://hooks.example.com/hooks/crm", or `public_url` in [server]"#,
                     "routes.toml:8:8: routes.a.verify.hmac.signed: found a template that covers the place of the signature, expected a template of what stands elsewhere",
                 ],
             ),
