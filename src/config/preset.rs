@@ -270,7 +270,7 @@ fn read_signature(
         }
     };
     let signed = |(param, value): (&Param, String)| {
-        (param.use_ == ParamUse::Signed).then(|| (param.name.to_owned(), value))
+        (param.purpose == ParamUse::Signed).then(|| (param.name.to_owned(), value))
     };
     Some(Verifier::Signature(SignatureVerifier {
         schemes,
@@ -310,8 +310,8 @@ fn read_token(
     secrets: Option<Node<'_>>,
     route: &Place<'_>,
 ) -> Option<Verifier> {
-    let param = |use_| {
-        let found = params.iter().find(|(param, _)| param.use_ == use_);
+    let param = |purpose| {
+        let found = params.iter().find(|(param, _)| param.purpose == purpose);
         found.map(|(_, value)| value.as_str())
     };
     let url = |own: &str| {

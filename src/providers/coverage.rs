@@ -42,6 +42,31 @@ impl Preset {
     }
 }
 
+impl Preset {
+    /// What whoever has caught a request can do with it, in sentences; none where body and id are covered.
+    pub fn caveats(&self) -> Vec<String> {
+        let coverage = self.coverage();
+        let of = |wanted: &dyn Fn(&Coverage) -> bool| {
+            let found = coverage.iter().filter(|(_, coverage)| wanted(coverage));
+            let names: Vec<_> = found.map(|(name, _)| *name).collect();
+            match names.len() {
+                0 => None,
+                all if all == coverage.len() => Some("the proof".to_owned()),
+                _ => Some(names.join(" and ")),
+            }
+        };
+        let body = of(&|coverage| coverage.body != BodyCoverage::Whole).map(|who| {
+            format!("{who} does not cover the whole body: another one may be sent with it")
+        });
+        let id = of(&|coverage| !coverage.id).map(|who| {
+            format!(
+                "{who} does not cover the event id: the same request may be sent as another event"
+            )
+        });
+        body.into_iter().chain(id).collect()
+    }
+}
+
 fn of_scheme(scheme: &Scheme, event_id: &[IdPlace]) -> Coverage {
     let body = body(scheme);
     let part = |place: Place| covers(scheme, place);

@@ -64,6 +64,7 @@ impl Preset {
 
 /// How the provider proves itself.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are some sixty of them")]
 pub enum Proof {
     /// In order of preference; see [`Scheme`].
     Signature(Vec<Scheme>),
@@ -108,7 +109,7 @@ pub struct Param {
     pub name: &'static str,
     pub meaning: &'static str,
     pub required: bool,
-    pub use_: ParamUse,
+    pub purpose: ParamUse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +139,7 @@ pub static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(table::presets);
 /// What the request must hold, as the parameters say.
 pub fn bind_schemes(schemes: &mut [Scheme], params: &[(&Param, String)]) {
     for (param, value) in params {
-        let place = match param.use_ {
+        let place = match param.purpose {
             ParamUse::Place(Place::Json(pointer)) => Part::Json(pointer.into()),
             ParamUse::Place(Place::Header(name)) => Part::Header(name.into()),
             _ => continue,
@@ -156,7 +157,7 @@ pub fn bind_schemes(schemes: &mut [Scheme], params: &[(&Param, String)]) {
 pub fn bind_rule(rule: &mut JwtRule, params: &[(&Param, String)]) {
     for (param, value) in params {
         let value = value.clone().into();
-        match param.use_ {
+        match param.purpose {
             ParamUse::Claim(claim) => rule.claims.to_mut().push((claim.into(), value)),
             ParamUse::Audience => rule.audience = Audience::These(vec![value].into()),
             _ => {}

@@ -126,7 +126,7 @@ fn markdown() -> String {
             covered,
         ]);
     }
-    format!("{text}\n{}", MARK.replacen('*', "*", 1))
+    format!("{text}\n{MARK}")
 }
 
 fn json() -> String {

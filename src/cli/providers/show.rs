@@ -19,6 +19,9 @@ pub(super) fn toml(preset: &Preset) -> String {
     if let Some(doubts) = preset.doubts {
         lines.comment(format_args!("Not verified with the provider: {doubts}."));
     }
+    for caveat in preset.caveats() {
+        lines.comment(format_args!("Mind that {caveat}."));
+    }
     for handshake in preset.handshakes {
         lines.comment(format_args!(
             "The handshake `{}` is answered only with provider = \"{}\".",
@@ -107,7 +110,7 @@ fn proof(lines: &mut Lines, preset: &Preset) {
             }
             let signed = params
                 .iter()
-                .filter(|(param, _)| param.use_ == ParamUse::Signed)
+                .filter(|(param, _)| param.purpose == ParamUse::Signed)
                 .map(|(param, value)| format!("{} = {}", param.name, quoted(value)));
             let signed: Vec<_> = signed.collect();
             if !signed.is_empty() {

@@ -23,7 +23,7 @@ impl Words<'_> {
                 schemes.iter().map(named).collect()
             }
             Proof::Jwt(rule, keys) => vec![of_rule(rule, *keys)],
-            Proof::Agreed => vec!["`verify`, as agreed".replace('`', "")],
+            Proof::Agreed => vec!["verify, as agreed".to_owned()],
         }
     }
 

@@ -61,7 +61,7 @@ fn aws_sns() -> Preset {
             name: "topic_arn",
             meaning: "the topic, such as arn:aws:sns:eu-west-1:123456789012:orders; messages of others are refused",
             required: true,
-            use_: ParamUse::Place(Json("/TopicArn")),
+            purpose: ParamUse::Place(Json("/TopicArn")),
         }],
         ..signed(
             "aws-sns",
@@ -86,19 +86,19 @@ fn google_pubsub() -> Preset {
                 name: "service_account",
                 meaning: "the e-mail address of the subscription's service account",
                 required: true,
-                use_: ParamUse::Claim("email"),
+                purpose: ParamUse::Claim("email"),
             },
             Param {
                 name: "audience",
                 meaning: "the subscription's audience, where it is not the endpoint's address",
                 required: false,
-                use_: ParamUse::Audience,
+                purpose: ParamUse::Audience,
             },
             Param {
                 name: "jwks",
                 meaning: "the address of the keys, where they are not Google's",
                 required: false,
-                use_: ParamUse::KeyUrl,
+                purpose: ParamUse::KeyUrl,
             },
         ],
         ..by_token(

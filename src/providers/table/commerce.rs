@@ -231,7 +231,7 @@ fn paypal() -> Preset {
             name: "webhook_id",
             meaning: "the webhook's id, as the PayPal dashboard shows it",
             required: true,
-            use_: ParamUse::Signed,
+            purpose: ParamUse::Signed,
         }],
         ..signed(
             "paypal",
@@ -273,13 +273,13 @@ fn plaid() -> Preset {
                 name: "client_id",
                 meaning: "the client's id, as the Plaid dashboard shows it; its secret is the one of `secrets`",
                 required: true,
-                use_: ParamUse::Client,
+                purpose: ParamUse::Client,
             },
             Param {
                 name: "url",
                 meaning: "where keys are asked for, such as https://sandbox.plaid.com/webhook_verification_key/get",
                 required: false,
-                use_: ParamUse::KeyUrl,
+                purpose: ParamUse::KeyUrl,
             },
         ],
         ..by_token(

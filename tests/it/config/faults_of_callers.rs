@@ -96,8 +96,8 @@ params = { id = "1" }"#,
                 r#"provider = "cidaas"
 secrets = [{ env = "SECRET" }]"#,
                 &[
-                    "routes.toml:3:11: routes.a.secrets: found a key that cidaas has no use for, expected `verify` beside `provider`",
                     r#"routes.toml:1:1: routes.a.verify: missing, expected how cidaas proves itself here, e.g. { api_key = { header = "X-Api-Key" }, keys = [ … ] }"#,
+                    "routes.toml:3:11: routes.a.secrets: found a key that cidaas has no use for, expected `verify` beside `provider`",
                 ],
             ),
             (

@@ -123,9 +123,30 @@ fn every_parameter_that_is_signed_is_named() {
 }
 
 #[test]
+fn what_is_not_covered_is_told() {
+    let caveats = |name: &str| preset(name).unwrap().caveats();
+    assert_eq!(caveats("stripe"), [""; 0]);
+    assert_eq!(
+        caveats("github"),
+        ["the proof does not cover the event id: the same request may be sent as another event"]
+    );
+    let gitlab = caveats("gitlab");
+    assert_eq!(gitlab.len(), 2);
+    assert!(
+        gitlab
+            .iter()
+            .all(|caveat| caveat.starts_with("token does not cover")),
+        "{gitlab:?}"
+    );
+}
+
+/// The name of a scheme, and what it covers of the body and of the id.
+type Row = (&'static str, BodyCoverage, bool);
+
+#[test]
 fn coverage_follows_from_the_scheme() {
     use BodyCoverage::{Checksum, Fields, Nothing, Whole};
-    let rows: [(&str, &[(&str, BodyCoverage, bool)]); 22] = [
+    let rows: [(&str, &[Row]); 22] = [
         // The delivery id is a header beside the signature.
         ("github", &[("hmac", Whole, false)]),
         ("stripe", &[("hmac", Whole, true)]),
