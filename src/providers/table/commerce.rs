@@ -277,7 +277,7 @@ fn plaid() -> Preset {
             },
             Param {
                 name: "url",
-                meaning: "Plaid's address, where it is not https://production.plaid.com",
+                meaning: "where keys are asked for, such as https://sandbox.plaid.com/webhook_verification_key/get",
                 required: false,
                 use_: ParamUse::KeyUrl,
             },
@@ -298,7 +298,7 @@ fn plaid() -> Preset {
                 body_sha256: Some(Cow::Borrowed("request_body_sha256")),
                 claims: Cow::Borrowed(&[]),
             },
-            JwtKeys::Plaid("https://production.plaid.com"),
+            JwtKeys::Plaid("https://production.plaid.com/webhook_verification_key/get"),
         )
     }
 }
