@@ -72,6 +72,12 @@ fn read_route(
         addresses.take(&name, path, &methods, place);
     }
     let proof = read_proof(&mut table);
+    if proof.reads_query() && methods.iter().any(|method| method == "GET") {
+        table.place.fault(
+            "`query_key` on a route that takes GET, whose query string is the payload",
+            "another verifier, or no GET: else the key would be stored and sent on",
+        );
+    }
     if proof.asks_for_certificate() && !inherited.takes_certificates {
         table.place.fault(
             "`client_certificate` without `server.tls.client_ca`",

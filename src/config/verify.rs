@@ -25,11 +25,18 @@ pub(super) struct Proven {
 
 impl Proven {
     pub(super) fn asks_for_certificate(&self) -> bool {
-        let Verify::All(verifiers) = &self.verify else {
-            return false;
-        };
-        let is_certificate = |one: &Verifier| matches!(one, Verifier::ClientCertificate { .. });
-        verifiers.iter().any(is_certificate)
+        self.has(|one| matches!(one, Verifier::ClientCertificate { .. }))
+    }
+
+    pub(super) fn reads_query(&self) -> bool {
+        self.has(|one| matches!(one, Verifier::QueryKey { .. }))
+    }
+
+    fn has(&self, is: impl Fn(&Verifier) -> bool) -> bool {
+        match &self.verify {
+            Verify::Nobody => false,
+            Verify::All(verifiers) => verifiers.iter().any(is),
+        }
     }
 
     /// Whether `header` carries what proves the caller.
@@ -63,10 +70,7 @@ impl Proven {
 impl Proven {
     /// Whether what proves the caller rests on the address that was called.
     pub(super) fn signs_address(&self) -> bool {
-        let Verify::All(verifiers) = &self.verify else {
-            return false;
-        };
-        verifiers.iter().any(|verifier| match verifier {
+        self.has(|verifier| match verifier {
             Verifier::Signature(verifier) => verifier.schemes.iter().any(|keyed| {
                 let mut signed = keyed.scheme.signed.iter();
                 signed.any(|part| matches!(part, Part::Url | Part::Path))

@@ -16,6 +16,8 @@ use crate::{
 pub struct Line {
     pub when: Option<Expression>,
     pub transform: Option<Expression>,
+    /// The route's.
+    pub json_types: Vec<String>,
 }
 
 /// The expressions of all deliveries that have any.
@@ -30,6 +32,7 @@ impl Lines {
                 let line = Line {
                     when: deliver.when.clone(),
                     transform: deliver.transform.clone(),
+                    json_types: route.json_types.clone(),
                 };
                 lines.insert(route.name.clone(), deliver.to.clone(), line);
             }
@@ -98,7 +101,7 @@ impl Expressions {
         let Some(mut seat) = self.pool.seat(share).await else {
             return Prepared::NoWorker;
         };
-        let document = match document(event).await {
+        let document = match document(event, &line.json_types).await {
             Ok(document) => document,
             Err(why) => return Prepared::Failed(why),
         };
@@ -123,10 +126,10 @@ impl Expressions {
 }
 
 /// What expressions read of an event: the JSON document of its body.
-async fn document(event: &Event) -> Result<Bytes, String> {
+async fn document(event: &Event, json_types: &[String]) -> Result<Bytes, String> {
     const KINDS: [Content; 3] = [Content::Json, Content::Form, Content::Xml];
     let body = event.body.clone();
-    let content = match Content::of(event.content_type.as_deref(), &KINDS) {
+    let content = match Content::of(event.content_type.as_deref(), &KINDS, json_types) {
         None => {
             return Err("`when` and `transform` read JSON, forms and XML: this is none".to_owned());
         }

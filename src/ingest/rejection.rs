@@ -26,8 +26,8 @@ pub enum Reason {
     MissingTimestamp,
     StaleTimestamp,
     RepeatedHeader,
-    InvalidClientCertificate,
     InvalidToken,
+    InvalidClientCertificate,
     SourceNotAllowed,
     RouteDisabled,
     HandshakeRefused,
@@ -436,7 +436,7 @@ mod tests {
             .filter(|reason| reason.status() == 401)
             .map(|reason| Rejection::from(reason).response("id").into_body())
             .collect();
-        assert_eq!(bodies.len(), 10);
+        assert_eq!(bodies.len(), 11);
         assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]));
         assert!(!String::from_utf8_lossy(&bodies[0]).contains("code"));
     }

@@ -178,10 +178,7 @@ fn content_of(
         .next()
         .map(|value| value.to_str().unwrap_or_default());
     let content = match values.next() {
-        None if value.is_some_and(|value| is_listed(value, json_types)) => {
-            Content::of(Some(Content::Json.media_type()), taken)
-        }
-        None => Content::of(value, taken),
+        None => Content::of(value, taken, json_types),
         Some(_) => None,
     };
     content.ok_or_else(|| {
@@ -192,14 +189,6 @@ fn content_of(
         );
         Rejection::with(Reason::UnsupportedContentType, Detail::Told(told))
     })
-}
-
-/// Whether `content_type`, its parameters apart, is one of `types`.
-fn is_listed(content_type: &str, types: &[String]) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    types
-        .iter()
-        .any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 /// The caller's address: the peer's, or, as long as that is a trusted proxy, what it says of the hop before.

@@ -22,11 +22,23 @@ pub enum Content {
 /// The media type of forms, and of what a GET brings.
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
+/// Whether `content_type`, its parameters apart, is one of `types`.
+fn is_listed(content_type: &str, types: &[String]) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    types
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+}
+
 impl Content {
     /// What a request with this `Content-Type` is, of the kinds that are `taken`: the kind that it names, with any
-    /// parameters, else [`Content::Any`], which also takes a request without the header. `None`: it is not taken.
-    pub fn of(content_type: Option<&str>, taken: &[Self]) -> Option<Self> {
-        let named = content_type.and_then(Self::named);
+    /// parameters (JSON, too, if it is one of `json_types`), else [`Content::Any`], which also takes a request without the
+    /// header. `None`: it is not taken.
+    pub fn of(content_type: Option<&str>, taken: &[Self], json_types: &[String]) -> Option<Self> {
+        let named = content_type.and_then(|value| match is_listed(value, json_types) {
+            true => Some(Self::Json),
+            false => Self::named(value),
+        });
         named
             .filter(|kind| taken.contains(kind))
             .or_else(|| taken.contains(&Self::Any).then_some(Self::Any))

@@ -54,7 +54,7 @@ fn a_request_is_the_kind_that_it_names_or_anything() {
         (";application/json", None),
     ];
     for (content_type, named) in rows {
-        let of = |taken: &[Content]| Content::of(Some(content_type), taken);
+        let of = |taken: &[Content]| Content::of(Some(content_type), taken, &[]);
         assert_eq!(of(&[Json, Form, Xml]), named, "{content_type}");
         assert_eq!(
             of(&[Json, Form, Xml, Any]),
@@ -70,8 +70,8 @@ fn a_request_is_the_kind_that_it_names_or_anything() {
             );
         }
     }
-    assert_eq!(Content::of(None, &[Json, Form, Xml]), None);
-    assert_eq!(Content::of(None, &[Json, Any]), Some(Any));
+    assert_eq!(Content::of(None, &[Json, Form, Xml], &[]), None);
+    assert_eq!(Content::of(None, &[Json, Any], &[]), Some(Any));
 }
 
 #[test]

@@ -75,12 +75,9 @@ impl Vector {
     /// What the body is to a route that takes what its preset says.
     fn content(&self) -> Option<Content> {
         let preset = self.preset();
-        let content_type = self.header("content-type");
-        let essence = content_type.and_then(|value| value.split(';').next());
-        match essence {
-            Some(essence) if preset.json_types.contains(&essence) => Some(Content::Json),
-            _ => Content::of(content_type, preset.content),
-        }
+        let json_types = preset.json_types.iter().map(|&name| name.to_owned());
+        let json_types: Vec<_> = json_types.collect();
+        Content::of(self.header("content-type"), preset.content, &json_types)
     }
 
     fn document(&self) -> Option<Value> {

@@ -279,6 +279,14 @@ tolerance = "5m""#,
                 ],
             ),
             (
+                r#"verify = { query_key = { name = "key" }, keys = [{ name = "a", sha256 = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8" }] }
+methods = ["GET"]
+content = ["form"]"#,
+                &[
+                    "routes.toml:1:1: routes.a: found `query_key` on a route that takes GET, whose query string is the payload, expected another verifier, or no GET: else the key would be stored and sent on",
+                ],
+            ),
+            (
                 "verify = { client_certificate = { names = [] } }",
                 &[
                     "routes.toml:1:1: routes.a: found `client_certificate` without `server.tls.client_ca`, expected `client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",

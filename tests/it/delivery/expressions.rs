@@ -28,12 +28,14 @@ fn when(source: &str) -> Line {
     Line {
         when: Some(parsed(source)),
         transform: None,
+        json_types: Vec::new(),
     }
 }
 
 fn transform(source: &str) -> Line {
     Line {
         when: None,
+        json_types: Vec::new(),
         transform: Some(parsed(source)),
     }
 }
@@ -57,6 +59,26 @@ fn with_body(id: &str, targets: &[&str], body: &str) -> Event {
         body,
         ..event(id, targets)
     }
+}
+
+/// As SNS sends it, whose `text/plain` its preset says is JSON.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_route_calls_json_is_read_as_json() {
+    let receiver = Receiver::start().await;
+    let crm = target("crm", &receiver.url());
+    let line = Line {
+        json_types: vec!["text/plain".to_owned()],
+        ..transform("{subject: .Subject}")
+    };
+    let rig = Rig::start_in(world([("crm", line)]), [crm]);
+    let sent = Event {
+        content_type: Some("Text/Plain; charset=UTF-8".into()),
+        ..with_body("evt_1", &["crm"], r#"{"Subject": "alarm"}"#)
+    };
+    rig.send(sent).await;
+    rig.model.wait_for(1, is_delivered).await;
+    let requests = receiver.requests();
+    assert_eq!(requests[0].body, br#"{"subject":"alarm"}"#);
 }
 
 fn is_filtered(settlement: &Settlement) -> bool {
