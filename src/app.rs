@@ -4,13 +4,15 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{runtime::Handle, time::Instant};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     admin::{self, Admin},
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
-    delivery::{self, Delivery, DeliveryError, Roots},
-    ingest::{Gate, rejection::Reason},
+    delivery::{self, Delivery, DeliveryError, Lines, Roots},
+    expression::Workers,
+    ingest::{Gate, KeptSecrets, rejection::Reason},
     keys::{HttpFetcher, HttpFetcherFault, KeyFetcher, Keys},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
@@ -38,6 +40,8 @@ pub struct App {
     listener: Listener,
     admin: Admin,
     delivery: Delivery,
+    /// Reads the kept secrets, again and again.
+    secrets: AbortOnDropHandle<()>,
     shutdown_grace: std::time::Duration,
 }
 
@@ -77,7 +81,11 @@ impl App {
         clock: Clock,
         fetcher: Option<Arc<dyn KeyFetcher>>,
     ) -> Result<Self, StartError> {
-        let identity = Identity::load(&config.server.tls, clock.now())?;
+        let identity = Identity::load(
+            &config.server.tls,
+            config.server.client_authorities.clone(),
+            clock.now(),
+        )?;
         let sockets = Sockets::bind(&config.server)?;
         let admin_socket = reserve(config.admin.listen)?;
         let metrics = Arc::new(metrics_for(&config)?);
@@ -86,7 +94,9 @@ impl App {
         let known: Vec<_> = config.targets.keys().cloned().collect();
         let inner = open_store(&config, &clock, &metrics).await?;
         let targets: Vec<_> = config.targets.values().cloned().collect();
-        let (store, lanes) = handover(inner, delivery::lane_specs(&targets), Handle::current());
+        let lines = Lines::of(&config.routes);
+        let specs = delivery::lane_specs(&targets, &lines);
+        let (store, lanes) = handover(inner, specs, Handle::current());
         let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
         let replay_begun = store.replay_begun();
         let store = with_spool(Arc::new(store), &config, &clock, &metrics).await?;
@@ -103,6 +113,8 @@ impl App {
         };
         let delivery = Delivery::start(delivery::Setup {
             targets: targets.clone(),
+            lines,
+            workers: Workers::of_this_program()?,
             store: store.clone(),
             lanes,
             metrics: metrics.clone(),
@@ -118,6 +130,7 @@ impl App {
             Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock.clone(), Handle::current())),
             None => gate,
         });
+        let secrets = read_secrets(gate.secrets().clone()).await;
         let (public_addr, plain_addr) = sockets.addresses()?;
         let admin_addr = admin_socket.local_addr()?;
         let sources = admin::Sources {
@@ -150,6 +163,7 @@ impl App {
             listener,
             admin,
             delivery,
+            secrets,
             shutdown_grace: config.server.shutdown_grace,
         })
     }
@@ -188,9 +202,21 @@ impl App {
         self.delivery
             .stop(deadline.saturating_duration_since(Instant::now()))
             .await;
+        drop(self.secrets);
         self.store.close().await;
         self.admin.stop().await;
     }
+}
+
+/// Without them the gateway starts all the same: it asks again when they are needed, and Redis may be away behind a spool.
+async fn read_secrets(secrets: Arc<KeptSecrets>) -> AbortOnDropHandle<()> {
+    if secrets.is_empty() {
+        return AbortOnDropHandle::new(tokio::spawn(async {}));
+    }
+    if let Err(error) = secrets.read().await {
+        tracing::warn!(%error, "could not read the secrets that came in handshakes");
+    }
+    AbortOnDropHandle::new(tokio::spawn(async move { secrets.follow().await }))
 }
 
 async fn open_store(
@@ -261,6 +287,7 @@ fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
         .map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: credentials(route),
+            handshakes: route.handshakes.iter().map(|row| row.name).collect(),
             targets: route
                 .deliver
                 .iter()

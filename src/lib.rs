@@ -15,6 +15,7 @@ pub mod clock;
 pub mod event;
 
 pub mod config;
+pub mod expression;
 pub mod payload;
 pub mod providers;
 mod rate;

@@ -104,7 +104,7 @@ async fn drive(desk: &Desk, requests: Vec<Request>) {
 }
 
 async fn serve(desk: &Desk, request: Request) {
-    let answer = receive(desk, &request.head, request.payload).await;
+    let answer = receive(desk, None, &request.head, request.payload).await;
     assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
     // The server keeps heads for other requests; freeing this one is not the path's work.
     std::mem::forget(request.head);
@@ -137,6 +137,7 @@ fn metrics(config: &Config) -> Metrics {
         .map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: vec!["secrets[0]".to_owned()],
+            handshakes: Vec::new(),
             targets: vec!["sink".into()],
         })
         .collect();

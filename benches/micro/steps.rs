@@ -140,7 +140,7 @@ pub(crate) fn receive(criterion: &mut Criterion) {
                 bencher.to_async(&runtime).iter_batched(
                     || Payload::from(body.clone()),
                     async |payload| {
-                        let answer = ingest::receive(&desk, &head, payload).await;
+                        let answer = ingest::receive(&desk, None, &head, payload).await;
                         assert_eq!(answer.status(), StatusCode::OK);
                     },
                     BatchSize::SmallInput,

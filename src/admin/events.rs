@@ -150,6 +150,7 @@ fn whole(stored: &StoredEvent) -> Value {
         "route": &*event.route,
         "id": &*event.id,
         "type": event.event_type.as_deref(),
+        "credential": event.credential.as_deref(),
         "received_at": event.received_at.to_string(),
         "content_type": event.content_type.as_deref(),
         "headers": headers.collect::<Vec<_>>(),

@@ -6,6 +6,7 @@ mod health;
 mod parameters;
 mod problem;
 mod replays;
+mod secrets;
 mod targets;
 
 use std::{io, net::TcpListener, sync::Arc};
@@ -99,6 +100,8 @@ fn api(scope: &mut ServiceConfig) {
         .route("/replays", web::post().to(replays::create))
         .route("/replays/{id}", web::get().to(replays::get))
         .route("/replays/{id}", web::delete().to(replays::cancel))
+        .route("/secrets", web::get().to(secrets::list))
+        .route("/secrets/{route}", web::delete().to(secrets::forget))
         .default_service(web::to(unknown));
 }
 

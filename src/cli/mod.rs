@@ -11,12 +11,14 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
+mod admin;
 mod check;
 mod demo;
 mod https;
 mod keys;
 mod providers;
 mod samples;
+mod secrets;
 mod send;
 mod serve;
 mod sign;
@@ -39,14 +41,17 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one value, made once a process")]
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Check(check::Check),
     Send(send::Send),
     Keys(keys::Keys),
+    Secrets(secrets::Secrets),
     Providers(providers::Providers),
+    /// What the gateway starts by itself, to evaluate `when` and `transform`.
+    #[command(name = crate::expression::COMMAND, hide = true)]
+    EvaluateExpressions,
 }
 
 /// The file that says everything.
@@ -79,6 +84,8 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Keys(keys) => keys.run(),
+        Command::EvaluateExpressions => crate::expression::run(),
+        Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),
     }
 }

@@ -135,6 +135,14 @@ pub(super) fn read_token(node: Node<'_>) -> Option<Secret> {
     Some(loaded.secret)
 }
 
+/// What a provider shows in its handshake, to be told from others.
+pub(super) fn read_verify_token(node: Node<'_>) -> Option<Secret> {
+    let place = node.place.clone();
+    let loaded = load(node.secret(), SIGNATURE_SECRET_BYTES_MIN, false)?;
+    loaded.warn_if_literal(&place);
+    Some(loaded.secret)
+}
+
 /// A header's value. A literal is a fine thing for a header that is no credential.
 pub(super) fn read_header_value(node: Node<'_>, header: &str) -> Option<Secret> {
     const CREDENTIAL_WORDS: [&str; 7] = [

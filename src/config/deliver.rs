@@ -4,10 +4,12 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{
     Deliver, OrderBy, Rate, Respond, RespondBody,
+    error::closest,
     identity::pointer,
     reader::{Node, Table},
     scalar::{HOUR, MINUTE},
 };
+use crate::expression::Expression;
 
 /// Targets of one route: the embedded store numbers an event's deliveries in ten bits.
 const DELIVER_MAX: usize = 1024;
@@ -42,24 +44,25 @@ pub(super) fn read_deliver(table: &mut Table<'_>, targets: &[String], typed: boo
     delivers
 }
 
-/// The name of a target, or `{ to, events, order_by, on_dead }`; with what named the target.
+/// The name of a target, or `{ to, events, when, transform, order_by, on_dead }`; with what named the target.
 fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
     if node.value.is_str() {
         let to = node.string("the name of a target")?.into();
-        let events = Vec::new();
-        return Some((
-            node,
-            Deliver {
-                to,
-                events,
-                order: None,
-            },
-        ));
+        let deliver = Deliver {
+            to,
+            events: Vec::new(),
+            order: None,
+            when: None,
+            transform: None,
+        };
+        return Some((node, deliver));
     }
     let mut table = node.table("the name of a target, or { to = \"crm\", events = [\"push\"] }")?;
     let to = table.require("to", "the name of a target");
     let events = table.take("events");
     let order = read_order(&mut table);
+    let when = table.take("when").and_then(read_expression);
+    let transform = table.take("transform").and_then(read_expression);
     table.finish();
     let events = events.map(|node| {
         if !typed {
@@ -73,7 +76,37 @@ fn read_line(node: Node<'_>, typed: bool) -> Option<(Node<'_>, Deliver)> {
     let node = to?;
     let to = node.string("the name of a target")?.into();
     let events = events.unwrap_or_default();
-    Some((node, Deliver { to, events, order }))
+    let deliver = Deliver {
+        to,
+        events,
+        order,
+        when,
+        transform,
+    };
+    Some((node, deliver))
+}
+
+/// jq, checked whole: each of its faults is told with its place in the expression.
+fn read_expression(node: Node<'_>) -> Option<Expression> {
+    let source = node.string("an expression of jq such as '.priority == \"high\"'")?;
+    let faults = match Expression::parse(source) {
+        Ok(expression) => return Some(expression),
+        Err(faults) => faults,
+    };
+    for fault in faults {
+        let found = format!(
+            "{} (line {}, column {} of the expression)",
+            fault.found, fault.line, fault.column
+        );
+        match fault.unknown {
+            None => node.place.fault(found, fault.expected),
+            Some(unknown) => {
+                let close = closest(&unknown.name, unknown.known).map(str::to_owned);
+                node.place.note(Some(found), Some(fault.expected), close);
+            }
+        }
+    }
+    None
 }
 
 /// `order_by = "/customerId"`, and what a dead letter does to those behind it.

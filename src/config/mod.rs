@@ -12,6 +12,7 @@ use rustls::{RootCertStore, sign::CertifiedKey};
 
 use crate::{
     event::{RouteName, TargetName},
+    expression::Expression,
     payload::Content,
     providers::Handshake,
     signature::{KeyedSecret, Scheme},
@@ -21,6 +22,7 @@ mod breaker;
 mod credentials;
 mod deliver;
 mod error;
+mod handshake;
 mod identity;
 mod jwt;
 mod load;
@@ -47,7 +49,8 @@ pub use redis_url::RedisUrl;
 pub use scheme::{parse_schemes, schemes_text};
 pub use secret::Secret;
 pub use verifier::{
-    ApiKey, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier, Verify,
+    ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier,
+    Verify,
 };
 
 /// The whole configuration: valid by construction.
@@ -69,6 +72,8 @@ pub struct Server {
     /// HTTPS. Default `127.0.0.1:8443`.
     pub listen: SocketAddr,
     pub tls: Tls,
+    /// Who may vouch for callers that show a certificate.
+    pub client_authorities: Option<Arc<RootCertStore>>,
     /// The address as providers know it, e.g. `https://hooks.example.com`. Providers that sign the address sign this one.
     pub public_url: Option<url::Url>,
     /// Cleartext, for a load balancer that ends TLS; loopback unless `allow_plain`.
@@ -416,6 +421,10 @@ pub struct Deliver {
     pub events: Vec<wildmatch::WildMatch>,
     /// `None`: in no order.
     pub order: Option<OrderBy>,
+    /// Which events are sent. `None`: all.
+    pub when: Option<Expression>,
+    /// What is sent in place of the body. `None`: the body.
+    pub transform: Option<Expression>,
 }
 
 /// Events whose value at `pointer` is the same reach the target one after another, in order of acceptance.

@@ -59,6 +59,17 @@ pub(super) fn check_content(route: &Route, place: &Place<'_>) {
             "order_by",
             route.deliver.iter().any(|deliver| deliver.order.is_some()),
         ),
+        (
+            "when",
+            route.deliver.iter().any(|deliver| deliver.when.is_some()),
+        ),
+        (
+            "transform",
+            route
+                .deliver
+                .iter()
+                .any(|deliver| deliver.transform.is_some()),
+        ),
     ];
     let names = read.iter().filter(|(_, is_read)| *is_read);
     let names: Vec<_> = names.map(|(name, _)| format!("`{name}`")).collect();

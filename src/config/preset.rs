@@ -3,6 +3,7 @@
 use super::{
     JwtKeySource, JwtVerifier, Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_signature_secrets, read_token_secrets},
+    handshake,
     reader::{Node, Place, Table, quoted},
     scheme::TOLERANCE_MAX,
     verify::read_verify,
@@ -23,6 +24,7 @@ pub(super) struct Beside<'a> {
     scheme: Option<Node<'a>>,
     tolerance: Option<Node<'a>>,
     params: Option<Node<'a>>,
+    pub(super) verify_token: Option<Node<'a>>,
 }
 
 impl<'a> Beside<'a> {
@@ -32,11 +34,18 @@ impl<'a> Beside<'a> {
             scheme: table.take("scheme"),
             tolerance: table.take("tolerance"),
             params: table.take("params"),
+            verify_token: table.take("verify_token"),
         }
     }
 
     pub(super) fn refuse_without_provider(self) {
-        let nodes = [self.secrets, self.scheme, self.tolerance, self.params];
+        let nodes = [
+            self.secrets,
+            self.scheme,
+            self.tolerance,
+            self.params,
+            self.verify_token,
+        ];
         for node in nodes.into_iter().flatten() {
             node.place
                 .fault("a key that goes with `provider`", "it within `verify`");
@@ -235,20 +244,26 @@ fn read_signature(
     let fetched = schemes
         .iter()
         .all(|scheme| matches!(scheme.key, KeySource::Certificate { .. }));
+    let without_secrets = |schemes: Vec<Scheme>| {
+        let keyed = |scheme| KeyedScheme {
+            scheme,
+            secrets: Vec::new(),
+        };
+        schemes.into_iter().map(keyed).collect()
+    };
+    let kept = secrets.as_ref().and_then(handshake::of_handshake);
+    if let Some(place) = &kept {
+        handshake::check_keeps(preset, place);
+    }
     let schemes = match secrets {
+        Some(_) if kept.is_some() => without_secrets(schemes),
         Some(node) if fetched => {
             let found = format!("secrets, but {} is proven by a certificate", preset.name);
             node.place.fault(found, "none");
             return None;
         }
         Some(node) => read_signature_secrets(node, schemes),
-        None if fetched => {
-            let keyed = |scheme| KeyedScheme {
-                scheme,
-                secrets: Vec::new(),
-            };
-            schemes.into_iter().map(keyed).collect()
-        }
+        None if fetched => without_secrets(schemes),
         None => {
             route.missing("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
             return None;
@@ -260,7 +275,7 @@ fn read_signature(
     Some(Verifier::Signature(SignatureVerifier {
         schemes,
         params: params.into_iter().filter_map(signed).collect(),
-        secret_from_handshake: false,
+        secret_from_handshake: kept.is_some(),
     }))
 }
 

@@ -78,7 +78,12 @@ impl<'a> Place<'a> {
         self.context.warnings.borrow_mut().push((self.offset, text));
     }
 
-    fn note(&self, found: Option<String>, expected: Option<String>, close: Option<String>) {
+    pub(super) fn note(
+        &self,
+        found: Option<String>,
+        expected: Option<String>,
+        close: Option<String>,
+    ) {
         let (line, column) = position(self.context.text, self.offset);
         self.context.faults.borrow_mut().push(Fault {
             file: self.context.file_name.to_owned(),

@@ -21,6 +21,8 @@ pub(super) struct Inherited<'t> {
     pub(super) max_body: usize,
     pub(super) max_body_in_flight: usize,
     pub(super) dedupe_window: Duration,
+    /// Whether callers may show certificates.
+    pub(super) takes_certificates: bool,
     /// Of the server.
     pub(super) public_url: Option<&'t url::Url>,
     /// Of all targets.
@@ -70,6 +72,12 @@ fn read_route(
         addresses.take(&name, path, &methods, place);
     }
     let proof = read_proof(&mut table);
+    if proof.asks_for_certificate() && !inherited.takes_certificates {
+        table.place.fault(
+            "`client_certificate` without `server.tls.client_ca`",
+            "`client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",
+        );
+    }
     let preset = proof.preset;
     let public_url = read_public_url(&mut table, path.as_ref().map(|(path, _)| path), inherited);
     if public_url.is_none() && proof.signs_address() {
@@ -101,7 +109,7 @@ fn read_route(
         verify: proof.verify,
         public_url,
         handshakes: preset.map_or(&[], |preset| preset.handshakes),
-        verify_token: None,
+        verify_token: proof.verify_token,
         dedupe_window: table.duration(
             "dedupe_window",
             preset

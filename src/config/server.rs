@@ -3,17 +3,20 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     thread::available_parallelism,
     time::Duration,
 };
 
 use bytesize::ByteSize;
+use rustls::RootCertStore;
 
 use super::{
     Admin, Server, Tls,
     credentials::read_token,
     reader::{Node, Place, Table},
     scalar::{HOUR, MINUTE},
+    tls::read_authorities,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -28,14 +31,16 @@ pub(super) fn read_server(
     taken: &mut Taken,
 ) -> (Server, usize) {
     let (listen, listen_place) = read_listen(&mut table, 8443, taken);
-    let tls = match table.take("tls") {
-        Some(node) => node.table("a table").and_then(read_tls),
+    let (tls, client_authorities) = match table.take("tls") {
+        Some(node) => node.table("a table").map_or((None, None), |table| {
+            read_tls(table, listen.ip().is_loopback())
+        }),
         None => {
             if !listen.ip().is_loopback() {
                 let found = format!("\"{listen}\" without [server.tls]");
                 listen_place.fault(found, "a certificate, or a loopback address");
             }
-            None
+            (None, None)
         }
     };
     let max_body = bytes(table.size("max_body", MIB));
@@ -44,6 +49,7 @@ pub(super) fn read_server(
         tls: tls.unwrap_or_else(|| Tls::SelfSigned {
             directory: default_tls.to_owned(),
         }),
+        client_authorities,
         public_url: read_public_url(&mut table),
         plain_listen: read_plain_listen(&mut table, taken),
         trusted_proxies: table
@@ -120,10 +126,18 @@ fn read_plain_listen(table: &mut Table<'_>, taken: &mut Taken) -> Option<SocketA
     Some(listen)
 }
 
-/// Both files or neither.
-fn read_tls(mut table: Table<'_>) -> Option<Tls> {
-    let certificate = table.require("certificate", "the path of a PEM file");
-    let private_key = table.require("private_key", "the path of a PEM file");
+/// Both files, or neither where a self-signed certificate will do; and who may vouch for callers.
+fn read_tls(mut table: Table<'_>, is_loopback: bool) -> (Option<Tls>, Option<Arc<RootCertStore>>) {
+    let client_ca = table.take("client_ca");
+    let (certificate, private_key) = (table.take("certificate"), table.take("private_key"));
+    let may_be_made = is_loopback && client_ca.is_some();
+    if certificate.is_some() || private_key.is_some() || !may_be_made {
+        for (key, node) in [("certificate", &certificate), ("private_key", &private_key)] {
+            if node.is_none() {
+                table.place.missing(key, "the path of a PEM file");
+            }
+        }
+    }
     let tls = certificate
         .and_then(|node| read_path(&node))
         .zip(private_key.and_then(|node| read_path(&node)))
@@ -132,7 +146,8 @@ fn read_tls(mut table: Table<'_>) -> Option<Tls> {
             private_key,
         });
     table.finish();
-    tls
+    let authorities = client_ca.and_then(|node| read_authorities(&node));
+    (tls, authorities.map(Arc::new))
 }
 
 /// The path of a file that exists, told from the directory of the configuration.

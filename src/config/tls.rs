@@ -84,15 +84,7 @@ impl<'a> TlsKeys<'a> {
     fn authorities(&self) -> Option<(RootCertStore, Text)> {
         let node = self.ca.as_ref()?;
         let text = read_pem(node)?;
-        let mut authorities = RootCertStore::empty();
-        for certificate in chain(node, &text)? {
-            if let Err(error) = authorities.add(certificate) {
-                let found = format!("a certificate that cannot be read ({error})");
-                node.place.fault(found, "certificates of authorities");
-                return None;
-            }
-        }
-        Some((authorities, text))
+        Some((authorities_of(node, &text)?, text))
     }
 
     fn pair(&self) -> Option<(CertifiedKey, [Text; 2])> {
@@ -119,6 +111,23 @@ impl<'a> TlsKeys<'a> {
         }
         None
     }
+}
+
+/// The authorities of a PEM file.
+pub(super) fn read_authorities(node: &Node<'_>) -> Option<RootCertStore> {
+    authorities_of(node, &read_pem(node)?)
+}
+
+fn authorities_of(node: &Node<'_>, text: &[u8]) -> Option<RootCertStore> {
+    let mut authorities = RootCertStore::empty();
+    for certificate in chain(node, text)? {
+        if let Err(error) = authorities.add(certificate) {
+            let found = format!("a certificate that cannot be read ({error})");
+            node.place.fault(found, "certificates of authorities");
+            return None;
+        }
+    }
+    Some(authorities)
 }
 
 /// Of a file; it may hold a key.

@@ -59,6 +59,11 @@ pub struct SignatureVerifier {
     pub secret_from_handshake: bool,
 }
 
+impl SignatureVerifier {
+    /// What a secret from a handshake is called.
+    pub const FROM_HANDSHAKE: &str = "handshake";
+}
+
 #[derive(Debug)]
 pub struct JwtVerifier {
     pub rule: JwtRule,
@@ -96,6 +101,9 @@ pub struct ApiKey {
     pub validity: Validity,
 }
 
+/// What a client certificate is called among credentials.
+pub const CLIENT_CERTIFICATE: &str = "client_certificate";
+
 impl Verifier {
     /// What a token by a public key is called.
     pub const JWT: &str = "jwt";
@@ -124,9 +132,11 @@ impl Verifier {
             Self::Signature(verifier) => {
                 let secrets = verifier.schemes.iter().flat_map(|keyed| &keyed.secrets);
                 let certificate = verifier.schemes.iter().any(is_certified);
+                let kept = verifier.secret_from_handshake;
                 secrets
                     .map(|secret| secret.name.clone())
                     .chain(certificate.then(|| Self::CERTIFICATE.into()))
+                    .chain(kept.then(|| SignatureVerifier::FROM_HANDSHAKE.into()))
                     .collect()
             }
             Self::Jwt(JwtVerifier {
@@ -134,7 +144,7 @@ impl Verifier {
                 ..
             }) => secrets.iter().map(|secret| secret.name.clone()).collect(),
             Self::Jwt(_) => vec![Self::JWT.into()],
-            Self::ClientCertificate { .. } => vec!["client_certificate".into()],
+            Self::ClientCertificate { .. } => vec![CLIENT_CERTIFICATE.into()],
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `provider` and `verify`: how a caller proves itself.
 
 use super::{
-    SignatureVerifier, Verifier, Verify,
+    Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
+    handshake,
     jwt::read_jwt,
     preset::{Beside, read_preset, read_provider},
     reader::{Node, Place, Table},
@@ -19,9 +20,18 @@ pub(super) struct Proven {
     pub(super) preset: Option<&'static Preset>,
     /// A provider is named, but nobody knows it.
     pub(super) preset_is_unknown: bool,
+    pub(super) verify_token: Option<Secret>,
 }
 
 impl Proven {
+    pub(super) fn asks_for_certificate(&self) -> bool {
+        let Verify::All(verifiers) = &self.verify else {
+            return false;
+        };
+        let is_certificate = |one: &Verifier| matches!(one, Verifier::ClientCertificate { .. });
+        verifiers.iter().any(is_certificate)
+    }
+
     /// Whether `header` carries what proves the caller.
     pub(super) fn holds_credential(&self, header: &str) -> bool {
         let Verify::All(verifiers) = &self.verify else {
@@ -71,11 +81,12 @@ impl Proven {
 pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
     let verify = table.take("verify");
     let provider = table.take("provider");
-    let beside = Beside::take(table);
+    let mut beside = Beside::take(table);
     let mut proof = Proven {
         verify: Verify::Nobody,
         preset: None,
         preset_is_unknown: false,
+        verify_token: None,
     };
     match (provider, verify) {
         (None, None) => table.place.missing(
@@ -90,6 +101,8 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
             proof.preset = read_provider(&provider);
             proof.preset_is_unknown = proof.preset.is_none();
             if let Some(preset) = proof.preset {
+                let token = beside.verify_token.take();
+                proof.verify_token = handshake::read_verify_token(preset, token, &table.place);
                 proof.verify = read_preset(preset, beside, verify, &table.place);
             }
         }
@@ -113,16 +126,54 @@ pub(super) fn read_verify(node: Node<'_>) -> Verify {
     Verify::All(nodes.into_iter().filter_map(read_verifier).collect())
 }
 
+/// How a verifier's own table is read; the rest stands beside it.
+type Kind = for<'a> fn(Node<'a>, &mut Credentials<'a, '_>) -> Option<Verifier>;
+
+/// The verifiers by what they are called; signatures have their own list.
+const KINDS: [(&str, Kind); 6] = [
+    ("api_key", |node, credentials| {
+        Some(Verifier::ApiKey {
+            header: read_api_key_header(node).unwrap_or_default(),
+            keys: credentials.keys(),
+        })
+    }),
+    ("bearer", |node, credentials| {
+        read_empty(node);
+        Some(Verifier::Bearer {
+            keys: credentials.keys(),
+        })
+    }),
+    ("basic", |node, credentials| {
+        read_empty(node);
+        Some(Verifier::Basic {
+            keys: credentials.keys(),
+        })
+    }),
+    ("query_key", |node, credentials| {
+        Some(Verifier::QueryKey {
+            name: read_parameter_name(node).unwrap_or_default(),
+            keys: credentials.keys(),
+        })
+    }),
+    ("jwt", |node, credentials| {
+        read_jwt(node, credentials.secrets.take())
+    }),
+    ("client_certificate", |node, _| {
+        Some(Verifier::ClientCertificate {
+            names: read_certificate_names(node),
+        })
+    }),
+];
+
 /// One of the kinds, with its keys or secrets.
 fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let place = node.place.clone();
     let mut table = node.table("a table such as { bearer = {}, keys = [ … ] }")?;
-    let api_key = table.take("api_key");
-    let bearer = table.take("bearer");
-    let basic = table.take("basic");
-    let jwt = table.take("jwt");
+    let mut kinds: Vec<_> = KINDS
+        .iter()
+        .filter_map(|(name, read)| Some((read, table.take(name)?)))
+        .collect();
     let mut signatures = scheme::take(&mut table);
-    let signature = signatures.pop();
     let mut credentials = Credentials {
         keys: table.take("keys"),
         secrets: table.take("secrets"),
@@ -130,36 +181,20 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
         place: &place,
     };
     let known = table.finish();
-    let verifier = match (api_key, bearer, basic, jwt, signature) {
-        (Some(node), None, None, None, None) => Some(Verifier::ApiKey {
-            header: read_api_key_header(node).unwrap_or_default(),
-            keys: credentials.keys(),
-        }),
-        (None, Some(node), None, None, None) => {
-            read_empty(node);
-            Some(Verifier::Bearer {
-                keys: credentials.keys(),
-            })
-        }
-        (None, None, Some(node), None, None) => {
-            read_empty(node);
-            Some(Verifier::Basic {
-                keys: credentials.keys(),
-            })
-        }
-        (None, None, None, None, Some((kind, node))) if signatures.is_empty() => {
-            read_signature(kind, node, &mut credentials)
-        }
-        (None, None, None, Some(node), None) => read_jwt(node, credentials.secrets.take()),
-        (None, None, None, None, None) if !known => return None,
+    let verifier = match (&mut *kinds, &mut *signatures) {
+        ([_], []) => kinds
+            .pop()
+            .and_then(|(read, node)| read(node, &mut credentials)),
+        ([], [_]) => signatures
+            .pop()
+            .and_then(|(kind, node)| read_signature(kind, node, &mut credentials)),
+        ([], []) if !known => return None,
         _ => {
-            let signatures = scheme::KINDS.map(|kind| format!("`{kind}`"));
+            let names = KINDS.iter().map(|(name, _)| *name);
+            let names = names.chain(scheme::KINDS).chain([scheme::FIRST_OF]);
+            let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
             place.fault(
-                format!(
-                    "none or several of `api_key`, `bearer`, `basic`, `jwt`, {} and `{}`",
-                    signatures.join(", "),
-                    scheme::FIRST_OF
-                ),
+                format!("none or several of {}", names.join(", ")),
                 "one of them in each table; all tables of a list must pass",
             );
             return None;
@@ -169,10 +204,47 @@ fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     verifier
 }
 
-fn read_signature(
+/// `{ name = "key" }`: a parameter of the query string.
+fn read_parameter_name(node: Node<'_>) -> Option<String> {
+    const SHAPE: &str = "the name of a parameter such as \"key\"";
+    let mut table = node.table("a table such as { name = \"key\" }")?;
+    let name = table.require("name", SHAPE);
+    table.finish();
+    name?.parse(SHAPE, |text| {
+        let is_name = (1..=128).contains(&text.len()) && !text.chars().any(char::is_control);
+        is_name.then(|| text.to_owned())
+    })
+}
+
+/// `{}` for every certificate, or `{ names = ["crm.example.com"] }`.
+fn read_certificate_names(node: Node<'_>) -> Vec<String> {
+    const SHAPE: &str = "a list of names such as [\"crm.example.com\"]";
+    let Some(mut table) = node.table("{}, or a table such as { names = [\"crm.example.com\"] }")
+    else {
+        return Vec::new();
+    };
+    let names = table.take("names");
+    table.finish();
+    let Some(names) = names else {
+        return Vec::new();
+    };
+    let place = names.place.clone();
+    let items = names.list(SHAPE).unwrap_or_default();
+    if items.is_empty() {
+        place.fault("an empty list", "at least one name, or no `names` for any");
+    }
+    let name = |item: &Node<'_>| {
+        item.parse("a name such as \"crm.example.com\"", |text| {
+            (!text.is_empty() && !text.contains('*')).then(|| text.to_owned())
+        })
+    };
+    items.iter().filter_map(name).collect()
+}
+
+fn read_signature<'a>(
     kind: &'static str,
-    node: Node<'_>,
-    credentials: &mut Credentials<'_, '_>,
+    node: Node<'a>,
+    credentials: &mut Credentials<'a, '_>,
 ) -> Option<Verifier> {
     let place = node.place.clone();
     let schemes = scheme::read_schemes(kind, node);
@@ -285,7 +357,7 @@ impl<'a> Credentials<'a, '_> {
         for node in [self.keys, self.secrets, self.params].into_iter().flatten() {
             node.place.fault(
                 "a key that this verifier does not have",
-                "`keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
+                "`keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
             );
         }
     }

@@ -20,7 +20,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, sign::SingleCertAnd
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::DeliveryError;
+use super::{DeliveryError, client_first::ClientFirst};
 use crate::{
     config::{ClientCertificate, Target},
     outbound::{AddressGuard, GuardedResolver, NameService},
@@ -28,6 +28,8 @@ use crate::{
 
 /// Connections that wait for a next request are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection that was opened and not used is read after this long.
+const UNREAD_MAX: Duration = Duration::from_secs(1);
 /// The head of a response must fit into this many bytes.
 const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -138,7 +140,7 @@ pub(super) struct Connector {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = ClientFirst<MaybeHttpsStream<TokioIo<TcpStream>>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -156,6 +158,7 @@ impl Service<Uri> for Connector {
             tokio::time::timeout(timeout, connecting)
                 .await
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+                .map(|stream| ClientFirst::new(stream, UNREAD_MAX))
         })
     }
 }

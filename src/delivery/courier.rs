@@ -17,14 +17,16 @@ use super::{
     breaker,
     circuit::Circuit,
     client::HttpClient,
+    expressions::{Expressions, Prepared},
     outcome::{Reply, decide, speaks_of_target},
     request::Template,
     settler::{Ended, Settlements},
 };
 use crate::{
     clock::{Clock, Timestamp},
-    config::Target,
-    event::{AttemptRecord, BodyDigest, DeadReason, Outcome},
+    config::{RetryOn, Target},
+    event::{AttemptRecord, BodyDigest, DeadReason, Event, Outcome},
+    expression::ALLOWANCE,
     metrics::{Metrics, TargetMetrics},
     store::{
         Claimed,
@@ -46,6 +48,7 @@ pub(super) struct Courier {
     pub(super) target: Arc<Target>,
     pub(super) client: HttpClient,
     pub(super) template: Template,
+    pub(super) expressions: Expressions,
     pub(super) gate: Arc<Gate>,
     /// `None`: the breaker is off.
     pub(super) circuit: Option<Circuit>,
@@ -63,34 +66,99 @@ impl Courier {
         &self,
         parcel: Parcel,
         origin: Origin,
-        admission: Admission,
+        mut admission: Admission,
         slot: OwnedSemaphorePermit,
     ) {
         let claimed = &parcel.claimed;
-        let started_at = self.clock.now();
-        let begun = Instant::now();
+        let mut started_at = self.clock.now();
+        let mut begun = Instant::now();
         if origin == Origin::Store && BodyDigest::of(&claimed.event.body) != claimed.event.digest {
             return self.bury_corrupt(parcel, started_at);
         }
-        let answer = self.attempt(claimed).await;
+        let mut event = claimed.event.clone();
+        if self.evaluates(claimed) {
+            match self.prepare(&event).await {
+                // Its lease has room for both: see `too_late`.
+                Some(Prepared::Ready(ready)) if admission.begin() => event = ready,
+                prepared => {
+                    drop((admission, slot));
+                    return self.end_unsent(parcel, prepared, started_at, begun.elapsed());
+                }
+            }
+            (started_at, begun) = (self.clock.now(), Instant::now());
+        }
+        let answer = self.attempt(claimed, &event).await;
         self.judge(&answer.reply, &admission);
         drop((admission, slot));
         let duration = begun.elapsed();
-        let received_at = claimed.event.received_at;
-        let outcome = decide(
-            &answer.reply,
-            &self.target.retry,
-            &self.target.retry_on,
-            claimed.attempts,
-            claimed
-                .replayed_at
-                .map_or(received_at, |at| at.max(received_at)),
-            self.clock.now(),
-            rand::random(),
-        );
-        self.count(claimed, &outcome, duration);
+        let outcome = self.decide(claimed, &answer.reply, &self.target.retry_on);
+        self.count(claimed, &outcome, Some(duration));
         let record = record(answer, started_at, duration);
         self.end(parcel, outcome, Some(record));
+    }
+
+    /// Whether expressions say if and how this delivery is sent.
+    pub(super) fn evaluates(&self, claimed: &Claimed) -> bool {
+        self.expressions.has(&claimed.event.route)
+    }
+
+    /// `None`: the gateway stops.
+    async fn prepare(&self, event: &Arc<Event>) -> Option<Prepared> {
+        tokio::select! {
+            biased;
+            prepared = self.expressions.prepare(event) => Some(prepared),
+            () = self.abort.cancelled() => None,
+        }
+    }
+
+    /// Of a delivery that no request was made for. It says nothing about the target.
+    fn end_unsent(
+        &self,
+        parcel: Parcel,
+        prepared: Option<Prepared>,
+        started_at: Timestamp,
+        duration: Duration,
+    ) {
+        let claimed = &parcel.claimed;
+        let (outcome, why) = match prepared {
+            None | Some(Prepared::Ready(_) | Prepared::NoWorker) => return self.release(parcel),
+            Some(Prepared::Unwanted) => return self.end(parcel, Outcome::Filtered, None),
+            Some(Prepared::Failed(why)) => (Outcome::Dead(DeadReason::ExpressionFailed), why),
+            Some(Prepared::Unable(why)) => {
+                tracing::warn!(
+                    target_name = %self.target.name,
+                    event = %claimed.event.uid,
+                    error = why,
+                    "an expression could not be evaluated"
+                );
+                // Not the target's doing, so its `retry_on` does not speak of it.
+                let reply = Reply::Network(why.clone());
+                (self.decide(claimed, &reply, &RetryOn::Default), why)
+            }
+        };
+        self.count(claimed, &outcome, None);
+        let record = AttemptRecord {
+            started_at,
+            duration,
+            status: None,
+            error: Some(why),
+            response_head: Bytes::new(),
+        };
+        self.end(parcel, outcome, Some(record));
+    }
+
+    fn decide(&self, claimed: &Claimed, reply: &Reply, retry_on: &RetryOn) -> Outcome {
+        let received_at = claimed.event.received_at;
+        let replayed_at = claimed.replayed_at;
+        decide(
+            reply,
+            &self.target.retry,
+            retry_on,
+            claimed.attempts,
+            replayed_at.map_or(received_at, |at| at.max(received_at)),
+            self.clock.now(),
+            rand::random(),
+        )
     }
 
     /// Tells the breaker; what the gateway itself cut off says nothing about the target.
@@ -113,17 +181,22 @@ impl Courier {
     /// Whether the claim could end before the attempt does: then another gateway might begin it too.
     pub(super) fn too_late(&self, claimed: &Claimed) -> bool {
         let left = claimed.lease.ends.saturating_duration_since(Instant::now());
-        left < self.target.timeout + LEASE_MARGIN
+        let evaluation = match self.evaluates(claimed) {
+            true => ALLOWANCE,
+            false => Duration::ZERO,
+        };
+        left < self.target.timeout + evaluation + LEASE_MARGIN
     }
 
-    async fn attempt(&self, claimed: &Claimed) -> Answer {
+    /// `event` is the claimed one as it is to be sent.
+    async fn attempt(&self, claimed: &Claimed, event: &Event) -> Answer {
         let _in_flight = self
             .target_metrics
             .as_ref()
             .map(|metrics| InFlight::begin(&metrics.in_flight));
         let number = claimed.attempts.saturating_add(1);
         let now = self.clock.now();
-        let mut request = self.template.request(&claimed.event, number, now);
+        let mut request = self.template.request(event, number, now);
         // The provider must not be able to say it in Hookgate's name.
         match claimed.replayed_at {
             Some(_) => request
@@ -159,9 +232,9 @@ impl Courier {
         self.end(parcel, Outcome::Dead(DeadReason::Corrupt), Some(record));
     }
 
-    /// Attempts count whether or not their settlement gets through; dead letters only when it did.
-    fn count(&self, claimed: &Claimed, outcome: &Outcome, took: Duration) {
-        if let Some(metrics) = &self.target_metrics {
+    /// Attempts count whether or not their settlement gets through; dead letters only when it did. `took`: of a request.
+    fn count(&self, claimed: &Claimed, outcome: &Outcome, took: Option<Duration>) {
+        if let (Some(metrics), Some(took)) = (&self.target_metrics, took) {
             metrics.attempt_duration.observe(took.as_secs_f64());
         }
         let event = &claimed.event;

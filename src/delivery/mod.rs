@@ -12,8 +12,10 @@ mod attempt;
 mod breaker;
 mod circuit;
 mod client;
+mod client_first;
 mod courier;
 mod dispatcher;
+mod expressions;
 mod housekeeping;
 mod outcome;
 mod redaction;
@@ -32,6 +34,8 @@ use circuit::Circuit;
 pub use client::Roots;
 use courier::Courier;
 use dispatcher::Dispatcher;
+use expressions::Expressions;
+pub use expressions::{Line, Lines};
 use housekeeping::Housekeeping;
 use replaying::Replaying;
 use request::Template;
@@ -42,6 +46,7 @@ use crate::{
     clock::Clock,
     config::Target,
     event::TargetName,
+    expression::{Pool, Workers},
     metrics::Metrics,
     outbound::{AddressGuard, NameService, Names, NamesFault},
     store::{
@@ -71,13 +76,14 @@ pub fn lease_for(target: &Target) -> Duration {
 }
 
 /// The lanes that [`crate::store::handover::handover`] makes for these targets.
-pub fn lane_specs(targets: &[Arc<Target>]) -> Vec<LaneSpec> {
+/// Where a target's deliveries have expressions, those are evaluated under the claim too.
+pub fn lane_specs(targets: &[Arc<Target>], lines: &Lines) -> Vec<LaneSpec> {
     targets
         .iter()
         .map(|target| LaneSpec {
             target: target.name.clone(),
             capacity: target.concurrency.saturating_mul(LANE_PER_SLOT),
-            lease: lease_for(target),
+            lease: lease_for(target).saturating_add(lines.allowance(&target.name)),
             rate: target.rate,
             paused: target.paused,
         })
@@ -87,6 +93,9 @@ pub fn lane_specs(targets: &[Arc<Target>]) -> Vec<LaneSpec> {
 /// What delivery works with.
 pub struct Setup {
     pub targets: Vec<Arc<Target>>,
+    /// What is evaluated before deliveries are sent.
+    pub lines: Lines,
+    pub workers: Workers,
     pub store: Arc<dyn Store>,
     /// One for every target; see [`lane_specs`].
     pub lanes: Vec<Lane>,
@@ -243,6 +252,7 @@ impl Delivery {
     ) -> Result<Vec<Worker>, DeliveryError> {
         let roots = client::shared_roots(&setup.roots, &setup.targets)?;
         let names = NameService::new(&setup.names)?;
+        let pool = Arc::new(Pool::new(setup.workers.clone()));
         let mut lanes: HashMap<_, _> = lanes
             .into_iter()
             .map(|lane| (lane.gate.target().clone(), lane))
@@ -255,7 +265,15 @@ impl Delivery {
                     .remove(&target.name)
                     .ok_or_else(|| DeliveryError::NoLane(target.name.clone()))?;
                 let client = client::client(target, roots.clone(), names.clone())?;
-                self.worker(setup, target, lane, client, settlements.clone())
+                let expressions = Expressions::new(&setup.lines, &target.name, pool.clone());
+                self.worker(
+                    setup,
+                    target,
+                    lane,
+                    client,
+                    expressions,
+                    settlements.clone(),
+                )
             })
             .collect()
     }
@@ -266,6 +284,7 @@ impl Delivery {
         target: &Arc<Target>,
         lane: Lane,
         client: client::HttpClient,
+        expressions: Expressions,
         settlements: Settlements,
     ) -> Result<Worker, DeliveryError> {
         let target_metrics = setup.metrics.target(&target.name);
@@ -274,6 +293,7 @@ impl Delivery {
             target: target.clone(),
             client,
             template: Template::new(target.clone())?,
+            expressions,
             gate: lane.gate,
             settlements,
             metrics: setup.metrics.clone(),

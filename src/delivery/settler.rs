@@ -120,7 +120,13 @@ impl Settler {
                     pair.dead_letter(reason);
                 }
             }
-            Outcome::Delivered | Outcome::Filtered => {}
+            Outcome::Filtered => {
+                let event = &ended.claimed.event;
+                if let Some(pair) = self.metrics.pair(&event.route, &ended.claimed.target) {
+                    pair.filtered.inc();
+                }
+            }
+            Outcome::Delivered => {}
         }
     }
 }

@@ -135,7 +135,9 @@ impl Worker {
             claimed,
             unsettled: Some(permit.unsettled),
         };
-        if courier.too_late(&parcel.claimed) || !admission.begin() {
+        // What has expressions may not be sent at all: its token is taken when it is.
+        let mut begins = || courier.evaluates(&parcel.claimed) || admission.begin();
+        if courier.too_late(&parcel.claimed) || !begins() {
             return courier.release(parcel);
         }
         courier.gate.wake_if_worthwhile();

@@ -10,20 +10,25 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     clock::Timestamp,
-    config::{ApiKey, JwtKeySource, JwtVerifier, Route, SignatureVerifier, Verifier, Verify},
+    config::{
+        ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtVerifier, Route, SignatureVerifier, Verifier,
+        Verify,
+    },
     keys::Keys,
     payload::{self, Content},
     signature::{
-        self, Headers, Message, Refusal, Repeated,
+        self, Headers, KeyedScheme, KeyedSecret, Message, Refusal, Repeated,
         jwt::{self, Circumstances, SharedSecret, Token, TokenFault},
     },
 };
 
 use super::{
+    PeerCertificate,
     body::Received,
     endpoint::Endpoint,
     limit::Share,
     rejection::{Detail, Reason, Rejection},
+    secrets::Slot,
 };
 
 /// A request whose caller is proven.
@@ -34,6 +39,8 @@ pub(super) struct Authentic<'a> {
     pub(super) body: Bytes,
     /// The names of the credentials that matched, joined by `+`; `None` on a route for anyone.
     pub(super) credential: Option<Arc<str>>,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
     /// Held until the answer, since the store holds the bytes until then.
     pub(super) _share: Share,
 }
@@ -68,8 +75,52 @@ impl<'a> Received<'a> {
             content: self.content,
             body: self.unverified_body,
             credential: joined(proven),
+            unfit: self.unfit,
             _share: self.share,
         })
+    }
+}
+
+impl Authentic<'_> {
+    /// 405 or 415 of what was let so far only because it might be a handshake.
+    pub(super) fn into_event(self) -> Result<Self, Rejection> {
+        match self.unfit {
+            Some(rejection) => Err(rejection),
+            None => Ok(self),
+        }
+    }
+
+    /// The secret that a signature rested on.
+    pub(super) fn proving_key(&self) -> Option<KeyedSecret> {
+        let Verify::All(verifiers) = &self.endpoint.route.verify else {
+            return None;
+        };
+        let kept = self.endpoint.secret.as_deref();
+        let proven = self.credential.as_deref()?;
+        let is_it = |secret: &&KeyedSecret| {
+            *secret.name == *proven || proven.split('+').any(|name| *secret.name == *name)
+        };
+        verifiers.iter().find_map(|verifier| {
+            let Verifier::Signature(verifier) = verifier else {
+                return None;
+            };
+            with_schemes(verifier, kept, |schemes| {
+                let mut secrets = schemes.iter().flat_map(|keyed| &keyed.secrets);
+                secrets.find(is_it).cloned()
+            })
+        })
+    }
+}
+
+/// With the secret that came in a handshake, where the route has it so.
+fn with_schemes<T>(
+    verifier: &SignatureVerifier,
+    kept: Option<&Slot>,
+    of: impl FnOnce(&[KeyedScheme]) -> T,
+) -> T {
+    match kept {
+        Some(slot) if verifier.secret_from_handshake => of(&slot.schemes()),
+        _ => of(&verifier.schemes),
     }
 }
 
@@ -83,8 +134,11 @@ fn joined(mut names: Vec<Arc<str>>) -> Option<Arc<str>> {
 /// A request, as the verifiers see it.
 pub(super) struct Unproven<'r> {
     route: &'r Route,
+    /// The secret from a handshake, where the route has one so.
+    kept: Option<&'r Slot>,
     headers: RequestHeaders<'r>,
     method: &'r str,
+    certificate: Option<&'r PeerCertificate>,
     query: Option<&'r str>,
     content: Content,
     pub(super) body: &'r [u8],
@@ -95,8 +149,10 @@ impl<'r> Unproven<'r> {
     fn new(received: &'r Received<'_>, now: Timestamp) -> Self {
         Self {
             route: &received.endpoint.route,
+            kept: received.endpoint.secret.as_deref(),
             headers: RequestHeaders(&received.head.headers),
             method: received.head.method.as_str(),
+            certificate: received.certificate,
             query: received.head.uri.query(),
             content: received.content,
             body: &received.unverified_body,
@@ -126,8 +182,13 @@ impl<'r> Unproven<'r> {
                 let token = self.token(verifier)?;
                 return self.check_token(verifier, &token, None);
             }
-            Verifier::QueryKey { .. } | Verifier::ClientCertificate { .. } => {
-                Err(Reason::MissingCredentials)
+            Verifier::QueryKey { name, keys } => {
+                let value = parameter(self.query, name)?;
+                known(keys, value.as_bytes(), self.now)
+            }
+            Verifier::ClientCertificate { names } => {
+                shown(self.certificate, names, self.now)?;
+                return Ok(CLIENT_CERTIFICATE.into());
             }
         };
         Ok(name?.clone())
@@ -140,12 +201,14 @@ impl<'r> Unproven<'r> {
         fetched_key: Option<&[u8]>,
     ) -> Result<Arc<str>, Reason> {
         let proven = self.as_message(verifier, fetched_key, |message| {
-            signature::verify(&verifier.schemes, message, self.now)
+            with_schemes(verifier, self.kept, |schemes| {
+                let proven = signature::verify(schemes, message, self.now)?;
+                let secrets = &schemes[proven.scheme].secrets;
+                let name = secrets.get(proven.secret).map(|secret| secret.name.clone());
+                Ok(name.unwrap_or_else(|| Verifier::CERTIFICATE.into()))
+            })
         });
-        let proven = proven.map_err(reason_of)?;
-        let secrets = &verifier.schemes[proven.scheme].secrets;
-        let name = secrets.get(proven.secret).map(|secret| secret.name.clone());
-        Ok(name.unwrap_or_else(|| Verifier::CERTIFICATE.into()))
+        proven.map_err(reason_of)
     }
 
     pub(super) fn as_message<T>(
@@ -229,6 +292,31 @@ pub(super) fn token_refused(fault: TokenFault) -> Rejection {
         _ => Reason::InvalidToken,
     };
     Rejection::with(reason, Detail::Token(fault))
+}
+
+fn shown(
+    certificate: Option<&PeerCertificate>,
+    names: &[String],
+    now: Timestamp,
+) -> Result<(), Reason> {
+    match certificate {
+        None => Err(Reason::MissingCredentials),
+        Some(certificate) if certificate.proves(names, now) => Ok(()),
+        Some(_) => Err(Reason::InvalidClientCertificate),
+    }
+}
+
+/// A parameter of the query string, decoded, that must stand there once and not be empty.
+fn parameter<'q>(query: Option<&'q str>, name: &str) -> Result<Cow<'q, str>, Reason> {
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut values = pairs
+        .filter(|(known, _)| known == name)
+        .map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(_), Some(_)) => Err(Reason::RepeatedHeader),
+        (Some(value), None) if !value.is_empty() => Ok(value),
+        _ => Err(Reason::MissingCredentials),
+    }
 }
 
 fn credential<'h>(headers: &'h RequestHeaders<'_>, name: &str) -> Result<&'h [u8], Reason> {

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use crate::payload::Content;
 
 use super::{
-    Gate,
+    Gate, PeerCertificate,
     endpoint::Endpoint,
     limit::Share,
     rejection::{Reason, Rejection},
@@ -17,11 +17,14 @@ use super::{
 /// A request whose whole body has arrived. Nothing of it is proven yet.
 pub(super) struct Received<'a> {
     pub(super) endpoint: &'a Endpoint,
+    pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) head: &'a RequestHead,
     pub(super) content: Content,
     /// Of a GET, its query.
     pub(super) unverified_body: Bytes,
     pub(super) share: Share,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
 }
 
 impl<'a> Routed<'a> {
@@ -45,10 +48,12 @@ impl<'a> Routed<'a> {
         };
         Ok(Received {
             endpoint: self.endpoint,
+            certificate: self.certificate,
             head: self.head,
             content: self.content,
             unverified_body,
             share,
+            unfit: self.unfit,
         })
     }
 }

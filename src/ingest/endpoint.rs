@@ -11,13 +11,20 @@ use crate::{
     rate::RateLimiter,
 };
 
-use super::json::{List, Plan};
+use super::{
+    handshake::Handshakes,
+    json::{List, Plan},
+    secrets::Slot,
+};
 
 /// One route, as the gate serves it.
 pub(super) struct Endpoint {
     pub(super) route: Arc<Route>,
     pub(super) metrics: Arc<RouteMetrics>,
     pub(super) limiter: Option<RateLimiter>,
+    pub(super) handshakes: Handshakes,
+    /// The secret that comes with one of them, where it does.
+    pub(super) secret: Option<Arc<Slot>>,
     /// Of a route whose keys are fetched.
     pub(super) asker: Option<Asker>,
     /// All that this route reads from the body, found in one pass.
@@ -60,7 +67,12 @@ pub(super) enum IdSource {
 }
 
 impl Endpoint {
-    pub(super) fn new(route: Arc<Route>, metrics: Arc<RouteMetrics>, now: Instant) -> Self {
+    pub(super) fn new(
+        route: Arc<Route>,
+        metrics: Arc<RouteMetrics>,
+        secret: Option<Arc<Slot>>,
+        now: Instant,
+    ) -> Self {
         let mut pointers = Pointers::default();
         let event_id = route
             .event_id
@@ -89,6 +101,8 @@ impl Endpoint {
             .collect();
         Self {
             keep_headers: kept_headers(&route),
+            handshakes: Handshakes::new(route.handshakes, now),
+            secret,
             limiter: route.rate.map(|rate| RateLimiter::new(rate, now)),
             asker: fetches_keys(&route).then(|| Asker::new(metrics.clone(), now)),
             plan: Plan::new(&pointers.0),

@@ -26,8 +26,10 @@ use crate::{
 
 mod authenticate;
 mod body;
+mod certificate;
 mod endpoint;
 mod fetched;
+mod handshake;
 mod identify;
 mod intake;
 pub mod json;
@@ -36,21 +38,26 @@ mod refusals;
 pub mod rejection;
 mod request_id;
 mod route;
+mod secrets;
 mod split;
 mod validate;
 
+pub use certificate::PeerCertificate;
 use endpoint::Endpoint;
+use handshake::Met;
 use intake::Intake;
 use limit::Budget;
 use refusals::RefusalLog;
 use rejection::{Detail, Reason, Rejection};
 use request_id::RequestIds;
 use route::{RouteTable, Routed};
+pub use secrets::{KeptSecrets, Standing};
 
 /// What every request passes: the routes and what they share.
 pub struct Gate {
     routes: RouteTable,
     store: Arc<dyn Store>,
+    secrets: Arc<KeptSecrets>,
     clock: Clock,
     trusted_proxies: Vec<IpNet>,
     body_timeout: Duration,
@@ -61,6 +68,12 @@ pub struct Gate {
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
     keys: Option<Keys>,
+}
+
+/// What a request was that was not refused.
+enum Passed {
+    Event(Taken),
+    Handshake(Met),
 }
 
 /// What came of a request that was taken.
@@ -80,14 +93,17 @@ struct Accepted {
 impl Gate {
     pub fn new(config: &Config, store: Arc<dyn Store>, clock: Clock, metrics: &Metrics) -> Self {
         let now = Instant::now();
+        let secrets = Arc::new(KeptSecrets::new(&config.routes, store.clone()));
         let endpoints = config.routes.iter().map(|route| {
             let series = metrics
                 .route(&route.name)
                 .unwrap_or_else(|| metrics.unrouted.clone());
-            Arc::new(Endpoint::new(route.clone(), series, now))
+            let secret = secrets.slot(&route.name);
+            Arc::new(Endpoint::new(route.clone(), series, secret, now))
         });
         Self {
             routes: RouteTable::new(endpoints),
+            secrets,
             store,
             clock,
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -107,6 +123,11 @@ impl Gate {
             keys: Some(keys),
             ..self
         }
+    }
+
+    /// The secrets that came with handshakes.
+    pub fn secrets(&self) -> &Arc<KeptSecrets> {
+        &self.secrets
     }
 
     /// To be made on the thread that is to use it.
@@ -189,15 +210,23 @@ fn unavailable(error: StoreError) -> Rejection {
     Rejection::with(Reason::StoreUnavailable, Detail::Store(error))
 }
 
-/// One request from its head to its answer.
-pub async fn receive(desk: &Desk, head: &RequestHead, mut payload: Payload) -> Response<Bytes> {
+/// One request from its head to its answer. `certificate`: what the caller has shown when it connected.
+pub async fn receive(
+    desk: &Desk,
+    certificate: Option<&PeerCertificate>,
+    head: &RequestHead,
+    mut payload: Payload,
+) -> Response<Bytes> {
     let began = Instant::now();
     let gate = &*desk.gate;
     let request_id = gate.request_ids.next();
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
-            let accepted = accept(desk, &endpoint, head, &mut payload).await;
-            let result = accepted.map(|taken| answer(&endpoint.route, &taken, &request_id));
+            let passed = accept(desk, &endpoint, certificate, head, &mut payload).await;
+            let result = passed.map(|passed| match passed {
+                Passed::Event(taken) => answer(&endpoint.route, &taken, &request_id),
+                Passed::Handshake(met) => met.told(&endpoint.route.name, &request_id),
+            });
             (Some(endpoint), result)
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
@@ -232,29 +261,45 @@ fn find(
     if gate.is_draining() {
         return Err((None, Reason::Draining.into()));
     }
-    gate.routes.find(head.uri.path(), head.method.as_str())
+    gate.routes.find(head)
 }
 
 /// The flow, one line a step: none can be skipped, since each takes what the one before gives.
 async fn accept(
     desk: &Desk,
     endpoint: &Endpoint,
+    certificate: Option<&PeerCertificate>,
     head: &RequestHead,
     payload: &mut Payload,
-) -> Result<Taken, Rejection> {
-    let routed = Routed::new(&desk.gate, endpoint, head)?;
+) -> Result<Passed, Rejection> {
+    let gate = &*desk.gate;
+    let routed = Routed::new(gate, endpoint, certificate, head)?;
     let received = routed.read_body(payload).await?;
-    let now = desk.gate.clock.now();
-    let authentic = received.authenticate(desk.gate.keys.as_ref(), now).await?;
+    let now = gate.clock.now();
+    // Boxed, as all that is rare, so that the others' futures are no larger for it.
+    if let Some(challenge) = received.challenge()? {
+        let met = Box::pin(challenge.meet(gate, now)).await?;
+        return Ok(Passed::Handshake(met));
+    }
+    if let Some(slot) = &endpoint.secret {
+        Box::pin(gate.learn_secret(slot)).await?;
+    }
+    let authentic = received.authenticate(gate.keys.as_ref(), now).await?;
+    if let Some(challenge) = authentic.challenge() {
+        let met = Box::pin(challenge.meet(gate, now)).await?;
+        return Ok(Passed::Handshake(met));
+    }
+    let authentic = authentic.into_event()?;
     let documented = authentic.document()?;
     if let Some(list) = &endpoint.split {
         let events = documented.split(list, now)?;
-        // Boxed, so that the others' futures are no larger for it.
-        return Box::pin(desk.store_together(events, endpoint.metrics.clone())).await;
+        let taken = Box::pin(desk.store_together(events, endpoint.metrics.clone())).await?;
+        return Ok(Passed::Event(taken));
     }
     let valid = documented.validate()?;
     let event = valid.identify(now)?;
-    desk.store(event, endpoint.metrics.clone()).await
+    let taken = desk.store(event, endpoint.metrics.clone()).await?;
+    Ok(Passed::Event(taken))
 }
 
 /// The route's own answer, or Hookgate's.

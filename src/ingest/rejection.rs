@@ -1,6 +1,6 @@
 //! Rejections: the only table of statuses and reasons, and how each is told to the caller.
 
-use std::time::Duration;
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_http::{Response, StatusCode, header};
 use bytes::Bytes;
@@ -26,9 +26,11 @@ pub enum Reason {
     MissingTimestamp,
     StaleTimestamp,
     RepeatedHeader,
+    InvalidClientCertificate,
     InvalidToken,
     SourceNotAllowed,
     RouteDisabled,
+    HandshakeRefused,
     UnknownPath,
     MethodNotAllowed,
     SlowRequest,
@@ -41,6 +43,7 @@ pub enum Reason {
     RateLimited,
     StoreUnavailable,
     KeyUnavailable,
+    HandshakeFailed,
     Overloaded,
     Draining,
 }
@@ -96,6 +99,12 @@ const TABLE: &[(Reason, u16, &str, &str)] = &[
     (R::RepeatedHeader, 401, "repeated_header", ""),
     (R::InvalidToken, 401, "invalid_token", ""),
     (
+        R::InvalidClientCertificate,
+        401,
+        "invalid_client_certificate",
+        "",
+    ),
+    (
         R::SourceNotAllowed,
         403,
         "source_not_allowed",
@@ -106,6 +115,12 @@ const TABLE: &[(Reason, u16, &str, &str)] = &[
         403,
         "route_disabled",
         "This endpoint is disabled.",
+    ),
+    (
+        R::HandshakeRefused,
+        403,
+        "handshake_refused",
+        "This handshake is not one that this endpoint answers.",
     ),
     (
         R::UnknownPath,
@@ -180,6 +195,12 @@ const TABLE: &[(Reason, u16, &str, &str)] = &[
         "What proves the request cannot be fetched now; send it again.",
     ),
     (
+        R::HandshakeFailed,
+        503,
+        "handshake_failed",
+        "The address that confirms this handshake could not be called; send it again.",
+    ),
+    (
         R::Overloaded,
         503,
         "overloaded",
@@ -248,6 +269,8 @@ pub enum Detail {
     Store(StoreError),
     /// What is wrong with a token: for the log, never for the caller.
     Token(TokenFault),
+    /// Why a handshake was not answered: for the log, never for the caller. Holds no secret.
+    Cause(Cow<'static, str>),
 }
 
 /// One way in which a document is not what the route expects.
@@ -276,10 +299,11 @@ impl Rejection {
     }
 
     /// What only the operator is told.
-    pub fn cause(&self) -> Option<&dyn std::error::Error> {
+    pub fn cause(&self) -> Option<&dyn fmt::Display> {
         match &self.detail {
             Detail::Store(error) => Some(error),
             Detail::Token(fault) => Some(fault),
+            Detail::Cause(cause) => Some(cause),
             _ => None,
         }
     }
@@ -326,6 +350,7 @@ impl Rejection {
             Detail::Allow(methods) => vec![(header::ALLOW, methods.clone())],
             Detail::RetryAfter(wait) => vec![retry_after(*wait)],
             Detail::Store(_) => vec![retry_after(TRY_AGAIN)],
+            Detail::Cause(_) if self.reason.status() == 503 => vec![retry_after(TRY_AGAIN)],
             _ if self.reason.status() == 401 => vec![(header::WWW_AUTHENTICATE, CHALLENGE.into())],
             _ => Vec::new(),
         }

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use crate::payload::Content;
 
 use super::{
-    Gate,
+    Gate, PeerCertificate,
     endpoint::Endpoint,
     rejection::{Detail, Reason, Rejection},
 };
@@ -33,17 +33,21 @@ impl RouteTable {
         Self(table)
     }
 
-    /// The endpoint for a path and method. `Err`: 404, or 405 with what is allowed.
+    /// The endpoint for a path and method, or for a handshake that comes by another method.
+    /// `Err`: 404, or 405 with what is allowed.
     pub(super) fn find(
         &self,
-        path: &str,
-        method: &str,
+        head: &RequestHead,
     ) -> Result<Arc<Endpoint>, (Option<Arc<Endpoint>>, Rejection)> {
-        let Some(endpoints) = self.0.get(path) else {
+        let Some(endpoints) = self.0.get(head.uri.path()) else {
             return Err((None, Reason::UnknownPath.into()));
         };
+        let method = head.method.as_str();
         let takes = |endpoint: &&Arc<Endpoint>| endpoint.route.methods.iter().any(|m| m == method);
-        endpoints.iter().find(takes).cloned().ok_or_else(|| {
+        let answers = |endpoint: &&Arc<Endpoint>| endpoint.handshakes.announced(head);
+        let endpoint = endpoints.iter().find(takes);
+        let endpoint = endpoint.or_else(|| endpoints.iter().find(answers));
+        endpoint.cloned().ok_or_else(|| {
             let methods = endpoints
                 .iter()
                 .flat_map(|endpoint| endpoint.route.methods.iter());
@@ -60,10 +64,13 @@ impl RouteTable {
 pub(super) struct Routed<'a> {
     pub(super) gate: &'a Gate,
     pub(super) endpoint: &'a Endpoint,
+    pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) head: &'a RequestHead,
     pub(super) content: Content,
     /// By `Content-Length`.
     pub(super) body_bytes: Option<usize>,
+    /// Why it cannot be an event, if it is not a handshake.
+    pub(super) unfit: Option<Rejection>,
 }
 
 impl<'a> Routed<'a> {
@@ -71,6 +78,7 @@ impl<'a> Routed<'a> {
     pub(super) fn new(
         gate: &'a Gate,
         endpoint: &'a Endpoint,
+        certificate: Option<&'a PeerCertificate>,
         head: &'a RequestHead,
     ) -> Result<Self, Rejection> {
         if !endpoint.route.enabled {
@@ -85,7 +93,14 @@ impl<'a> Routed<'a> {
         }
         check_upgrade(head)?;
         check_encoding(head)?;
-        let content = content_of(head, &endpoint.route.content, &endpoint.route.json_types)?;
+        // Of a handshake nothing is read as the route's content.
+        let (content, unfit) = match fit(endpoint, head) {
+            Ok(content) => (content, None),
+            Err(rejection) if endpoint.handshakes.announced(head) => {
+                (Content::Any, Some(rejection))
+            }
+            Err(rejection) => return Err(rejection),
+        };
         if let Some(limiter) = &endpoint.limiter {
             limiter
                 .take(Instant::now())
@@ -94,9 +109,11 @@ impl<'a> Routed<'a> {
         Ok(Self {
             gate,
             endpoint,
+            certificate,
             head,
             content,
             body_bytes,
+            unfit,
         })
     }
 }
@@ -109,6 +126,18 @@ pub(super) fn content_length(head: &RequestHead) -> Option<usize> {
         .trim()
         .parse()
         .ok()
+}
+
+/// What the request is as an event. 405, 415.
+fn fit(endpoint: &Endpoint, head: &RequestHead) -> Result<Content, Rejection> {
+    let methods = &endpoint.route.methods;
+    match methods.iter().any(|method| method == head.method.as_str()) {
+        true => content_of(head, &endpoint.route.content, &endpoint.route.json_types),
+        false => Err(Rejection::with(
+            Reason::MethodNotAllowed,
+            Detail::Allow(methods.join(", ")),
+        )),
+    }
 }
 
 /// The HTTP layer reads what follows an upgrade to a web socket until its end, whatever its announced length.

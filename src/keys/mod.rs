@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod asked;
+mod confirm;
 mod entry;
 mod http;
 
@@ -288,24 +289,24 @@ impl Fetch {
         let answer = answer.unwrap_or_else(|_| Err(FetchFault("no answer in time".into())));
         let max_age = answer.as_ref().ok().and_then(|document| document.max_age);
         let read = answer.and_then(|document| self.reader.read(document, self.shared.clock.now()));
-        let outcome = match read {
+        let (outcome, fetches) = match read {
             Ok(found) => {
-                self.metrics.key_fetched.inc();
-                Ok(found.map(|found| Answer {
+                let answer = found.map(|found| Answer {
                     found: Arc::new(found),
                     max_age,
-                }))
+                });
+                (Ok(answer), &self.metrics.key_fetched)
             }
             Err(fault) => {
-                self.metrics.key_fetch_failed.inc();
                 // A request may have chosen it, of those that are allowed: Debug escapes what it holds.
                 tracing::warn!(url = ?self.request.url.as_str(), error = %fault, "keys could not be fetched");
-                Err(())
+                (Err(()), &self.metrics.key_fetch_failed)
             }
         };
         let now = self.shared.steady.now();
         if let Some(entry) = self.shared.entries().get_mut(&self.name) {
             entry.end(outcome, now);
         }
+        fetches.inc();
     }
 }

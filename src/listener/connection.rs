@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::ingest::rejection::Reason;
+use crate::ingest::{PeerCertificate, rejection::Reason};
 
 use super::{bare::bare_refusal, draining::Draining, slots::Slot};
 
@@ -133,6 +133,15 @@ impl Connection {
 
     pub(super) fn phase(&self) -> Rc<PhaseCell> {
         self.phase.clone()
+    }
+
+    /// What the caller has shown in the handshake.
+    pub(super) fn certificate(&self) -> Option<Rc<PeerCertificate>> {
+        let Some(Stream::Tls { io }) = &self.stream else {
+            return None;
+        };
+        let leaf = io.get_ref().1.peer_certificates()?.first()?;
+        PeerCertificate::read(leaf).map(Rc::new)
     }
 
     fn io(&mut self) -> io::Result<Pin<&mut Stream>> {

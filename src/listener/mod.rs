@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config,
-    ingest::{self, Desk, Gate},
+    ingest::{self, Desk, Gate, PeerCertificate},
     metrics::Metrics,
 };
 
@@ -202,6 +202,9 @@ fn service(
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .on_connect_ext(|connection: &Connection, data| {
                 data.insert(connection.phase());
+                if let Some(certificate) = connection.certificate() {
+                    data.insert(certificate);
+                }
             })
             .h1(fn_service(move |request: Request| {
                 let desk = desk.clone();
@@ -241,8 +244,9 @@ async fn open(
 async fn serve(desk: &Desk, mut request: Request) -> actix_http::Response<bytes::Bytes> {
     let phase = request.conn_data::<Rc<connection::PhaseCell>>().cloned();
     let _serving = phase.map(connection::Serving::begin);
+    let certificate = request.conn_data::<Rc<PeerCertificate>>().cloned();
     let payload = request.take_payload();
-    let mut response = ingest::receive(desk, request.head(), payload).await;
+    let mut response = ingest::receive(desk, certificate.as_deref(), request.head(), payload).await;
     if desk.is_draining() {
         response
             .head_mut()

@@ -8,8 +8,10 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
 use crate::{clock::Timestamp, config::Tls};
@@ -56,18 +58,27 @@ pub enum TlsError {
 }
 
 impl Identity {
-    pub fn load(tls: &Tls, now: Timestamp) -> Result<Self, TlsError> {
+    /// With `callers`, a caller may show a certificate that these authorities vouch for; another one ends the handshake.
+    pub fn load(
+        tls: &Tls,
+        callers: Option<Arc<RootCertStore>>,
+        now: Timestamp,
+    ) -> Result<Self, TlsError> {
         match tls {
             Tls::Files {
                 certificate,
                 private_key,
-            } => read(certificate, private_key),
-            Tls::SelfSigned { directory } => self_signed(directory, now),
+            } => read(certificate, private_key, callers),
+            Tls::SelfSigned { directory } => self_signed(directory, callers, now),
         }
     }
 }
 
-fn read(certificate: &Path, private_key: &Path) -> Result<Identity, TlsError> {
+fn read(
+    certificate: &Path,
+    private_key: &Path,
+    callers: Option<Arc<RootCertStore>>,
+) -> Result<Identity, TlsError> {
     let certificate_pem = read_file("certificate", certificate)?;
     let key_pem = read_file("private key", private_key)?;
     let pem_error = |what, path: &Path| {
@@ -80,7 +91,8 @@ fn read(certificate: &Path, private_key: &Path) -> Result<Identity, TlsError> {
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
         .map_err(pem_error("private key", private_key))?;
     let not_after = not_after(&chain, certificate)?;
-    let config = server_config(chain, key).map_err(|source| TlsError::Pair {
+    let callers = client_verifier(callers)?;
+    let config = server_config(chain, key, callers).map_err(|source| TlsError::Pair {
         certificate: certificate.to_owned(),
         private_key: private_key.to_owned(),
         source,
@@ -115,18 +127,32 @@ fn not_after(chain: &[CertificateDer<'_>], path: &Path) -> Result<Timestamp, Tls
     ))
 }
 
+fn client_verifier(
+    callers: Option<Arc<RootCertStore>>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(callers) = callers else {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    };
+    // Which routes ask for one is not known yet: a caller without a certificate is let in.
+    WebPkiClientVerifier::builder_with_provider(callers, Arc::new(aws_lc_rs::default_provider()))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::Setup(rustls::Error::General(error.to_string())))
+}
+
 /// TLS 1.2 and 1.3, HTTP/1.1, sessions resumed by ticket without state.
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    callers: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(callers)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.send_tls13_tickets = 1;
     Ok(config)
 }
@@ -135,13 +161,17 @@ fn server_config(
 const RENEW_BEFORE_MS: i64 = 24 * 60 * 60 * 1000;
 const VALID_YEARS: i32 = 5;
 
-fn self_signed(directory: &Path, now: Timestamp) -> Result<Identity, TlsError> {
+fn self_signed(
+    directory: &Path,
+    callers: Option<Arc<RootCertStore>>,
+    now: Timestamp,
+) -> Result<Identity, TlsError> {
     let (certificate, private_key) = (
         directory.join("localhost.crt"),
         directory.join("localhost.key"),
     );
     if certificate.exists() && private_key.exists() {
-        let kept = read(&certificate, &private_key)?;
+        let kept = read(&certificate, &private_key, callers.clone())?;
         if kept.not_after.as_millis() - now.as_millis() > RENEW_BEFORE_MS {
             return Ok(kept);
         }
@@ -160,7 +190,7 @@ fn self_signed(directory: &Path, now: Timestamp) -> Result<Identity, TlsError> {
         directory: directory.to_owned(),
         source,
     })?;
-    read(&certificate, &private_key)
+    read(&certificate, &private_key, callers)
 }
 
 fn make(now: Timestamp) -> Result<rcgen::CertifiedKey<rcgen::KeyPair>, rcgen::Error> {

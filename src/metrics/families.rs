@@ -9,7 +9,8 @@ use prometheus::{
 use crate::event::{DeadReason, RouteName, TargetName};
 
 use super::{
-    Metrics, PairMetrics, RouteMetrics, STORE_OPERATIONS, SpoolMetrics, StoreMetrics, TargetMetrics,
+    Metrics, PairMetrics, RouteLabels, RouteMetrics, STORE_OPERATIONS, SpoolMetrics, StoreMetrics,
+    TargetMetrics,
 };
 
 /// Seconds, from a tenth of a millisecond to ten seconds.
@@ -30,6 +31,7 @@ pub(super) struct Families {
     rejections: IntCounterVec,
     request_duration: HistogramVec,
     credential_uses: IntCounterVec,
+    handshakes: IntCounterVec,
     duplicate_age: HistogramVec,
     conflicting_duplicates: IntCounterVec,
     unordered: IntCounterVec,
@@ -38,6 +40,7 @@ pub(super) struct Families {
     attempt_duration: HistogramVec,
     latency: HistogramVec,
     dead_letters: IntCounterVec,
+    filtered: IntCounterVec,
     pending: IntGaugeVec,
     oldest_due: GaugeVec,
     in_flight: IntGaugeVec,
@@ -74,6 +77,12 @@ impl Families {
                 "credential_uses_total",
                 "Requests proven by each secret or key.",
                 &["route", "credential"],
+            )?,
+            handshakes: counters(
+                r,
+                "handshakes_total",
+                "Providers' handshakes that were answered.",
+                &["route", "handshake"],
             )?,
             duplicate_age: histograms(
                 r,
@@ -126,6 +135,12 @@ impl Families {
                 "Dead letters by route, target and reason.",
                 &["route", "target", "reason"],
             )?,
+            filtered: counters(
+                r,
+                "filtered_deliveries_total",
+                "Deliveries that `when` did not want, by route and target.",
+                &["route", "target"],
+            )?,
             pending: int_gauges(
                 r,
                 "pending_deliveries",
@@ -155,12 +170,8 @@ impl Families {
         })
     }
 
-    pub(super) fn route(
-        &self,
-        name: &str,
-        credentials: &[String],
-        reasons: &[&'static str],
-    ) -> RouteMetrics {
+    pub(super) fn route(&self, route: &RouteLabels, reasons: &[&'static str]) -> RouteMetrics {
+        let name = &*route.name;
         RouteMetrics {
             accepted: self.requests.with_label_values(&[name, "accepted"]),
             duplicate: self.requests.with_label_values(&[name, "duplicate"]),
@@ -170,7 +181,8 @@ impl Families {
                 .map(|&reason| (reason, self.rejections.with_label_values(&[name, reason])))
                 .collect(),
             duration: self.request_duration.with_label_values(&[name]),
-            credential_uses: credentials
+            credential_uses: route
+                .credentials
                 .iter()
                 .map(|credential| {
                     (
@@ -178,6 +190,14 @@ impl Families {
                         self.credential_uses
                             .with_label_values(&[name, credential.as_str()]),
                     )
+                })
+                .collect(),
+            handshakes: route
+                .handshakes
+                .iter()
+                .map(|&handshake| {
+                    let counter = self.handshakes.with_label_values(&[name, handshake]);
+                    (handshake, counter)
                 })
                 .collect(),
             duplicate_age: self.duplicate_age.with_label_values(&[name]),
@@ -219,6 +239,7 @@ impl Families {
                     )
                 })
                 .collect(),
+            filtered: self.filtered.with_label_values(&[route, target]),
             latency: self.latency.with_label_values(&[route, target]),
         }
     }

@@ -26,6 +26,8 @@ pub struct RouteLabels {
     pub name: RouteName,
     /// The names of its secrets and keys.
     pub credentials: Vec<String>,
+    /// The names of its provider's handshakes.
+    pub handshakes: Vec<&'static str>,
     /// The targets that it delivers to.
     pub targets: Vec<TargetName>,
 }
@@ -57,6 +59,7 @@ pub struct RouteMetrics {
     /// From the request's head to its answer.
     pub duration: Histogram,
     credential_uses: HashMap<String, IntCounter>,
+    handshakes: HashMap<&'static str, IntCounter>,
     pub duplicate_age: Histogram,
     pub conflicting_duplicates: IntCounter,
     /// Deliveries for whose order the event had no key.
@@ -83,6 +86,7 @@ pub struct PairMetrics {
     pub retried: IntCounter,
     pub dead: IntCounter,
     dead_letters: HashMap<DeadReason, IntCounter>,
+    pub filtered: IntCounter,
     /// From acceptance to delivery.
     pub latency: Histogram,
 }
@@ -135,7 +139,7 @@ impl Metrics {
             .map(|route| {
                 (
                     route.name.clone(),
-                    Arc::new(families.route(&route.name, &route.credentials, labels.reasons)),
+                    Arc::new(families.route(route, labels.reasons)),
                 )
             })
             .collect();
@@ -158,7 +162,13 @@ impl Metrics {
                 ((route, target), pair)
             })
             .collect();
-        let unrouted = Arc::new(families.route(NO_ROUTE, &[], labels.reasons));
+        let nobody = RouteLabels {
+            name: NO_ROUTE.into(),
+            credentials: Vec::new(),
+            handshakes: Vec::new(),
+            targets: Vec::new(),
+        };
+        let unrouted = Arc::new(families.route(&nobody, labels.reasons));
         families.finish(routes, targets, pairs, unrouted)
     }
 
@@ -191,6 +201,12 @@ impl RouteMetrics {
 
     pub fn credential_used(&self, name: &str) {
         if let Some(counter) = self.credential_uses.get(name) {
+            counter.inc();
+        }
+    }
+
+    pub fn handshake(&self, name: &str) {
+        if let Some(counter) = self.handshakes.get(name) {
             counter.inc();
         }
     }

@@ -71,7 +71,7 @@ impl KeySource {
 }
 
 /// Whether `host` is what `pattern` says: a first label `*` stands for one or more labels, any other for one.
-fn is_host(host: &str, pattern: &str) -> bool {
+pub fn is_host(host: &str, pattern: &str) -> bool {
     let plain = |label: &str| {
         let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         !label.is_empty() && label.bytes().all(inner)

@@ -24,7 +24,7 @@ mod timestamp;
 mod traits;
 mod verify;
 
-pub use certificate::{CertificateFault, certificate_url, key_of_certificate};
+pub use certificate::{CertificateFault, certificate_url, is_host, key_of_certificate};
 pub use secret::{SecretFault, schemes_of};
 pub use sign::{SignFault, Signed, Signing};
 pub use template::{TemplateFault, TemplateFaultKind, parse_template, template_text};

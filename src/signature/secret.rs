@@ -8,7 +8,7 @@ use base64::{
 use x509_parser::{pem::Pem, prelude::FromDer, x509::SubjectPublicKeyInfo};
 use zeroize::Zeroizing;
 
-use super::{KeyedSecret, Method, Scheme, SecretForm, Validity, key::Key};
+use super::{KeyedSecret, Method, Scheme, SecretForm, Validity, content::Piece, key::Key};
 
 /// Why a secret cannot be used with a scheme. Never tells the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +118,20 @@ impl Method {
         match self {
             Self::Ed25519 | Self::EcdsaP256 | Self::Rsa(_) => true,
             Self::Hmac(_) | Self::Digest(_) | Self::Equal => false,
+        }
+    }
+}
+
+impl KeyedSecret {
+    /// The HMAC of `text`, in hex: some providers ask for it when an address is registered.
+    /// `None`: this keys no HMAC.
+    pub fn hmac_hex(&self, text: &[u8]) -> Option<String> {
+        match &self.key {
+            Key::Mac(mac) => {
+                let digest = mac.digest(&[Piece::Bytes(text.into())]);
+                Some(hex::encode(digest.as_bytes()))
+            }
+            Key::Plain(..) | Key::Public(_) | Key::Private(..) => None,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 30] = [
+const FAMILIES: [(&str, &str, &str); 32] = [
     ("build_info", "gauge", "version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -41,6 +41,8 @@ const FAMILIES: [(&str, &str, &str); 30] = [
     ("delivery_attempts_total", "counter", "outcome,route,target"),
     ("delivery_latency_seconds", "histogram", "route,target"),
     ("duplicate_age_seconds", "histogram", "route"),
+    ("filtered_deliveries_total", "counter", "route,target"),
+    ("handshakes_total", "counter", "handshake,route"),
     ("key_fetches_total", "counter", "result,route"),
     ("oldest_due_seconds", "gauge", "target"),
     ("pending_deliveries", "gauge", "target"),
@@ -156,7 +158,15 @@ async fn the_public_listener_knows_nothing_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_series_is_there_before_the_first_request() {
     let receiver = Receiver::start().await;
-    let gateway = Gateway::start(&configuration(&receiver.url())).await;
+    // A provider with a handshake, too.
+    let slack = r#"
+        [routes.slack]
+        path = "/hooks/slack"
+        provider = "slack"
+        secrets = [{ env = "SLACK_SECRET" }]
+        deliver = []
+    "#;
+    let gateway = Gateway::start(&(configuration(&receiver.url()) + slack)).await;
     let text = gateway.admin.get("/metrics").await.text();
     let families = families(&text);
     let ours: BTreeSet<_> = families

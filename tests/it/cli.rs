@@ -7,6 +7,11 @@ mod demo;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod program;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod secrets;
 mod send;
 #[allow(
     clippy::unwrap_used,

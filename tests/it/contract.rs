@@ -112,7 +112,7 @@ macro_rules! suite {
                 listing: refuses_a_cursor_that_no_page_ended_with,
                 together: accepts_as_many_as_a_request_can_bring,
                 together: keeps_the_order_of_one_request,
-                together: leaves_nothing_of_a_request_that_it_cannot_take,
+                together: leaves_nothing_of_more_than_a_request_can_bring,
                 together: accepts_one_of_many_equal_requests_at_once,
                 together: does_a_dropped_request_whole_or_not_at_all,
                 filtering: filters_without_an_attempt,

@@ -5,6 +5,7 @@
 mod addresses;
 mod breaker;
 mod canary;
+mod expressions;
 mod names;
 mod order;
 mod queues;
@@ -15,3 +16,4 @@ pub(crate) mod rig;
 mod signing;
 mod stopping;
 mod tls;
+mod together;

@@ -49,10 +49,14 @@ const REASONS: [(u16, &[&str]); 11] = [
             "missing_timestamp",
             "stale_timestamp",
             "repeated_header",
+            "invalid_client_certificate",
             "invalid_token",
         ],
     ),
-    (403, &["source_not_allowed", "route_disabled"]),
+    (
+        403,
+        &["source_not_allowed", "route_disabled", "handshake_refused"],
+    ),
     (404, &["unknown_path"]),
     (405, &["method_not_allowed"]),
     (408, &["slow_request"]),
@@ -68,6 +72,7 @@ const REASONS: [(u16, &[&str]); 11] = [
         &[
             "store_unavailable",
             "key_unavailable",
+            "handshake_failed",
             "overloaded",
             "draining",
         ],

@@ -12,15 +12,23 @@ use std::{
 };
 
 /// A layer, and the modules of this crate that its code may name. Tests at the end of a file may name any.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("event", &["clock"]),
     ("signature", &["clock"]),
     ("payload", &[]),
+    ("expression", &[]),
     ("providers", &["payload", "signature"]),
     (
         "config",
-        &["clock", "event", "payload", "providers", "signature"],
+        &[
+            "clock",
+            "event",
+            "expression",
+            "payload",
+            "providers",
+            "signature",
+        ],
     ),
     ("rate", &["config"]),
     ("metrics", &["event"]),
@@ -46,6 +54,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
             "keys",
             "metrics",
             "payload",
+            "providers",
             "rate",
             "signature",
             "store",
@@ -57,8 +66,10 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
             "clock",
             "config",
             "event",
+            "expression",
             "metrics",
             "outbound",
+            "payload",
             "signature",
             "store",
         ],

@@ -9,6 +9,7 @@
 mod support;
 
 mod admin;
+mod callers;
 mod chaos;
 mod cli;
 mod config;
@@ -16,7 +17,9 @@ mod contract;
 mod crash;
 mod delivery;
 mod end_to_end;
+mod expressions;
 mod gateway_outage;
+mod handshakes;
 mod ingest;
 mod keys;
 mod layers;

@@ -11,10 +11,12 @@ mod cluster;
 mod conversion;
 mod durability;
 mod faults;
+mod secrets;
 mod sentinel;
 mod shards;
 mod sharing;
 mod tls;
+mod together;
 
 use std::{sync::Arc, time::Duration};
 

@@ -5,6 +5,7 @@ mod moving;
 mod order;
 mod outages;
 mod primary;
+mod requests;
 mod restarts;
 
 use crate::support::ledger::{Sink, configuration};

@@ -15,6 +15,7 @@ local names, packed_plans, heads, groups, FIRST_RECORD = strings(ARGV[2]), ARGV[
 -- The commands that store what is accepted, one for all events.
 local records, finished = { 'MSET' }, { 'ZADD', FINISHED }
 local queues, logs, bytes = {}, {}, 0
+local are_written = false
 local next_group, last_place = 1, nil
 local duplicates, waiting = {}, {}
 -- The ids that were new: of each its bucket and field; and what else takes back what must not stay without its event.
@@ -168,7 +169,7 @@ local function write_all()
   end
   for _, queue in pairs(queues) do
     if #queue.due > 2 then
-      redis.call(unpack(queue.due))
+      run(queue.due)
       if queue.earliest < math.huge then
         lower_turn(queue, score(queue.earliest))
       else
@@ -181,22 +182,38 @@ local function write_all()
   if bytes > 0 then
     redis.call('INCRBY', PREFIX .. 'bytes', bytes)
   end
+  are_written = true
   run(records, 1)
 end
 
--- Redis takes nothing back when a command fails. Then no id may be remembered and no place be taken; what is due
--- without its event is removed by who claims it.
-local done, fault = pcall(function()
-  accept_all()
-  write_all()
-end)
-if not done then
+local function take_back()
   for i = #undo, 1, -1 do
     redis.pcall(unpack(undo[i]))
   end
   for i = 1, #new_ids, 2 do
     redis.pcall('HDEL', new_ids[i], new_ids[i + 1])
   end
+  for _, queue in pairs(queues) do
+    for i = 4, #queue.due, 2 do
+      redis.pcall('ZREM', queue.key, queue.due[i])
+    end
+  end
+  -- Very many records are written in parts.
+  if are_written then
+    for i = 2, #records, 2 do
+      redis.pcall('DEL', records[i])
+    end
+    redis.pcall('DECRBY', PREFIX .. 'bytes', bytes)
+  end
+end
+
+-- Redis takes nothing back when a command fails. Then no id may be remembered, no place be taken, and nothing be due.
+local done, fault = pcall(function()
+  accept_all()
+  write_all()
+end)
+if not done then
+  take_back()
   return type(fault) == 'table' and fault or redis.error_reply('ERR ' .. tostring(fault))
 end
 return { duplicates, waiting }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -53,7 +53,7 @@ pub(super) struct Queue<B: Batch> {
     stop: CancellationToken,
 }
 
-/// Requests of one caller that fit into one call: at least one.
+/// Requests of one caller that go into one call: at least one.
 struct Group<B: Batch> {
     requests: Vec<B::Request>,
     bytes: usize,
@@ -104,6 +104,19 @@ impl<B: Batch> Queue<B> {
             }
         }
         answers
+    }
+
+    /// As [`Self::ask`], with all requests in one call, whatever their number and size.
+    pub(super) async fn ask_at_once(
+        &self,
+        requests: Vec<B::Request>,
+    ) -> Result<Vec<B::Reply>, StoreError> {
+        let bytes = requests.iter().map(B::bytes).sum();
+        let answered = self.enqueue(requests, bytes)?;
+        match timeout(DEADLINE, answered).await {
+            Ok(answered) => answered.unwrap_or_else(|_| Err(closed())),
+            Err(_) => Err(StoreError::Deadline(DEADLINE)),
+        }
     }
 
     fn enqueue(

@@ -27,6 +27,7 @@
 --   finished               sorted set of the uids whose deliveries are all settled, by the time of the last
 --   names                  set of the targets that deliveries were stored for: those gone without a trace are not in it
 --   replays                hash of the replays by filter, see save_replay.lua
+--   secrets                hash of those that came in handshakes, see secrets.rs
 --   shards                 how many shards there are
 --   format                 which of these layouts it is, see format.rs
 --   alive                  written to learn whether the shard can be written to

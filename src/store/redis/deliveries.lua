@@ -1,11 +1,11 @@
 -- Reading deliveries, and writing those that have changed.
 --
--- A state is a byte of status (0 pending, 1 delivered, else the dead letter's reason), the attempts since the last
--- replay and the generation (four each). With 128 added to the status there follow: when it was last replayed (eight,
+-- A state is a byte of status (0 pending, 1 delivered, 7 filtered, else the dead letter's reason), the attempts since
+-- the last replay and the generation (four each). With 128 added to the status there follow: when it was last replayed (eight,
 -- 0: never), its place (eight), its group (16), whether it is ordered: a byte as in a record. Then the history: every
 -- attempt as settle.lua says.
 
-local PENDING, DELIVERED, TARGET_REMOVED, EXTENDED = 0, 1, 5, 128
+local PENDING, DELIVERED, TARGET_REMOVED, FILTERED, EXTENDED = 0, 1, 5, 7, 128
 local UNORDERED, HOLDS, NO_GROUP = 0, 2, string.rep('\0', 16)
 local STATE_HEAD, STATE_EXTENSION = '<BI4I4', '<I8I8c16B'
 local HEADS_A_TURN = 100
@@ -18,6 +18,10 @@ end
 
 local function is_claimed(generation)
   return generation % 2 == 1
+end
+
+local function is_dead(status)
+  return status ~= PENDING and status ~= DELIVERED and status ~= FILTERED
 end
 
 local function read_state(delivery, packed)
@@ -162,14 +166,14 @@ local function save(queue, deliveries, now)
         else
           settled[uid] = (settled[uid] or 0) + 1
         end
-        if delivery.status ~= DELIVERED then
+        if is_dead(delivery.status) then
           dead[#dead + 1] = score(received_ms(uid))
           dead[#dead + 1] = uid
         end
       end
       if delivery.order ~= UNORDERED and not delivery.score then
         groups[delivery.group] = true
-        if delivery.status == DELIVERED or delivery.order ~= HOLDS then
+        if not is_dead(delivery.status) or delivery.order ~= HOLDS then
           redis.call('ZREM', GROUP .. delivery.group, uid)
         end
       end

@@ -185,7 +185,7 @@ pub(super) fn summary(uid: Uuid, reply: Value) -> Result<Option<EventSummary>, S
                 route: event.route,
                 id: event.id,
                 event_type: event.event_type,
-                credential: None,
+                credential: event.credential,
                 received_at: event.received_at,
                 body_bytes,
             })
@@ -270,15 +270,19 @@ mod tests {
     #[test]
     fn every_state_comes_back_from_its_number() {
         let dead = DeadReason::ALL.into_iter().map(DeliveryState::Dead);
-        let all: Vec<_> = [DeliveryState::Pending, DeliveryState::Delivered]
-            .into_iter()
-            .chain(dead)
-            .collect();
-        assert_eq!(all.len(), 6);
+        let all: Vec<_> = [
+            DeliveryState::Pending,
+            DeliveryState::Delivered,
+            DeliveryState::Filtered,
+        ]
+        .into_iter()
+        .chain(dead)
+        .collect();
+        assert_eq!(all.len(), 8);
         for expected in all {
             assert_eq!(state(status(expected)), Some(expected));
         }
-        assert_eq!(state(6), None);
+        assert_eq!(state(8), None);
     }
 
     #[test]

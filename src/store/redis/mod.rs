@@ -17,6 +17,7 @@ mod record;
 mod replay;
 mod rounds;
 mod scripts;
+mod secrets;
 mod settings;
 mod settle;
 mod shard;
@@ -38,15 +39,16 @@ use self::{
     shard::{Keys, Shard},
 };
 use super::{
-    Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, OpenError, Replayed, Retention,
-    Settled, Settlement, Store, StoreError, StoredEvent, Want,
+    Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
+    Retention, Settled, Settlement, Store, StoreError, StoredEvent, TOGETHER_MAX, Want,
     listing::{Page, Query},
     replays::Replay,
+    too_many_together,
 };
 use crate::{
     clock::Clock,
     config::{Durability, RedisUrl},
-    event::{Event, TargetName},
+    event::{Event, RouteName, TargetName},
     metrics::Metrics,
 };
 
@@ -373,25 +375,27 @@ impl Store for RedisStore {
         &self,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        Err(StoreError::Unavailable(format!(
-            "not built yet: {}",
-            events.len()
-        )))
-    }
-
-    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable(format!(
-            "not built yet: {}",
-            kept.route
-        )))
-    }
-
-    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
-        Err(StoreError::Unavailable(format!("not built yet: {}", 0)))
-    }
-
-    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable(format!("not built yet: {}", route)))
+        let Some(first) = events.first() else {
+            return Ok(Vec::new());
+        };
+        if events.len() > TOGETHER_MAX {
+            return Err(too_many_together());
+        }
+        let number = shard::of_event(first, self.shards.len());
+        let is_elsewhere = |event: &Arc<Event>| shard::of_event(event, self.shards.len()) != number;
+        if events.iter().any(is_elsewhere) {
+            return Err(StoreError::Unavailable(
+                "the events of a request are not of one route that is kept together".into(),
+            ));
+        }
+        let left = Left::of_events(events.iter().map(|event| &**event));
+        let arrivals = events.into_iter().map(Arrival::new).collect();
+        let answer = self.shards[number].accepts.ask_at_once(arrivals).await;
+        if self.shards.len() > 1 {
+            let left = if answer.is_ok() { left } else { left.at_once() };
+            self.rounds.note(number, &left);
+        }
+        answer
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -468,6 +472,18 @@ impl Store for RedisStore {
 
     async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
         replay::forget(&self.first().keys, id).await
+    }
+
+    async fn keep_secret(&self, kept: &KeptSecret) -> Result<bool, StoreError> {
+        secrets::keep(&self.first().keys, kept).await
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
+        secrets::kept(&self.first().keys).await
+    }
+
+    async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
+        secrets::forget(&self.first().keys, route).await
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

@@ -3,6 +3,9 @@
 //! What `record.lua` tells of; then what no script reads: the key, the digest, the time of acceptance, the window, (in
 //! version 1 only) the route, the id, the type, the content type, the kept headers; then the body. Numbers are
 //! little-endian; a text follows its length (4; what the scripts read: 2), and one that may be absent a byte that tells.
+//!
+//! The credential, if there is one, is one more header, the last: gateways of a version that does not know it may share
+//! the Redis, and deliver the event without it, because its name is none that a header can have.
 
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use crate::{
 
 /// What is written; version 1, without orders, is read too.
 const VERSION: u8 = 2;
+const CREDENTIAL: &str = ":credential";
 
 /// All of an event's record but its body, which follows it.
 pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
@@ -41,8 +45,10 @@ pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
     front.text(&event.id)?;
     front.optional(event.event_type.as_deref())?;
     front.optional(event.content_type.as_deref())?;
-    front.length(event.headers.len())?;
-    for (name, value) in &event.headers {
+    let headers = event.headers.iter().map(|(name, value)| (&**name, value));
+    let credential = event.credential.iter().map(|value| (CREDENTIAL, value));
+    front.length(event.headers.len() + credential.len())?;
+    for (name, value) in headers.chain(credential) {
         front.text(name)?;
         front.text(value)?;
     }
@@ -99,7 +105,7 @@ fn read(uid: Uuid, record: &[u8]) -> Option<(Event, usize, usize)> {
             })
         })
         .collect::<Option<_>>()?;
-    let event = Event {
+    let mut event = Event {
         uid,
         deliveries,
         key: EventKey(reader.array()?),
@@ -120,6 +126,10 @@ fn read(uid: Uuid, record: &[u8]) -> Option<(Event, usize, usize)> {
         body: Bytes::new(),
         together: false,
     };
+    event.credential = event
+        .headers
+        .pop_if(|(name, _)| **name == *CREDENTIAL)
+        .map(|(_, value)| value);
     (record.len() - reader.0.len() == front_bytes).then_some((event, front_bytes, body_bytes))
 }
 
@@ -245,7 +255,7 @@ mod tests {
             route: "github".into(),
             id: "id \"ü\"".into(),
             event_type: Some("push".into()),
-            credential: None,
+            credential: Some("secret#2".into()),
             received_at,
             dedupe_window: Duration::from_secs(3600),
             content_type: Some("application/json".into()),
@@ -268,7 +278,7 @@ mod tests {
     #[test]
     fn every_field_comes_back() {
         let mut bare = full();
-        (bare.event_type, bare.content_type) = (None, None);
+        (bare.event_type, bare.content_type, bare.credential) = (None, None, None);
         (bare.headers, bare.deliveries) = (Vec::new(), Vec::new());
         (bare.body, bare.dedupe_window) = (Bytes::new(), Duration::ZERO);
         for sent in [full(), bare] {
@@ -280,6 +290,7 @@ mod tests {
             assert_eq!((back.route, back.id), (sent.route, sent.id));
             assert_eq!(back.event_type, sent.event_type);
             assert_eq!(back.content_type, sent.content_type);
+            assert_eq!(back.credential, sent.credential);
             assert_eq!(back.received_at, sent.received_at);
             assert_eq!(back.dedupe_window, sent.dedupe_window);
             assert_eq!(back.headers, sent.headers);
@@ -334,6 +345,17 @@ mod tests {
         );
         assert_eq!(back.received_at, Timestamp::from_millis(5));
         assert_eq!(back.dedupe_window, Duration::from_millis(6));
+    }
+
+    /// So a version that knows nothing of it reads the rest, and has one header that it cannot send.
+    #[test]
+    fn a_credential_is_one_more_header_that_is_none() {
+        let sent = full();
+        let mut other = sent.clone();
+        let credential = other.credential.take().unwrap();
+        other.headers.push((":credential".into(), credential));
+        assert_eq!(front(&sent).unwrap(), front(&other).unwrap());
+        assert!(http::HeaderName::from_bytes(CREDENTIAL.as_bytes()).is_err());
     }
 
     /// What `record.lua` reads.

@@ -1,7 +1,7 @@
 -- ARGV: the names of routes and targets; the settlements' heads, packed into one; then for each settlement its
 -- attempt as it is kept in a history, or empty.
--- A head is uid, number of the target, number of the route (from 1), token, status to set (0 pending, 1 delivered, else
--- the dead letter's reason), wait_ms (when pending).
+-- A head is uid, number of the target, number of the route (from 1), token, status to set, as in a state, wait_ms (when
+-- pending).
 -- Returns the numbers (from 1) of those settlements whose lease was lost.
 
 local HEAD, HEAD_BYTES = '<c16I2I2i8Bi8', 37

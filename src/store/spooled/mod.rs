@@ -23,15 +23,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
-    Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
-    Store, StoreError, StoredEvent, Want,
+    Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
+    Settlement, Store, StoreError, StoredEvent, TOGETHER_MAX, Want,
     listing::{Page, Query},
     only,
     replays::Replay,
+    too_many_together,
 };
 use crate::{
     clock::Clock,
-    event::{Event, TargetName},
+    event::{Event, RouteName, TargetName},
     metrics::Metrics,
 };
 
@@ -119,17 +120,21 @@ impl Spooled {
             .collect();
         let answered = self.spool.accept_all(entries).await;
         for ((place, event), answer) in events.into_iter().zip(answered) {
-            let answer = match answer {
-                Ok(Acceptance::Accepted { .. }) => {
-                    self.metrics.spool.accepted.inc();
-                    Ok(Acceptance::Accepted {
-                        leases: vec![None; event.deliveries.len()],
-                    })
+            let answer = answer.map(|acceptance| self.spooled(acceptance, &event));
+            answers.given.push((place, answer.map_err(of_spool)));
+        }
+    }
+
+    /// The answer for an event whose entry the spool took, or knows.
+    fn spooled(&self, acceptance: Acceptance, event: &Event) -> Acceptance {
+        match acceptance {
+            Acceptance::Accepted { .. } => {
+                self.metrics.spool.accepted.inc();
+                Acceptance::Accepted {
+                    leases: vec![None; event.deliveries.len()],
                 }
-                Ok(duplicate) => Ok(duplicate),
-                Err(error) => Err(of_spool(error)),
-            };
-            answers.given.push((place, answer));
+            }
+            duplicate => duplicate,
         }
     }
 }
@@ -188,29 +193,29 @@ impl Store for Spooled {
         only(self.accept_all(vec![event]).await)
     }
 
+    /// Whole in one of the two.
     async fn accept_together(
         &self,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        Err(StoreError::Unavailable(format!(
-            "not built yet: {}",
-            events.len()
-        )))
-    }
-
-    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable(format!(
-            "not built yet: {}",
-            kept.route
-        )))
-    }
-
-    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
-        Err(StoreError::Unavailable(format!("not built yet: {}", 0)))
-    }
-
-    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable(format!("not built yet: {}", route)))
+        if events.len() > TOGETHER_MAX {
+            return Err(too_many_together());
+        }
+        let seen = self.state.view();
+        if events.iter().all(|event| seen.takes(event)) {
+            match self.primary.accept_together(events.clone()).await {
+                Err(error) if is_away(&error) => self.state.lost(seen, &error),
+                answer => return answer,
+            }
+        }
+        // As in `accept_in_spool`.
+        let _report = self.state.report();
+        let entries = events.iter().map(|event| Arc::new(entry::pack(event)));
+        let answered = self.spool.accept_together(entries.collect()).await;
+        let acceptances = answered.map_err(of_spool)?.into_iter().zip(&events);
+        Ok(acceptances
+            .map(|(acceptance, event)| self.spooled(acceptance, event))
+            .collect())
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -251,6 +256,18 @@ impl Store for Spooled {
 
     async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
         self.primary.forget_replay(id).await
+    }
+
+    async fn keep_secret(&self, kept: &KeptSecret) -> Result<bool, StoreError> {
+        self.primary.keep_secret(kept).await
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
+        self.primary.kept_secrets().await
+    }
+
+    async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
+        self.primary.forget_secret(route).await
     }
 
     /// In the primary now, if it is there; and again, or only then, once the spool is empty, because what it

@@ -91,7 +91,7 @@ async fn parameters_are_known_and_well_formed() {
         ),
         (
             "state=lost",
-            "`state`: expected one of pending, delivered, dead.",
+            "`state`: expected one of pending, delivered, dead, filtered.",
         ),
         (
             "since=yesterday",

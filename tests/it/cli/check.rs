@@ -122,6 +122,7 @@ fn every_subcommand_has_help_with_examples() {
         &["keys", "new"],
         &["providers"],
         &["providers", "show"],
+        &["secrets"],
     ];
     for subcommand in subcommands {
         let output = hookgate(directory.path(), &[subcommand, &["--help"]].concat());

@@ -173,6 +173,57 @@ secrets = [{ env = "SHORT" }, { env = "EMPTY" }, {}, { env = "SECRET", not_after
                 ],
             ),
             (
+                r#"provider = "github"
+secrets = [{ handshake = true }]"#,
+                &[
+                    r#"routes.toml:3:11: routes.a.secrets: found a secret from a handshake, but GitHub gives none, expected a list of secrets such as [{ env = "NAME" }]"#,
+                ],
+            ),
+            (
+                r#"provider = "asana"
+secrets = [{ handshake = true }, { env = "SECRET" }]"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found a secret from a handshake that does not stand alone, expected [{ handshake = true }], or secrets that are known",
+                ],
+            ),
+            (
+                r#"provider = "asana"
+secrets = [{ handshake = false }]"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found a secret from a handshake that does not stand alone, expected [{ handshake = true }], or secrets that are known",
+                ],
+            ),
+            (
+                r#"provider = "asana"
+secrets = [{ handshake = true, not_after = 2027-01-01T00:00:00Z }]"#,
+                &[
+                    "routes.toml:3:11: routes.a.secrets: found a secret from a handshake that does not stand alone, expected [{ handshake = true }], or secrets that are known",
+                ],
+            ),
+            (
+                r#"provider = "github"
+secrets = [{ env = "SECRET" }]
+verify_token = { env = "SECRET" }"#,
+                &[
+                    "routes.toml:4:16: routes.a.verify_token: found a verify token, but GitHub shows none, expected none",
+                ],
+            ),
+            (
+                r#"provider = "meta"
+secrets = [{ env = "SECRET" }]
+verify_token = { env = "SHORT" }"#,
+                &[
+                    "routes.toml:4:16: routes.a.verify_token: found a secret of fewer than 8 bytes in SHORT, expected at least 8 bytes",
+                ],
+            ),
+            (
+                r#"verify = "none"
+verify_token = { env = "SECRET" }"#,
+                &[
+                    "routes.toml:3:16: routes.a.verify_token: found a key that goes with `provider`, expected it within `verify`",
+                ],
+            ),
+            (
                 r#"provider = "standard-webhooks"
 secrets = [{ env = "SECRET" }]"#,
                 &[
@@ -210,26 +261,49 @@ tolerance = "5m""#,
             (
                 "verify = { keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `jwt`, `client_certificate`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
                 "verify = { oauth = {}, keys = [] }",
                 &[
-                    "routes.toml:2:12: routes.a.verify.oauth: found an unknown key, expected `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, `keys`, `secrets` or `params`",
+                    "routes.toml:2:12: routes.a.verify.oauth: found an unknown key, expected `api_key`, `bearer`, `basic`, `query_key`, `jwt`, `client_certificate`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, `keys`, `secrets` or `params`",
+                ],
+            ),
+            (
+                "verify = { query_key = { name = \"\" }, secrets = [] }",
+                &[
+                    "routes.toml:2:10: routes.a.verify.keys: missing, expected a list such as [{ name = \"crm-2026\", sha256 = \"…\" }]",
+                    "routes.toml:2:33: routes.a.verify.query_key.name: found \"\", expected the name of a parameter such as \"key\"",
+                    "routes.toml:2:49: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
+                ],
+            ),
+            (
+                "verify = { client_certificate = { names = [] } }",
+                &[
+                    "routes.toml:1:1: routes.a: found `client_certificate` without `server.tls.client_ca`, expected `client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",
+                    "routes.toml:2:43: routes.a.verify.client_certificate.names: found an empty list, expected at least one name, or no `names` for any",
+                ],
+            ),
+            (
+                "verify = { client_certificate = { names = [\"*.example.com\"] }, keys = [] }",
+                &[
+                    "routes.toml:1:1: routes.a: found `client_certificate` without `server.tls.client_ca`, expected `client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",
+                    "routes.toml:2:44: routes.a.verify.client_certificate.names[0]: found \"*.example.com\", expected a name such as \"crm.example.com\"",
+                    "routes.toml:2:71: routes.a.verify.keys: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
                 ],
             ),
             (
                 "verify = { bearer = {}, basic = {}, keys = [] }",
                 &[
-                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `jwt`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa` and `first_of`, expected one of them in each table; all tables of a list must pass",
+                    "routes.toml:2:10: routes.a.verify: found none or several of `api_key`, `bearer`, `basic`, `query_key`, `jwt`, `client_certificate`, `hmac`, `hash`, `equal`, `ed25519`, `ecdsa_p256`, `rsa`, `first_of`, expected one of them in each table; all tables of a list must pass",
                 ],
             ),
             (
                 "verify = { bearer = {}, secrets = [] }",
                 &[
                     r#"routes.toml:2:10: routes.a.verify.keys: missing, expected a list such as [{ name = "crm-2026", sha256 = "…" }]"#,
-                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
+                    "routes.toml:2:35: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
                 ],
             ),
             (

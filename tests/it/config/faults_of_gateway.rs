@@ -134,9 +134,28 @@ private_key = 1"#,
                 r#"[server.tls]
 certificate = "tls/server.crt"
 private_key = "tls/server.key"
+client_ca = "tls/none.pem""#,
+                &[
+                    "routes.toml:4:13: server.tls.client_ca: found \"tls/none.pem\", which cannot be read (No such file or directory (os error 2)), expected a file that the gateway may read at FIXTURES/tls/none.pem",
+                ],
+            ),
+            (
+                r#"[server]
+listen = "0.0.0.0:8443"
+[server.tls]
 client_ca = "tls/ca.pem""#,
                 &[
-                    "routes.toml:4:1: server.tls.client_ca: found an unknown key, expected `certificate` or `private_key`",
+                    "routes.toml:3:1: server.tls.certificate: missing, expected the path of a PEM file",
+                    "routes.toml:3:1: server.tls.private_key: missing, expected the path of a PEM file",
+                ],
+            ),
+            (
+                r#"[server.tls]
+certificate = "tls/server.crt"
+client_ca = "tls/server.key""#,
+                &[
+                    "routes.toml:1:1: server.tls.private_key: missing, expected the path of a PEM file",
+                    "routes.toml:3:13: server.tls.client_ca: found \"tls/server.key\", which holds no certificate, expected certificates in PEM",
                 ],
             ),
             (

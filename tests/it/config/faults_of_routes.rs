@@ -246,7 +246,7 @@ event_id = [{ json = "/id" }, { header = "X-Id" }]"#,
             (
                 r#"order_by = "/n""#,
                 &[
-                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `scheme`, `tolerance`, `params`, `public_url`, `event_id`, `event_type`, `content`, `split`, `json_types`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond` or `enabled`",
+                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `scheme`, `tolerance`, `params`, `verify_token`, `public_url`, `event_id`, `event_type`, `content`, `split`, `json_types`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond` or `enabled`",
                 ],
             ),
             (
@@ -438,9 +438,49 @@ deliver = [{ to = "crm", events = [] }]"#,
                 ],
             ),
             (
-                r#"deliver = [{ to = "crm", when = ".a" }]"#,
+                r#"deliver = [{ to = "crm", whem = ".a" }]"#,
                 &[
-                    "routes.toml:2:26: routes.a.deliver[0].when: found an unknown key, expected `to`, `events`, `order_by` or `on_dead`",
+                    "routes.toml:2:26: routes.a.deliver[0].whem: found an unknown key; did you mean `when`?",
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", where = ".a" }]"#,
+                &[
+                    "routes.toml:2:26: routes.a.deliver[0].where: found an unknown key, expected `to`, `events`, `order_by`, `on_dead`, `when` or `transform`",
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", when = 1, transform = [] }]"#,
+                &[
+                    r#"routes.toml:2:33: routes.a.deliver[0].when: found 1, expected an expression of jq such as '.priority == "high"'"#,
+                    r#"routes.toml:2:48: routes.a.deliver[0].transform: found a list, expected an expression of jq such as '.priority == "high"'"#,
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", when = '.priority == ' }]"#,
+                &[
+                    "routes.toml:2:33: routes.a.deliver[0].when: found the end (line 1, column 14 of the expression), expected term",
+                ],
+            ),
+            (
+                r#"deliver = [{ to = "crm", transform = '.a | ascii_downcas' }]"#,
+                &[
+                    "routes.toml:2:38: routes.a.deliver[0].transform: found `ascii_downcas` (line 1, column 6 of the expression), expected a function that is known; did you mean `ascii_downcase`?",
+                ],
+            ),
+            (
+                "deliver = [{ to = \"crm\", transform = \"\"\"\n{\n  home: env.HOME,\n  at: now\n}\"\"\" }]",
+                &[
+                    "routes.toml:2:38: routes.a.deliver[0].transform: found `env`, which reaches outside of the event (line 2, column 9 of the expression), expected what the event alone decides",
+                    "routes.toml:2:38: routes.a.deliver[0].transform: found `now`, which reaches outside of the event (line 3, column 7 of the expression), expected what the event alone decides",
+                ],
+            ),
+            (
+                r#"content = ["any"]
+event_id = { body = "sha256" }
+deliver = [{ to = "crm", when = ".a", transform = ".b" }]"#,
+                &[
+                    r#"routes.toml:2:11: routes.a.content: found only "any", of which nothing is read, beside `when`, `transform` that reads the payload, expected "json", "form" or "xml" too"#,
                 ],
             ),
             (

@@ -8,6 +8,7 @@ use hookgate::{
         Breaker, Config, Durability, EventIdSource, Field, Jitter, Kind, OrderBy, Pointer, Rate,
         Respond, RespondBody, Retry, RetryOn, Route, StoreUrl, Target, Tls, Verifier, Verify, Wait,
     },
+    expression::Expression,
     payload::Content,
     signature::{Algorithm, Encoding, Form, KeyedScheme, Method, Part, Source, Unit},
 };
@@ -179,6 +180,25 @@ fn deliveries_may_have_an_order() {
     };
     assert_eq!(orders("github"), [None, by("/repository/id", true)]);
     assert_eq!(orders("glia"), [None, by("/customerId", false)]);
+}
+
+#[test]
+fn deliveries_may_have_expressions() {
+    let config = full();
+    let expressions = |name: &str| -> Vec<_> {
+        let deliver = route(&config, name).deliver.iter();
+        let source = |expression: &Option<Expression>| {
+            let source = expression.as_ref().map(Expression::source);
+            source.map(str::to_owned)
+        };
+        deliver
+            .map(|line| (source(&line.when), source(&line.transform)))
+            .collect()
+    };
+    assert_eq!(expressions("github"), [(None, None), (None, None)]);
+    let when = Some(r#".priority == "high""#.to_owned());
+    let transform = Some("{ticket: .id, who: .customer}".to_owned());
+    assert_eq!(expressions("glia"), [(when, None), (None, transform)]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Secrets: where they may come from, and that nothing shows them.
 
+use hookgate::config::{Verifier, Verify};
+
 use super::{ROUTE, fixtures, parse, target, told};
 
 fn github(secrets: &str) -> String {
@@ -18,6 +20,50 @@ fn a_literal_secret_loads_with_a_warning() {
         ]
     );
     assert!(format!("{config:?}").contains("name: \"secrets[0]\""));
+}
+
+/// What a provider shows, or gives, when its address is registered.
+#[test]
+fn what_belongs_to_handshakes_is_read() {
+    let route = |lines: &str| {
+        let text = format!("[routes.a]\npath = \"/a\"\ndeliver = []\n{lines}\n");
+        parse(&text).unwrap_or_else(|faults| panic!("{faults}"))
+    };
+    let secrets = r#"secrets = [{ env = "SECRET" }]"#;
+    let meta = format!("provider = \"meta\"\n{secrets}");
+    let config = route(&format!("{meta}\nverify_token = {{ env = \"SECRET\" }}"));
+    assert_eq!(config.warnings, [""; 0]);
+    let token = config.routes[0].verify_token.as_ref().unwrap();
+    assert_eq!(token.expose(), b"canary-canary");
+    assert!(!format!("{config:?}").contains("canary-canary"));
+
+    let config = route(&meta);
+    assert!(config.routes[0].verify_token.is_none());
+    assert_eq!(
+        config.warnings,
+        [
+            "routes.toml:1:1: routes.a: Meta cannot register this address before `verify_token` says what it shows then"
+        ]
+    );
+
+    let config = route("provider = \"asana\"\nsecrets = [{ handshake = true }]");
+    let Verify::All(verifiers) = &config.routes[0].verify else {
+        panic!("{config:?}");
+    };
+    let [Verifier::Signature(verifier)] = verifiers.as_slice() else {
+        panic!("{config:?}");
+    };
+    assert!(verifier.secret_from_handshake);
+    assert!(!verifier.schemes.is_empty());
+    assert!(
+        verifier
+            .schemes
+            .iter()
+            .all(|keyed| keyed.secrets.is_empty())
+    );
+    let credentials = verifiers[0].credentials();
+    assert_eq!(credentials.len(), 1);
+    assert_eq!(&*credentials[0], "handshake");
 }
 
 #[test]

@@ -477,10 +477,11 @@ pub(super) async fn keeps_order_whatever_happens(subject: &Subject) {
                 }
                 let known = in_flight.swap_remove(random.random_range(0..in_flight.len()));
                 let claimed = known.claimed.take().unwrap();
-                let (outcome, state) = match random.random_range(0..4) {
+                let (outcome, state) = match random.random_range(0..5) {
                     0 => (Outcome::Retry(SHORT), DeliveryState::Pending),
                     1 => (Outcome::Released, DeliveryState::Pending),
                     2 => (Outcome::Delivered, DeliveryState::Delivered),
+                    3 => (Outcome::Filtered, DeliveryState::Filtered),
                     _ => (DEAD, DeliveryState::Dead(DeadReason::Refused)),
                 };
                 assert_eq!(subject.settle(&claimed, outcome).await, Settled::Done);

@@ -18,8 +18,9 @@ use hookgate::{
 use redis::ConnectionInfo;
 
 use super::{
-    listing, replaying, replays,
+    filtering, listing, replaying, replays,
     subject::{Subject, WINDOW},
+    together,
 };
 use crate::support::redis::{RedisServer, command};
 
@@ -92,6 +93,22 @@ async fn replays_over_all_shards() {
     replaying::changes_nothing_of_what_is_pending_or_unknown(&sharded_subject().await).await;
     replaying::takes_no_token_from_before_the_replay(&sharded_subject().await).await;
     replays::keeps_a_replay_by_its_revision(&sharded_subject().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accepts_requests_in_one_of_many_shards() {
+    together::accepts_as_many_as_a_request_can_bring(&sharded_subject().await).await;
+    together::keeps_the_order_of_one_request(&sharded_subject().await).await;
+    together::leaves_nothing_of_more_than_a_request_can_bring(&sharded_subject().await).await;
+    together::accepts_one_of_many_equal_requests_at_once(&sharded_subject().await).await;
+    together::does_a_dropped_request_whole_or_not_at_all(&sharded_subject().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_in_many_shards() {
+    filtering::lists_what_was_filtered_apart(&sharded_subject().await).await;
+    filtering::replays_what_was_filtered(&sharded_subject().await).await;
+    filtering::gives_the_turn_on_when_a_delivery_is_filtered(&sharded_subject().await).await;
 }
 
 /// Those that have ended first go first, and what runs never goes.

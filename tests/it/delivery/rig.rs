@@ -6,8 +6,9 @@ use bytes::Bytes;
 use hookgate::{
     clock::Clock,
     config::{Jitter, Retry, RetryOn, Target, TargetTls, Wait},
-    delivery::{Delivery, Roots, Setup, lane_specs},
+    delivery::{Delivery, Lines, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
+    expression::Workers,
     metrics::{Labels, Metrics, RouteLabels},
     outbound::Names,
     store::{
@@ -37,6 +38,8 @@ pub(crate) struct World {
     pub(crate) roots: Roots,
     pub(crate) names: Names,
     pub(crate) clock: Clock,
+    pub(crate) lines: Lines,
+    pub(crate) workers: Workers,
 }
 
 impl Default for World {
@@ -46,6 +49,8 @@ impl Default for World {
             roots: Roots::Native,
             names: Names::of_system(),
             clock: Clock::system(),
+            lines: Lines::default(),
+            workers: Workers::of(env!("CARGO_BIN_EXE_hookgate").into()),
         }
     }
 }
@@ -82,15 +87,23 @@ impl Rig {
             roots,
             names,
             clock,
+            lines,
+            workers,
         } = world;
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
-        let (store, lanes) = handover(model.clone(), lane_specs(&targets), Handle::current());
+        let (store, lanes) = handover(
+            model.clone(),
+            lane_specs(&targets, &lines),
+            Handle::current(),
+        );
         let replay_begun = store.replay_begun();
         let store: Arc<dyn Store> = Arc::new(store);
         let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
         let delivery = Delivery::start(Setup {
             targets: targets.clone(),
+            lines,
+            workers,
             store: store.clone(),
             lanes,
             metrics: metrics.clone(),
@@ -155,6 +168,7 @@ fn metrics(targets: &[Arc<Target>]) -> Metrics {
     let routes = [RouteLabels {
         name: ROUTE.into(),
         credentials: Vec::new(),
+        handshakes: Vec::new(),
         targets: names.clone(),
     }];
     Metrics::new(&Labels {

@@ -46,7 +46,7 @@ impl Headers for Received<'_> {
 }
 
 /// As a target would that is itself a gateway.
-fn verify(request: &Request, secret: &str) -> Result<usize, Refusal> {
+pub(super) fn verify(request: &Request, secret: &str) -> Result<usize, Refusal> {
     verify_at(request, secret, Clock::system().now())
 }
 

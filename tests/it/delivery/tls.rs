@@ -16,7 +16,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::rig::{Rig, error, target};
+use super::rig::{Rig, error, event, target};
 use crate::support::{model::Model, receiver::Receiver};
 
 struct Authority {
@@ -187,19 +187,28 @@ async fn a_target_s_own_authorities_replace_the_others() {
 async fn a_target_that_asks_for_a_certificate_is_shown_it() {
     let (servers, callers) = (Authority::new(), Authority::new());
     let shown = |by: &Authority| client_certificate(by.certificate("gateway", |_| ()));
-    for (certificate, refusal) in [
+    // The large one is refused while it is being written.
+    let sizes = [2, 4 << 20];
+    let cases = [
         (shown(&callers), None),
         (shown(&servers), Some("UnknownCA")),
         (None, Some("CertificateRequired")),
-    ] {
+    ];
+    for ((certificate, refusal), size) in
+        cases.iter().flat_map(|case| sizes.map(|size| (case, size)))
+    {
         let server = serve(servers.certificate("localhost", |_| ()), Some(&callers));
         let receiver = Receiver::start_tls(server).await;
         let mut crm = target("crm", &receiver.named_url());
         crm.tls = TargetTls {
             authorities: Some(servers.store()),
-            client_certificate: certificate,
+            client_certificate: certificate.clone(),
         };
-        let settled = Rig::start([crm]).first_settlement().await;
+        let rig = Rig::start([crm]);
+        let mut event = event("evt_1", &["crm"]);
+        event.body = vec![b' '; size].into();
+        rig.send(event).await;
+        let settled = rig.model.wait_for_settled(1).await.remove(0);
         match refusal {
             None => assert_eq!(settled.outcome, Outcome::Delivered, "{settled:?}"),
             Some(refusal) => {

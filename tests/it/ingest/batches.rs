@@ -1,7 +1,7 @@
 //! `split`: each element of a list is an event of its own, and all of them are accepted or none.
 
 use bytes::Bytes;
-use hookgate::store::StoredEvent;
+use hookgate::{clock::Clock, store::StoredEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -249,4 +249,28 @@ async fn the_whole_document_may_be_the_list() {
         .await;
     assert_eq!((own.status.as_u16(), &*own.text()), (202, "thanks"));
     gateway.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_cannot_be_stored_is_answered_503_and_counted_as_that() {
+    let gateway = Gateway::start(BATCHES).await;
+    let elements = [element("a", "sent"), element("b", "sent")];
+    let request = batch(&elements.each_ref().map(String::as_str));
+    gateway.store().close().await;
+    let reply = request.send(&gateway.client).await;
+    assert_problem(&reply, "store_unavailable", "a closed store");
+    let metrics = gateway.metrics().await;
+    for (outcome, count) in [("accepted", 0.0), ("duplicate", 0.0), ("rejected", 1.0)] {
+        let labels = [("route", "batch"), ("outcome", outcome)];
+        let value = metrics.value("hookgate_requests_total", &labels);
+        assert_eq!(value, Some(count), "{outcome}");
+    }
+    // The next process on its directory knows nothing of them, and then remembers them.
+    let directory = gateway.stop().await;
+    for outcome in ["accepted", "duplicate"] {
+        let next = Gateway::start_in(directory.clone(), BATCHES, Clock::system()).await;
+        let reply = request.send(&next.client).await;
+        assert_eq!(told(&reply), pairs(&[(outcome, "a"), (outcome, "b")]));
+        next.stop().await;
+    }
 }

@@ -75,6 +75,7 @@ impl Front {
             .map(|route| RouteLabels {
                 name: route.name.clone(),
                 credentials: Vec::new(),
+                handshakes: Vec::new(),
                 targets: Vec::new(),
             })
             .collect();
@@ -85,7 +86,7 @@ impl Front {
         };
         let metrics = Arc::new(Metrics::new(&labels).unwrap());
         let model = Model::new();
-        let identity = Identity::load(&config.server.tls, clock.now()).unwrap();
+        let identity = Identity::load(&config.server.tls, None, clock.now()).unwrap();
         let sockets = Sockets::bind(&config.server).unwrap();
         let (_, plain) = sockets.addresses().unwrap();
         sockets.listen().unwrap();

@@ -3,9 +3,11 @@
 use hookgate::clock::Timestamp;
 use serde_json::json;
 
+use crate::support::sign;
+
 use super::{
     every_route, gateway, gateway_with,
-    requests::{Sent, batch, event, form, github, good, query, strict, with_id, xml},
+    requests::{Sent, batch, event, form, github, good, query, secret, strict, with_id, xml},
     table::{Row, assert_covers, assert_problem, pointers, refuse_all},
 };
 
@@ -13,7 +15,7 @@ use super::{
 async fn every_other_refusal_says_why_and_leaves_nothing() {
     let gateway = gateway().await;
     let rows = [
-        heads(),
+        heads(gateway.began),
         bodies(),
         ids(gateway.began),
         forms(),
@@ -52,7 +54,16 @@ fn open(what: &str) -> Sent {
     Sent::json("/hooks/open", with_id(&format!("open {what}")))
 }
 
-fn heads() -> Vec<Row> {
+/// As Slack signs what it sends.
+fn challenge(now: Timestamp, body: &str) -> Sent {
+    let at = now.as_secs().to_string();
+    let signature = sign::slack(&secret("SLACK_SECRET"), &at, body.as_bytes());
+    Sent::json("/hooks/slack", body)
+        .with("X-Slack-Request-Timestamp", at)
+        .with("X-Slack-Signature", signature)
+}
+
+fn heads(now: Timestamp) -> Vec<Row> {
     let json = "application/json";
     let anywhere = |from: &str| Sent::json("/hooks/guarded", "{}").with("X-Forwarded-For", from);
     let from = |reason, what, request| row("guarded", reason, what, request);
@@ -96,6 +107,12 @@ fn heads() -> Vec<Row> {
             "method_not_allowed",
             "GET",
             open("GET").method(http::Method::GET),
+        ),
+        row(
+            "slack",
+            "handshake_refused",
+            "a challenge without a challenge",
+            challenge(now, r#"{"type":"url_verification"}"#),
         ),
         row(
             "closed",

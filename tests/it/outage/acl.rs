@@ -3,10 +3,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use hookgate::{
-    config::{Durability, RedisUrl},
-    event::{DeadReason, Outcome},
+    config::{Durability, RedisUrl, Secret},
+    event::{DeadReason, Event, Outcome},
     store::{
-        Store as _,
+        KeptSecret, Store as _,
         redis::{Options, RedisStore},
     },
 };
@@ -71,6 +71,25 @@ async fn everything(servers: RedisUrl, shards: u16) {
         let settled = store.settle(claimed.settlement(outcome, attempt)).await;
         settled.unwrap();
     }
+    let together = ["d", "e"].map(|id| {
+        let event = event(id);
+        Arc::new(Event {
+            together: true,
+            ..event
+        })
+    });
+    store.accept_together(together.into()).await.unwrap();
+    let claimed = claim_one(&store, super::PATIENCE).await;
+    let filtered = claimed.settlement(Outcome::Filtered, None);
+    store.settle(filtered).await.unwrap();
+    let kept = KeptSecret {
+        route: "github".into(),
+        secret: Secret::new("secret"),
+        received_at: claimed.event.received_at,
+    };
+    assert!(store.keep_secret(&kept).await.unwrap());
+    assert_eq!(store.kept_secrets().await.unwrap().len(), 1);
+    assert!(store.forget_secret(&kept.route).await.unwrap());
     store.claim(&want(0, super::PATIENCE)).await.unwrap();
     store.depth(&[TARGET.into()]).await.unwrap();
     store.get(event("a").uid).await.unwrap().unwrap();

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hookgate::{
-    event::{AttemptRecord, DeliveryState, Event, NewDelivery, Outcome},
+    event::{AttemptRecord, DeliveryState, Event, NewDelivery, Order, OrderGroup, Outcome},
     store::{
         Acceptance, Settled, Store as _,
         listing::{Filter, Query, StateFilter},
@@ -218,6 +218,80 @@ async fn what_format_2_holds_is_converted_whole() {
         let left = command(&database, &["KEYS", keys]);
         assert_eq!(left, redis::Value::Array(Vec::new()), "{keys}");
     }
+}
+
+/// In version 2, of format 3 as it was before credentials were kept: the route before the targets.
+fn record_2(event: &Event) -> Vec<u8> {
+    let mut front = vec![2];
+    front.extend_from_slice(&[0; 4]);
+    front.extend_from_slice(&u32::try_from(event.body.len()).unwrap().to_le_bytes());
+    front.extend_from_slice(&u16::try_from(event.deliveries.len()).unwrap().to_le_bytes());
+    let short = |front: &mut Vec<u8>, text: &str| {
+        front.extend_from_slice(&u16::try_from(text.len()).unwrap().to_le_bytes());
+        front.extend_from_slice(text.as_bytes());
+    };
+    short(&mut front, &event.route);
+    for delivery in &event.deliveries {
+        short(&mut front, &delivery.target);
+        let order = delivery.order.unwrap();
+        front.push(1 + u8::from(order.hold));
+        front.extend_from_slice(&order.group.0);
+    }
+    // From the key to the end of the window it is as in version 1.
+    let rest = record(event);
+    let targets: usize = event.deliveries.iter().map(|d| 2 + d.target.len()).sum();
+    let at = 11 + targets;
+    front.extend_from_slice(&rest[at..at + 48]);
+    front.extend_from_slice(&rest[at + 48 + 4 + event.route.len()..]);
+    let bytes = u32::try_from(front.len() - event.body.len()).unwrap();
+    front[1..5].copy_from_slice(&bytes.to_le_bytes());
+    front
+}
+
+#[tokio::test]
+async fn an_event_of_format_3_without_a_credential_is_read() {
+    let database = RedisServer::shared().fresh_database();
+    let mut old = event("old");
+    let order = Order {
+        group: OrderGroup::new("github", TARGET, "key"),
+        hold: true,
+    };
+    old.deliveries[0].order = Some(order);
+    old.credential = Some("secret#1".into());
+    let store = open(database.clone()).await;
+    store.accept(Arc::new(old.clone())).await.unwrap();
+    store.close().await;
+    let client = redis::Client::open(database.clone()).unwrap();
+    let mut older = Older {
+        connection: client.get_connection().unwrap(),
+    };
+    let key = [b"event:", &old.uid.as_bytes()[..]].concat();
+    older.write("SET", &key, &[&record_2(&old)]);
+
+    let store = open(database).await;
+    let stored = store.get(old.uid).await.unwrap().unwrap().event;
+    assert_eq!(stored.credential, None, "nobody wrote it down then");
+    assert_eq!((&stored.id, &stored.body), (&old.id, &old.body));
+    assert_eq!(stored.headers, old.headers);
+    let mut new = event("new");
+    new.credential = Some("secret#2".into());
+    new.deliveries[0].order = Some(order);
+    store.accept(Arc::new(new.clone())).await.unwrap();
+    for (event, credential) in [(&old, None), (&new, Some("secret#2"))] {
+        let claims = store.claim(&want(10, super::PATIENCE)).await.unwrap();
+        let [claimed] = &claims.claimed[..] else {
+            panic!("{claims:?}");
+        };
+        assert_eq!(claimed.event.uid, event.uid);
+        assert_eq!(claimed.event.credential.as_deref(), credential);
+        let settled = store.settle(delivered(claimed)).await.unwrap();
+        assert_eq!(settled, Settled::Done);
+    }
+    let mut expired = 0;
+    while expired < 2 {
+        expired += store.expire(super::NOTHING_KEPT).await.unwrap().events;
+    }
+    assert!(store.get(old.uid).await.unwrap().is_none());
 }
 
 /// The older version forgot such a target.

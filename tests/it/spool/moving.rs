@@ -22,16 +22,16 @@ use crate::support::{metrics, wait_for};
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-struct Rig {
-    primary: Arc<Primary>,
-    store: Arc<Spooled>,
-    spool: Arc<Embedded>,
+pub(super) struct Rig {
+    pub(super) primary: Arc<Primary>,
+    pub(super) store: Arc<Spooled>,
+    pub(super) spool: Arc<Embedded>,
     metrics: Arc<Metrics>,
     directory: Arc<TempDir>,
 }
 
 impl Rig {
-    async fn start(mode: Mode) -> Self {
+    pub(super) async fn start(mode: Mode) -> Self {
         Self::on(Arc::new(TempDir::new().unwrap()), Primary::new(mode)).await
     }
 
@@ -65,34 +65,34 @@ impl Rig {
         self.store.accept(Arc::new(event)).await.unwrap()
     }
 
-    async fn accepted(&self, event: Event) {
+    pub(super) async fn accepted(&self, event: Event) {
         let leases = vec![None; event.deliveries.len()];
         assert_eq!(self.accept(event).await, Acceptance::Accepted { leases });
     }
 
     /// The ids that the primary has, in order of acceptance.
-    fn ids(&self) -> Vec<String> {
+    pub(super) fn ids(&self) -> Vec<String> {
         let accepted = self.primary.accepted();
         accepted.iter().map(|event| event.id.to_string()).collect()
     }
 
-    fn sorted_ids(&self) -> Vec<String> {
+    pub(super) fn sorted_ids(&self) -> Vec<String> {
         let mut ids = self.ids();
         ids.sort();
         ids
     }
 
-    fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(super) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let scraped = metrics::Metrics::parse(&self.metrics.render().unwrap());
         scraped.value(name, labels).unwrap()
     }
 
-    fn moved(&self, result: &str) -> f64 {
+    pub(super) fn moved(&self, result: &str) -> f64 {
         self.metric("hookgate_spool_moved_total", &[("result", result)])
     }
 
     /// Waits until everything has left the spool.
-    async fn emptied(&self) {
+    pub(super) async fn emptied(&self) {
         wait_for("an empty spool", async || {
             let left: f64 = ["accepted", "duplicate", "corrupt"]
                 .iter()
@@ -104,7 +104,7 @@ impl Rig {
         .await;
     }
 
-    async fn stop(self) -> (Arc<TempDir>, Arc<Primary>) {
+    pub(super) async fn stop(self) -> (Arc<TempDir>, Arc<Primary>) {
         self.store.close().await;
         (self.directory, self.primary)
     }
@@ -120,7 +120,7 @@ pub(super) fn no_series() -> Arc<Metrics> {
     Arc::new(Metrics::new(&labels).unwrap())
 }
 
-fn event(id: &str) -> Event {
+pub(super) fn event(id: &str) -> Event {
     let key = EventKey::new("route", id);
     let body = Bytes::from(format!("\x00{id}\u{ff}"));
     Event {
@@ -160,6 +160,7 @@ async fn an_event_is_moved_as_it_was_accepted() {
     let rig = Rig::start(Mode::Away).await;
     let mut sent = ordered("a");
     sent.deliveries[1].lease = Some(Duration::from_secs(60));
+    sent.credential = Some("secret#2+bearer".into());
     rig.accepted(sent.clone()).await;
     assert_eq!(rig.ids(), [""; 0]);
     rig.primary.set(Mode::Up);
@@ -172,6 +173,7 @@ async fn an_event_is_moved_as_it_was_accepted() {
     assert_eq!((moved.uid, moved.key), (sent.uid, sent.key));
     assert_eq!((&moved.route, &moved.id), (&sent.route, &sent.id));
     assert_eq!(moved.event_type, sent.event_type);
+    assert_eq!(moved.credential, sent.credential);
     assert_eq!(moved.received_at, sent.received_at);
     assert_eq!(moved.dedupe_window, sent.dedupe_window);
     assert_eq!(moved.content_type, sent.content_type);

@@ -9,10 +9,10 @@ use std::{
 
 use async_trait::async_trait;
 use hookgate::{
-    event::{Event, EventKey, TargetName},
+    event::{Event, EventKey, RouteName, TargetName},
     store::{
-        Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
-        Store, StoreError, StoredEvent, Want,
+        Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
+        Settlement, Store, StoreError, StoredEvent, Want,
         listing::{Page, Query},
         replays::Replay,
     },
@@ -42,6 +42,7 @@ struct Inner {
     first: HashMap<EventKey, usize>,
     retired: Vec<Vec<TargetName>>,
     probes: usize,
+    requests: usize,
 }
 
 impl Primary {
@@ -52,6 +53,7 @@ impl Primary {
             first: HashMap::new(),
             retired: Vec::new(),
             probes: 0,
+            requests: 0,
         })))
     }
 
@@ -70,6 +72,11 @@ impl Primary {
     /// What `retire_targets` was told is known, call by call.
     pub(super) fn retired(&self) -> Vec<Vec<TargetName>> {
         self.0.lock().unwrap().retired.clone()
+    }
+
+    /// Calls of `accept_together`.
+    pub(super) fn requests(&self) -> usize {
+        self.0.lock().unwrap().requests
     }
 
     /// Calls of `ready`.
@@ -149,20 +156,25 @@ impl Store for Primary {
 
     async fn close(&self) {}
 
-    async fn accept_together(&self, _: Vec<Arc<Event>>) -> Result<Vec<Acceptance>, StoreError> {
-        pending().await
+    async fn accept_together(
+        &self,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        let mut inner = self.0.lock().unwrap();
+        inner.requests += 1;
+        events.iter().map(|event| inner.accept(event)).collect()
     }
 
-    async fn keep_secret(&self, _: &hookgate::store::KeptSecret) -> Result<bool, StoreError> {
-        pending().await
+    async fn keep_secret(&self, _: &KeptSecret) -> Result<bool, StoreError> {
+        self.0.lock().unwrap().here().map(|()| true)
     }
 
-    async fn kept_secrets(&self) -> Result<Vec<hookgate::store::KeptSecret>, StoreError> {
-        pending().await
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
+        self.0.lock().unwrap().here().map(|()| Vec::new())
     }
 
-    async fn forget_secret(&self, _: &hookgate::event::RouteName) -> Result<bool, StoreError> {
-        pending().await
+    async fn forget_secret(&self, _: &RouteName) -> Result<bool, StoreError> {
+        self.0.lock().unwrap().here().map(|()| true)
     }
 
     async fn claim(&self, _: &[Want]) -> Result<Claims, StoreError> {

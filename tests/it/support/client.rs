@@ -16,7 +16,8 @@ use hyper_util::{
 };
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -25,6 +26,9 @@ use super::PATIENCE;
 
 /// The name in the gateway's certificate.
 pub const SERVER_NAME: &str = "localhost";
+
+/// A certificate with its chain, and its key.
+pub type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A whole response.
 #[derive(Clone, Debug)]
@@ -109,6 +113,21 @@ impl Client {
     /// HTTPS, trusting only `certificate_pem`.
     pub fn https(address: SocketAddr, certificate_pem: &str) -> Self {
         let tls = tls_config(certificate_pem, rustls::ALL_VERSIONS);
+        Self::with(tls, format!("https://{address}"))
+    }
+
+    /// The same, showing a certificate if it is asked for one.
+    pub fn https_as(
+        address: SocketAddr,
+        certificate_pem: &str,
+        identity: Option<Identity>,
+    ) -> Self {
+        let mut tls = tls_config(certificate_pem, rustls::ALL_VERSIONS);
+        if let Some((chain, key)) = identity {
+            let provider = rustls::crypto::aws_lc_rs::default_provider();
+            let pair = CertifiedKey::from_der(chain, key, &provider).expect("a pair");
+            tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(pair));
+        }
         Self::with(tls, format!("https://{address}"))
     }
 

@@ -412,9 +412,12 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, state: Arc<Stat
     let stream = TcpStream::from_std(stream).unwrap();
     let ended = match tls {
         None => serve(stream, &state).await,
-        Some(tls) => match tls.accept(stream).await {
+        Some(tls) => match tls.accept(stream).into_fallible().await {
             Ok(stream) => serve(stream, &state).await,
-            Err(error) => Err(error),
+            Err((error, stream)) => {
+                leave(stream).await;
+                Err(error)
+            }
         },
     };
     match ended {
@@ -470,35 +473,49 @@ async fn serve(
             }
             Manner::Garbage => {
                 answered();
-                stream.write_all(b"\x00\xff no HTTP \r\n\r\n").await?;
+                send(&mut stream, b"\x00\xff no HTTP \r\n\r\n").await?;
                 return Ok(Ended::Closed);
             }
             Manner::Held => state.held.acquire().await.unwrap().forget(),
             _ => {}
         }
         answered();
-        stream.write_all(reply.head().as_bytes()).await?;
+        send(&mut stream, reply.head().as_bytes()).await?;
         match reply.manner {
             Manner::Drip => loop {
-                stream.write_all(b".").await?;
+                send(&mut stream, b".").await?;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             },
             Manner::Endless => loop {
-                stream.write_all(&[b'.'; 4096]).await?;
+                send(&mut stream, &[b'.'; 4096]).await?;
             },
             Manner::ResetAfterHead => return Ok(Ended::Reset),
             Manner::Cut => {
                 let half = reply.body.len() / 2;
-                stream.write_all(&reply.body[..half]).await?;
+                send(&mut stream, &reply.body[..half]).await?;
                 return Ok(Ended::Closed);
             }
-            _ => stream.write_all(&reply.body).await?,
+            _ => send(&mut stream, &reply.body).await?,
         }
         if reply.manner == Manner::Close {
             return Ok(Ended::Closed);
         }
     }
     Ok(Ended::ByPeer)
+}
+
+/// Closes so that the other side can read what it was told: a reset, for bytes left unread, might overtake it.
+async fn leave(mut stream: TcpStream) {
+    stream.shutdown().await.ok();
+    let mut sink = tokio::io::sink();
+    let rest = tokio::io::copy(&mut stream, &mut sink);
+    tokio::time::timeout(PATIENCE, rest).await.ok();
+}
+
+/// Flushes too: a TLS stream may keep what it was given, e.g. when the task has read much and has to yield.
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 async fn hang(

@@ -1,0 +1,91 @@
+//! `hookgate secrets`: the secrets that came in handshakes.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use http::Method;
+use serde_json::Value;
+
+use super::{GREEN, admin::Admin, failed};
+
+/// Show and forget the secrets that providers gave in their handshakes
+#[derive(clap::Args)]
+#[command(
+    after_help = "A route with secrets = [{ handshake = true }] takes the first secret that its provider gives, and then no other\nuntil that one is forgotten.\n\nExamples:\n  hookgate secrets\n  hookgate secrets show notion     # to be pasted where Notion asks for it\n  hookgate secrets forget asana    # before the webhook is made anew\n\nExit codes: 0 done, 1 failed, 64 usage."
+)]
+pub(super) struct Secrets {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the routes, without their secrets (the default)
+    List,
+    /// Print a route's secret, and nothing else
+    Show {
+        /// The route, by its name in the configuration.
+        route: String,
+    },
+    /// Forget a route's secret: its events are refused until another handshake comes
+    Forget {
+        /// The route, by its name in the configuration.
+        route: String,
+    },
+}
+
+impl Secrets {
+    pub(super) fn run(self) -> ExitCode {
+        let done = match self.command.unwrap_or(Command::List) {
+            Command::List => list(&self.admin),
+            Command::Show { route } => show(&self.admin, &route),
+            Command::Forget { route } => forget(&self.admin, &route),
+        };
+        done.map_or_else(failed, |()| ExitCode::SUCCESS)
+    }
+}
+
+fn list(admin: &Admin) -> Result<(), String> {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["route", "state", "received"]);
+    let secrets = known(admin)?;
+    for secret in &secrets {
+        let text = |key: &str| secret[key].as_str().unwrap_or("-").to_owned();
+        table.add_row([text("route"), text("state"), text("received_at")]);
+    }
+    match secrets.is_empty() {
+        true => anstream::println!("no route takes its secret from a handshake"),
+        false => anstream::println!("{table}"),
+    }
+    Ok(())
+}
+
+fn show(admin: &Admin, route: &str) -> Result<(), String> {
+    let secrets = known(admin)?;
+    let of_route = secrets.iter().find(|secret| secret["route"] == route);
+    let of_route = of_route
+        .ok_or_else(|| format!("no route called {route:?} takes its secret from a handshake"))?;
+    let secret = of_route["secret"].as_str();
+    let secret = secret.ok_or_else(|| format!("{route} waits for its provider's handshake"))?;
+    anstream::println!("{secret}");
+    Ok(())
+}
+
+fn forget(admin: &Admin, route: &str) -> Result<(), String> {
+    admin.ask(Method::DELETE, &["secrets", route])?;
+    anstream::println!(
+        "{GREEN}forgotten{GREEN:#}: what {route}'s provider sends is refused until its next handshake"
+    );
+    Ok(())
+}
+
+fn known(admin: &Admin) -> Result<Vec<Value>, String> {
+    let answer = admin.ask(Method::GET, &["secrets"])?;
+    let secrets = answer["secrets"].as_array().cloned();
+    secrets.ok_or_else(|| "the gateway's answer has no list of secrets".to_owned())
+}
