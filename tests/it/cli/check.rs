@@ -120,6 +120,8 @@ fn every_subcommand_has_help_with_examples() {
         &["check"],
         &["send"],
         &["keys", "new"],
+        &["providers"],
+        &["providers", "show"],
         &["secrets"],
     ];
     for subcommand in subcommands {

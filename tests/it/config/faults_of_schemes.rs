@@ -183,7 +183,7 @@ fn kinds_and_lists_of_them() {
             (
                 r#"hmac = { header = "X-S", algorithm = "sha256", encoding = "hex", certificate = { url = "{header:X-C}", hosts = ["a.example"] } }"#,
                 &[
-                    "routes.toml:7:11: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
+                    "routes.toml:7:11: routes.a.verify.secrets: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
                     "routes.toml:8:8: routes.a.verify.hmac.certificate: found a certificate where a secret is shared, expected ed25519, ecdsa_p256 or rsa",
                 ],
             ),

@@ -175,7 +175,7 @@ fn faults() {
                 r#"verify = { jwt = { jwks_file = "full.toml", issuer = "i", audience = "a" }, keys = [] }"#,
                 &[
                     r#"routes.toml:2:32: routes.a.verify.jwt.jwks_file: found "full.toml": not JSON, expected a file with a JWKS: {"keys": [ … ]}, public keys only"#,
-                    "routes.toml:2:84: routes.a.verify.keys: found a key that this verifier does not have, expected `keys` with api_key, bearer and basic; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
+                    "routes.toml:2:84: routes.a.verify.keys: found a key that this verifier does not have, expected `keys` with api_key, bearer, basic and query_key; `secrets` with signatures, and with jwt for HS256; `params` where `signed` names some",
                 ],
             ),
         ],
