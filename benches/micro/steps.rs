@@ -43,15 +43,8 @@ pub(crate) fn verify(criterion: &mut Criterion) {
         }];
         for size in SIZES {
             let body = order(size);
-            let headers = Pairs(scheme.sign(
-                &secrets[0],
-                &Signing {
-                    id: "evt_1",
-                    timestamp: now,
-                    body: &body,
-                    headers: &[],
-                },
-            ));
+            let signed = scheme.sign(&secrets[0], &Signing::new("evt_1", now, &body));
+            let headers = Pairs(signed.unwrap().headers);
             group.throughput(Throughput::Bytes(size as u64));
             group.bench_function(BenchmarkId::new(provider, size), |bencher| {
                 bencher.iter(|| {
@@ -192,15 +185,11 @@ fn head(config: &Config, body: &[u8]) -> RequestHead {
 fn proof(verifier: &Verifier, body: &[u8]) -> Vec<(String, String)> {
     match verifier {
         Verifier::ApiKey { header, .. } => vec![(header.clone(), SECRET.to_owned())],
-        Verifier::Signature(verifier) => verifier.schemes[0].scheme.sign(
-            &verifier.schemes[0].secrets[0],
-            &Signing {
-                id: "evt_1",
-                timestamp: Clock::system().now(),
-                body,
-                headers: &[],
-            },
-        ),
+        Verifier::Signature(verifier) => {
+            let KeyedScheme { scheme, secrets } = &verifier.schemes[0];
+            let signing = Signing::new("evt_1", Clock::system().now(), body);
+            scheme.sign(&secrets[0], &signing).unwrap().headers
+        }
         other => panic!("no request for {other:?}"),
     }
 }

@@ -86,12 +86,16 @@ impl Signer<'_> {
                     let keyed = verifier.schemes.first().ok_or("the route has no scheme")?;
                     let secret = keyed.secrets.first().ok_or("the route has no secret")?;
                     let signing = Signing {
-                        id: event.id,
-                        timestamp: event.at,
-                        body: event.body,
                         headers: &given,
+                        params: &verifier.params,
+                        ..Signing::new(event.id, event.at, event.body)
                     };
-                    proof.extend(keyed.scheme.sign(secret, &signing));
+                    let signed = keyed.scheme.sign(secret, &signing);
+                    let signed = signed.map_err(|fault| fault.to_string())?;
+                    if signed.body.is_some() || !signed.query.is_empty() {
+                        return Err("the signature stands in the body or the address".to_owned());
+                    }
+                    proof.extend(signed.headers);
                 }
             }
         }

@@ -6,10 +6,10 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    ApiKey, Secret,
+    ApiKey, JwtSecret, Secret,
     reader::{Node, Place, Table, quoted},
 };
-use crate::signature::{KeyedSecret, Scheme, SecretForm, Validity};
+use crate::signature::{KeyedScheme, Scheme, SecretForm, Validity};
 
 const SECRET_SHAPE: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { value = \"…\" }";
 /// A secret that a signature rests on has at least this many bytes.
@@ -17,8 +17,78 @@ const SIGNATURE_SECRET_BYTES_MIN: usize = 8;
 /// More than any key; a device or a log named by mistake is not read to its end.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// The secrets of a signature, keyed for `scheme`; empty only after a fault.
-pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<KeyedSecret> {
+/// The secrets of `schemes`, each keyed for those that it belongs to; schemes without one are left out. Empty only after
+/// a fault.
+pub(super) fn read_signature_secrets(node: Node<'_>, schemes: Vec<Scheme>) -> Vec<KeyedScheme> {
+    let mut keyed: Vec<_> = schemes
+        .into_iter()
+        .map(|scheme| KeyedScheme {
+            scheme,
+            secrets: Vec::new(),
+        })
+        .collect();
+    for (place, name, loaded) in read_secrets(node) {
+        let text = loaded.secret.expose();
+        let own = |keyed: &KeyedScheme| is_own(&keyed.scheme.secret_form, text);
+        let has_own = keyed.iter().any(own);
+        let belongs = |keyed: &KeyedScheme| match has_own {
+            true => own(keyed),
+            false => !requires_prefix(&keyed.scheme.secret_form),
+        };
+        if !keyed.iter().any(belongs) {
+            place.fault(
+                "a secret of another kind than the scheme's",
+                "the secret as it was given out, with its prefix",
+            );
+        }
+        for keyed in keyed.iter_mut().filter(|keyed| belongs(keyed)) {
+            if key_bytes(&keyed.scheme.secret_form, text) < SIGNATURE_SECRET_BYTES_MIN {
+                let expected = format!("at least {SIGNATURE_SECRET_BYTES_MIN}");
+                place.fault("a secret whose base64 holds too few bytes", expected);
+                break;
+            }
+            match keyed.scheme.keyed_secret(&name, text, loaded.validity) {
+                Ok(secret) => keyed.secrets.push(secret),
+                Err(fault) => {
+                    let found = format!("a secret that does not fit ({fault})");
+                    place.fault(found, "the secret as it was given out");
+                    break;
+                }
+            }
+        }
+    }
+    keyed.retain(|keyed| !keyed.secrets.is_empty());
+    keyed
+}
+
+fn requires_prefix(form: &SecretForm) -> bool {
+    matches!(form, SecretForm::Base64 { required: true, .. })
+}
+
+fn is_own(form: &SecretForm, text: &[u8]) -> bool {
+    match form {
+        SecretForm::Base64 {
+            prefix,
+            required: true,
+        } => text.starts_with(prefix.as_bytes()),
+        _ => false,
+    }
+}
+
+/// The secrets of a token; empty only after a fault.
+pub(super) fn read_token_secrets(node: Node<'_>) -> Vec<JwtSecret> {
+    let secrets = read_secrets(node).into_iter();
+    secrets
+        .map(|(_, name, loaded)| JwtSecret {
+            name: name.into(),
+            secret: loaded.secret,
+            validity: loaded.validity,
+        })
+        .collect()
+}
+
+/// With the place and the name of each.
+fn read_secrets<'a>(node: Node<'a>) -> Vec<(Place<'a>, String, Loaded)> {
     let node = node.secret();
     let place = node.place.clone();
     let items = node.list("a list of secrets such as [{ env = \"NAME\" }]");
@@ -31,18 +101,12 @@ pub(super) fn read_signature_secrets(node: Node<'_>, scheme: &Scheme) -> Vec<Key
             let place = item.place.clone();
             let loaded = load(item, SIGNATURE_SECRET_BYTES_MIN, true)?;
             loaded.warn_if_literal(&place);
-            if key_bytes(&scheme.secret_form, loaded.secret.expose()) < SIGNATURE_SECRET_BYTES_MIN {
-                let expected = format!("at least {SIGNATURE_SECRET_BYTES_MIN}");
-                place.fault("a secret whose base64 holds too few bytes", expected);
-            }
-            let name = loaded.name.unwrap_or_else(|| format!("secrets[{index}]"));
-            let keyed = scheme.keyed_secret(&name, loaded.secret.expose(), loaded.validity);
-            keyed
-                .map_err(|fault| {
-                    let found = format!("a secret that does not fit ({fault})");
-                    place.fault(found, "the secret as it was given out");
-                })
-                .ok()
+            let name = loaded.name.clone();
+            Some((
+                place,
+                name.unwrap_or_else(|| format!("secrets[{index}]")),
+                loaded,
+            ))
         })
         .collect()
 }

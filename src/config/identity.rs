@@ -105,7 +105,7 @@ fn read_pointers(node: Node<'_>) -> Option<EventIdSource> {
     }
     let fields: Option<Vec<_>> = nodes
         .iter()
-        .map(|node| pointer(node).map(Field::Json))
+        .map(|node| parsed(node).map(Field::Json))
         .collect();
     fields.map(EventIdSource::Fields)
 }
@@ -117,7 +117,7 @@ fn single_field(node: Node<'_>, shape: &str) -> Option<Field> {
     let header = table.take("header");
     let known = table.finish();
     match (json, header) {
-        (Some(node), None) => pointer(&node).map(Field::Json),
+        (Some(node), None) => parsed(&node).map(Field::Json),
         (None, Some(node)) => node.header_name().map(Field::Header),
         (None, None) if !known => None,
         _ => {
@@ -127,7 +127,25 @@ fn single_field(node: Node<'_>, shape: &str) -> Option<Field> {
     }
 }
 
+/// A pointer to one place.
 pub(super) fn pointer(node: &Node<'_>) -> Option<Pointer> {
+    let pointer = parsed(node)?;
+    if has_star(&pointer) {
+        node.reject(ONE_PLACE);
+        return None;
+    }
+    Some(pointer)
+}
+
+pub(super) const ONE_PLACE: &str =
+    "a JSON pointer to one place: `*` is only for `event_id` and `event_type`";
+
+/// Whether it stands for every element of a list.
+pub(super) fn has_star(pointer: &Pointer) -> bool {
+    pointer.tokens().iter().any(|token| &**token == "*")
+}
+
+fn parsed(node: &Node<'_>) -> Option<Pointer> {
     let text = node.string("a JSON pointer such as \"/id\"")?;
     Pointer::parse(text)
         .map_err(|error| node.reject(format!("a JSON pointer such as \"/id\" ({error})")))

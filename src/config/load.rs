@@ -75,6 +75,7 @@ fn read(mut root: Table<'_>) -> Config {
         max_body_in_flight: server.max_body_in_flight,
         dedupe_window,
         takes_certificates: server.client_authorities.is_some(),
+        public_url: server.public_url.as_ref(),
         targets: &targets.names,
     };
     let routes = read_routes(&mut root, &inherited);

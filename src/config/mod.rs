@@ -26,6 +26,7 @@ mod identity;
 mod load;
 mod payload;
 pub mod pointer;
+mod preset;
 mod reader;
 mod redis_url;
 mod retry;
@@ -294,9 +295,14 @@ pub struct Route {
     pub name: RouteName,
     /// Begins with `/`; matched whole and exactly.
     pub path: String,
-    /// Upper case, not empty.
+    /// Upper case, not empty. The payload of a GET is its query.
     pub methods: Vec<String>,
+    /// What a body may be; not empty.
     pub content: Vec<Content>,
+    /// Content types that hold JSON though they do not say so, in lower case and without parameters.
+    pub json_types: Vec<String>,
+    /// The list whose elements are events of their own; only of JSON.
+    pub split: Option<Pointer>,
     /// Bytes. Default 1 MiB.
     pub max_body: usize,
     pub verify: Verify,
@@ -327,6 +333,7 @@ pub struct Route {
 /// One place in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
+    /// A `*` in it stands for every element of a list.
     Json(Pointer),
     /// In lower case.
     Header(String),
@@ -335,7 +342,7 @@ pub enum Field {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventIdSource {
     /// One field is the id as it stands. Several, which must all exist, are joined by `|`
-    /// (a `|` or `\` within a part is written `\|` or `\\`).
+    /// (a `|` or `\` within a part is written `\|` or `\\`). So are the values of one pointer with `*`.
     Fields(Vec<Field>),
     /// `sha256:` and the body's digest in hex.
     BodySha256,

@@ -1,14 +1,104 @@
-//! `require` and `schema`: what a payload must look like.
+//! `content`, `split`, `require` and `schema`: what a payload is, and what it must look like.
 
 use std::fs;
 
 use super::{
-    Kind, Pointer, Requirement, Schemas,
-    reader::{Node, quoted},
+    EventIdSource, Field, Kind, Pointer, Requirement, Route, Schemas,
+    identity::{ONE_PLACE, has_star},
+    reader::{Node, Place, quoted},
 };
+use crate::payload::Content;
 
 const ERROR_CHARS_MAX: usize = 300;
 const SCHEMA_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The kinds of a route that says nothing else: `defaults`.
+pub(super) fn read_content(node: Option<Node<'_>>, defaults: &[Content]) -> Vec<Content> {
+    const KINDS: [(&str, Content); 4] = [
+        ("json", Content::Json),
+        ("form", Content::Form),
+        ("xml", Content::Xml),
+        ("any", Content::Any),
+    ];
+    let Some(node) = node else {
+        return defaults.to_vec();
+    };
+    let place = node.place.clone();
+    let Some(items) = node.list("a list such as [\"json\", \"form\"]") else {
+        return defaults.to_vec();
+    };
+    if items.is_empty() {
+        place.fault("an empty list", "at least one kind of content");
+    }
+    let mut contents = Vec::new();
+    for item in items {
+        match item.choice(&KINDS) {
+            Some(content) if contents.contains(&content) => item.reject("each kind once"),
+            content => contents.extend(content),
+        }
+    }
+    contents
+}
+
+/// Nothing is found in a body of which nothing is read.
+pub(super) fn check_content(route: &Route, place: &Place<'_>) {
+    if route.content != [Content::Any] || takes_get(route) {
+        return;
+    }
+    let is_json = |field: &Field| matches!(field, Field::Json(_));
+    let id_is_read = route.event_id.iter().any(|source| match source {
+        EventIdSource::Fields(fields) => fields.iter().any(is_json),
+        EventIdSource::BodySha256 => false,
+    });
+    let read = [
+        ("event_id", id_is_read),
+        ("event_type", route.event_type.iter().any(is_json)),
+        ("require", !route.require.is_empty()),
+        ("schema", route.schema.is_some()),
+        (
+            "order_by",
+            route.deliver.iter().any(|deliver| deliver.order.is_some()),
+        ),
+    ];
+    let names = read.iter().filter(|(_, is_read)| *is_read);
+    let names: Vec<_> = names.map(|(name, _)| format!("`{name}`")).collect();
+    if !names.is_empty() {
+        let found = format!(
+            "only \"any\", of which nothing is read, beside {} that reads the payload",
+            names.join(", ")
+        );
+        place.fault(found, "\"json\", \"form\" or \"xml\" too");
+    }
+}
+
+/// An element is JSON within JSON, and has an id of its own.
+pub(super) fn check_split(route: &Route, place: &Place<'_>) {
+    if route.content != [Content::Json] {
+        place.fault(
+            "`split` beside other content than JSON",
+            "content = [\"json\"]",
+        );
+    }
+    if takes_get(route) {
+        place.fault("`split` beside the method GET", "other methods");
+    }
+    let is_of_all = |source: &EventIdSource| match source {
+        EventIdSource::Fields(fields) => {
+            fields.iter().all(|field| matches!(field, Field::Header(_)))
+        }
+        EventIdSource::BodySha256 => false,
+    };
+    if route.event_id.iter().any(is_of_all) {
+        place.fault(
+            "`split` beside an event id that is one for all elements",
+            "event_id = { json = \"/id\" }, read from each, or { body = \"sha256\" }",
+        );
+    }
+}
+
+fn takes_get(route: &Route) -> bool {
+    route.methods.iter().any(|method| method == "GET")
+}
 
 /// Pointer = type, in the order of the file.
 pub(super) fn read_require(node: Node<'_>) -> Vec<Requirement> {
@@ -23,6 +113,9 @@ pub(super) fn read_require(node: Node<'_>) -> Vec<Requirement> {
                 format!("a JSON pointer such as \"/id\" ({error})"),
             );
         });
+        if pointer.as_ref().is_ok_and(has_star) {
+            place.fault(quoted(&text), ONE_PLACE);
+        }
         if let (Ok(pointer), Some(kind)) = (pointer, node.choice(&kinds)) {
             requirements.push(Requirement { pointer, kind });
         }

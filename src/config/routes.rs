@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Respond, Route,
+    Respond, RespondBody, Route,
     deliver::{read_deliver, read_rate, read_respond},
-    identity::{read_event_id, read_event_type},
-    payload::{read_require, read_schemas},
+    identity::{pointer, read_event_id, read_event_type},
+    payload::{check_content, check_split, read_content, read_require, read_schemas},
     reader::{Node, Place, Table, quoted},
     scalar::{NAME_SHAPE, is_name},
     server::bytes,
@@ -14,7 +14,7 @@ use super::{
     targets::is_ours,
     verify::{Proven, read_proof},
 };
-use crate::{event::RouteName, payload::Content};
+use crate::{event::RouteName, payload::Content, providers::Preset};
 
 /// What routes take from elsewhere in the file.
 pub(super) struct Inherited<'t> {
@@ -23,6 +23,8 @@ pub(super) struct Inherited<'t> {
     pub(super) dedupe_window: Duration,
     /// Whether callers may show certificates.
     pub(super) takes_certificates: bool,
+    /// Of the server.
+    pub(super) public_url: Option<&'t url::Url>,
     /// Of all targets.
     pub(super) targets: &'t [String],
 }
@@ -76,22 +78,45 @@ fn read_route(
             "`client_ca = \"clients.pem\"` in [server.tls]: who may vouch for callers",
         );
     }
+    let preset = proof.preset;
+    let public_url = read_public_url(&mut table, path.as_ref().map(|(path, _)| path), inherited);
+    if public_url.is_none() && proof.signs_address() {
+        let shape = "the address that the provider calls and signs, such as \"https://hooks.example.com/hooks/crm\", or `public_url` in [server]";
+        table.place.missing("public_url", shape);
+    }
     let event_id = read_event_id(&mut table, &proof);
     let (event_type, typed) = read_event_type(&mut table, &proof);
+    let content = table.take("content");
+    let split = table.take("split");
+    let content_place = content
+        .as_ref()
+        .map_or(&table.place, |node| &node.place)
+        .clone();
     let route = Route {
         name,
         path: path.map(|(path, _)| path).unwrap_or_default(),
         methods,
-        content: read_content(table.take("content")),
+        content: read_content(
+            content,
+            preset.map_or(&[Content::Json], |preset| preset.content),
+        ),
+        json_types: read_json_types(table.take("json_types"), preset),
+        split: split.as_ref().and_then(pointer),
         max_body: read_max_body(&mut table, inherited),
         event_id,
         event_type,
         keep_headers: read_keep_headers(table.take("keep_headers"), &proof),
         verify: proof.verify,
-        public_url: None,
-        handshakes: proof.preset.map_or(&[], |preset| preset.handshakes),
+        public_url,
+        handshakes: preset.map_or(&[], |preset| preset.handshakes),
         verify_token: None,
-        dedupe_window: table.duration("dedupe_window", inherited.dedupe_window, KEPT_MAX),
+        dedupe_window: table.duration(
+            "dedupe_window",
+            preset
+                .and_then(|preset| preset.dedupe_window)
+                .unwrap_or(inherited.dedupe_window),
+            KEPT_MAX,
+        ),
         require: table.take("require").map(read_require).unwrap_or_default(),
         schema: table.take("schema").map(|node| read_schemas(node, typed)),
         deliver: read_deliver(&mut table, inherited.targets, typed),
@@ -102,10 +127,14 @@ fn read_route(
         rate: table.take("rate").and_then(read_rate),
         respond: table
             .take("respond")
-            .map_or_else(Respond::default, read_respond),
+            .map_or_else(|| preset_respond(preset), read_respond),
         enabled: table.flag("enabled", true),
     };
     table.finish();
+    check_content(&route, &content_place);
+    if let Some(split) = split {
+        check_split(&route, &split.place);
+    }
     route
 }
 
@@ -113,6 +142,58 @@ fn read_path<'a>(table: &mut Table<'a>) -> Option<(String, Place<'a>)> {
     let node = table.require("path", PATH_SHAPE)?;
     let path = node.parse(PATH_SHAPE, |text| is_path(text).then(|| text.to_owned()))?;
     Some((path, node.place))
+}
+
+/// What the route says, else the server's address and the path. Requests' query strings are appended to it.
+fn read_public_url(
+    table: &mut Table<'_>,
+    path: Option<&String>,
+    inherited: &Inherited<'_>,
+) -> Option<url::Url> {
+    if let Some(node) = table.take("public_url") {
+        let url = node.http_url()?;
+        if url.query().is_some() {
+            node.reject("a URL without a query");
+        }
+        return Some(url);
+    }
+    let mut url = inherited.public_url?.clone();
+    let path = format!("{}{}", url.path().trim_end_matches('/'), path?);
+    url.set_path(&path);
+    Some(url)
+}
+
+/// The preset's, or those that the file names.
+fn read_json_types(node: Option<Node<'_>>, preset: Option<&Preset>) -> Vec<String> {
+    const SHAPE: &str = "a list of content types such as [\"text/plain\"]";
+    let Some(node) = node else {
+        let types = preset.map_or(&[][..], |preset| preset.json_types);
+        return types.iter().map(|&name| name.to_owned()).collect();
+    };
+    let items = node.list(SHAPE).unwrap_or_default();
+    let is_type = |text: &str| {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c);
+        let (kind, subtype) = text.split_once('/').unwrap_or_default();
+        !kind.is_empty() && !subtype.is_empty() && (kind.to_owned() + subtype).chars().all(token)
+    };
+    let named = |item: &Node<'_>| {
+        item.parse(
+            "a content type without parameters, such as \"text/plain\"",
+            |text| is_type(text).then(|| text.to_ascii_lowercase()),
+        )
+    };
+    items.iter().filter_map(named).collect()
+}
+
+fn preset_respond(preset: Option<&Preset>) -> Respond {
+    let own = preset.and_then(|preset| preset.respond);
+    Respond {
+        body: own.map(|(content_type, body)| RespondBody {
+            content_type: content_type.to_owned(),
+            body: body.to_owned(),
+        }),
+        ..Respond::default()
+    }
 }
 
 fn is_path(text: &str) -> bool {
@@ -139,7 +220,12 @@ impl Addresses {
 }
 
 fn read_methods(node: Option<Node<'_>>) -> Vec<String> {
-    const KNOWN: [(&str, &str); 3] = [("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH")];
+    const KNOWN: [(&str, &str); 4] = [
+        ("POST", "POST"),
+        ("PUT", "PUT"),
+        ("PATCH", "PATCH"),
+        ("GET", "GET"),
+    ];
     let post = || vec!["POST".to_owned()];
     let Some(node) = node else { return post() };
     let place = node.place.clone();
@@ -151,21 +237,6 @@ fn read_methods(node: Option<Node<'_>>) -> Vec<String> {
     }
     let methods = items.iter().filter_map(|item| item.choice(&KNOWN));
     methods.map(str::to_owned).collect()
-}
-
-fn read_content(node: Option<Node<'_>>) -> Vec<Content> {
-    let Some(node) = node else {
-        return vec![Content::Json];
-    };
-    let place = node.place.clone();
-    let items = node.list("[\"json\"]").unwrap_or_default();
-    if items.len() > 1 {
-        place.fault("several kinds of content", "[\"json\"]");
-    }
-    let contents = items
-        .iter()
-        .filter_map(|item| item.choice(&[("json", Content::Json)]));
-    contents.collect()
 }
 
 /// A body that is larger than all that may be in flight could never be taken.

@@ -132,7 +132,8 @@ fn read_sign(node: Node<'_>) -> Option<Sign> {
     table.finish();
     let node = secrets?;
     let place = node.place.clone();
-    let secrets = read_signature_secrets(node, scheme);
+    let mut schemes = read_signature_secrets(node, vec![scheme.clone()]);
+    let secrets = schemes.pop().map(|keyed| keyed.secrets).unwrap_or_default();
     if !secrets.is_empty()
         && secrets
             .iter()

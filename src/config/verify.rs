@@ -3,12 +3,13 @@
 use super::{
     SignatureVerifier, Verifier, Verify,
     credentials::{read_keys, read_signature_secrets},
-    hmac::{TOLERANCE_MAX, read_hmac},
+    hmac::read_hmac,
+    preset::{Beside, read_preset, read_provider},
     reader::{Node, Place, Table},
 };
 use crate::{
-    providers::{PRESETS, Preset, Proof, preset},
-    signature::{KeyedScheme, KeyedSecret, Scheme, Source},
+    providers::Preset,
+    signature::{Part, Source, jwt::Audience},
 };
 
 /// What a route says of its callers.
@@ -56,12 +57,28 @@ impl Proven {
     }
 }
 
-/// Either a provider with its secrets, or `verify`.
+impl Proven {
+    /// Whether what proves the caller rests on the address that was called.
+    pub(super) fn signs_address(&self) -> bool {
+        let Verify::All(verifiers) = &self.verify else {
+            return false;
+        };
+        verifiers.iter().any(|verifier| match verifier {
+            Verifier::Signature(verifier) => verifier.schemes.iter().any(|keyed| {
+                let mut signed = keyed.scheme.signed.iter();
+                signed.any(|part| matches!(part, Part::Url | Part::Path))
+            }),
+            Verifier::Jwt(verifier) => verifier.rule.audience == Audience::PublicUrl,
+            _ => false,
+        })
+    }
+}
+
+/// A provider, with what goes with it, or `verify`.
 pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
     let verify = table.take("verify");
     let provider = table.take("provider");
-    let secrets = table.take("secrets");
-    let tolerance = table.take("tolerance");
+    let beside = Beside::take(table);
     let mut proof = Proven {
         verify: Verify::Nobody,
         preset: None,
@@ -73,75 +90,22 @@ pub(super) fn read_proof(table: &mut Table<'_>) -> Proven {
             "`provider` and `secrets`, or `verify`; write verify = \"none\" to accept from anyone",
         ),
         (None, Some(verify)) => {
-            refuse_without_provider([secrets, tolerance]);
+            beside.refuse_without_provider();
             proof.verify = read_verify(verify);
         }
         (Some(provider), verify) => {
-            if let Some(verify) = verify {
-                let found = "`verify` beside `provider`";
-                verify.place.fault(found, "one of the two");
-            }
             proof.preset = read_provider(&provider);
             proof.preset_is_unknown = proof.preset.is_none();
             if let Some(preset) = proof.preset {
-                proof.verify = read_preset(preset, secrets, tolerance, &table.place);
+                proof.verify = read_preset(preset, beside, verify, &table.place);
             }
         }
     }
     proof
 }
 
-fn refuse_without_provider(nodes: [Option<Node<'_>>; 2]) {
-    for node in nodes.into_iter().flatten() {
-        node.place
-            .fault("a key that goes with `provider`", "it within `verify`");
-    }
-}
-
-fn read_provider(node: &Node<'_>) -> Option<&'static Preset> {
-    let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-    let name = node.string("the name of a provider")?;
-    let known = preset(name);
-    if known.is_none() {
-        let expected = format!("one of {}", names.join(", "));
-        node.place.unknown(name, &expected, names);
-    }
-    known
-}
-
-fn read_preset(
-    preset: &Preset,
-    secrets: Option<Node<'_>>,
-    tolerance: Option<Node<'_>>,
-    route: &Place<'_>,
-) -> Verify {
-    let Proof::Signature(schemes) = &preset.proof else {
-        return Verify::Nobody;
-    };
-    let mut scheme = schemes[0].clone();
-    if let Some(node) = tolerance {
-        match (&mut scheme.timestamp, node.duration(TOLERANCE_MAX)) {
-            (None, _) => node.place.fault(
-                format!("a tolerance, but {} signs no time", preset.name),
-                "none",
-            ),
-            (Some(rule), Some(tolerance)) => {
-                rule.past = Some(tolerance);
-                rule.future = rule.future.map(|_| tolerance);
-            }
-            (Some(_), None) => {}
-        }
-    }
-    let Some(secrets) = secrets else {
-        route.missing("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
-        return Verify::Nobody;
-    };
-    let secrets = read_signature_secrets(secrets, &scheme);
-    Verify::All(vec![signature(scheme, secrets)])
-}
-
 /// `"none"`, one table, or a list of tables that must all pass.
-fn read_verify(node: Node<'_>) -> Verify {
+pub(super) fn read_verify(node: Node<'_>) -> Verify {
     const SHAPE: &str =
         "\"none\", a table such as { hmac = { … }, secrets = [ … ] }, or a list of them";
     if node.value.is_str() {
@@ -262,16 +226,12 @@ fn read_certificate_names(node: Node<'_>) -> Vec<String> {
 fn read_signature<'a>(node: Node<'a>, credentials: &mut Credentials<'a, '_>) -> Option<Verifier> {
     let secrets = credentials.secrets();
     let scheme = read_hmac(node)?;
-    let secrets = secrets.map(|node| read_signature_secrets(node, &scheme));
-    Some(signature(scheme, secrets.unwrap_or_default()))
-}
-
-fn signature(scheme: Scheme, secrets: Vec<KeyedSecret>) -> Verifier {
-    Verifier::Signature(SignatureVerifier {
-        schemes: vec![KeyedScheme { scheme, secrets }],
+    let schemes = secrets.map(|node| read_signature_secrets(node, vec![scheme]));
+    Some(Verifier::Signature(SignatureVerifier {
+        schemes: schemes.unwrap_or_default(),
         params: Vec::new(),
         secret_from_handshake: false,
-    })
+    }))
 }
 
 /// What stands beside the kind of a verifier: exactly one of the two, by kind.

@@ -257,6 +257,7 @@ mod tests {
             route: "orders".into(),
             id: "evt_7".into(),
             event_type: None,
+            credential: None,
             received_at: at(-60),
             body_bytes: 2,
             deliveries: states.iter().map(delivery).collect(),

@@ -95,13 +95,13 @@ impl Template {
             return;
         };
         let mut uid = uuid::Uuid::encode_buffer();
-        let signing = Signing {
-            id: event.uid.hyphenated().encode_lower(&mut uid),
-            timestamp: now,
-            body: &event.body,
-            headers: &[],
+        let uid = event.uid.hyphenated().encode_lower(&mut uid);
+        let signing = Signing::new(uid, now, &event.body);
+        // The configuration sees to it that one of the secrets never ends.
+        let Ok(signed) = sign.scheme.sign_with_all(&sign.secrets, &signing) else {
+            return;
         };
-        for (name, value) in sign.scheme.sign_with_all(&sign.secrets, &signing) {
+        for (name, value) in signed.headers {
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
             {

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{
     clock::Timestamp,
     config::{ApiKey, CLIENT_CERTIFICATE, Verifier, Verify},
+    payload::Content,
     signature::{self, Headers, Message, Refusal, Repeated},
 };
 
@@ -26,6 +27,7 @@ use super::{
 pub(super) struct Authentic<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) head: &'a RequestHead,
+    pub(super) content: Content,
     pub(super) body: Bytes,
     /// Held until the answer, since the store holds the bytes until then.
     pub(super) _share: Share,
@@ -55,6 +57,7 @@ impl<'a> Received<'a> {
         Ok(Authentic {
             endpoint: self.endpoint,
             head: self.head,
+            content: self.content,
             body: self.unverified_body,
             _share: self.share,
         })

@@ -1,8 +1,10 @@
 //! The body: the exact bytes, read once, within a deadline, a size and a budget.
 
-use actix_http::{Payload, RequestHead, error::PayloadError};
+use actix_http::{Method, Payload, RequestHead, error::PayloadError};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+
+use crate::payload::Content;
 
 use super::{
     Gate, PeerCertificate,
@@ -17,6 +19,8 @@ pub(super) struct Received<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) head: &'a RequestHead,
+    pub(super) content: Content,
+    /// Of a GET, its query.
     pub(super) unverified_body: Bytes,
     pub(super) share: Share,
 }
@@ -25,19 +29,26 @@ impl<'a> Routed<'a> {
     /// 400 (cut short), 408, 413, 503 overloaded.
     pub(super) async fn read_body(self, payload: &mut Payload) -> Result<Received<'a>, Rejection> {
         let mut share = self.gate.budget.share();
-        let collected = collect(
-            payload,
-            self.body_bytes.unwrap_or(0),
-            self.endpoint.route.max_body,
-            &mut share,
-        );
-        let unverified_body = tokio::time::timeout(self.gate.body_timeout, collected)
-            .await
-            .map_err(|_| Reason::SlowRequest)??;
+        let max = self.endpoint.route.max_body;
+        let unverified_body = if self.head.method == Method::GET {
+            let query = self.head.uri.query().unwrap_or_default();
+            checked(
+                Ok(Bytes::copy_from_slice(query.as_bytes())),
+                0,
+                max,
+                &mut share,
+            )?
+        } else {
+            let collected = collect(payload, self.body_bytes.unwrap_or(0), max, &mut share);
+            tokio::time::timeout(self.gate.body_timeout, collected)
+                .await
+                .map_err(|_| Reason::SlowRequest)??
+        };
         Ok(Received {
             endpoint: self.endpoint,
             certificate: self.certificate,
             head: self.head,
+            content: self.content,
             unverified_body,
             share,
         })

@@ -10,7 +10,7 @@ use crate::{
     rate::RateLimiter,
 };
 
-use super::json::Plan;
+use super::json::{List, Plan};
 
 /// One route, as the gate serves it.
 pub(super) struct Endpoint {
@@ -27,6 +27,8 @@ pub(super) struct Endpoint {
     pub(super) require: Vec<usize>,
     /// For each of the route's deliveries, where its order's key stands in the plan.
     pub(super) order: Vec<Option<usize>>,
+    /// Where a request has its events, each an element, if it is not one itself.
+    pub(super) split: Option<List>,
     /// What is kept of the request's headers: what the route names, and `traceparent`.
     pub(super) keep_headers: Vec<KeptHeader>,
 }
@@ -91,6 +93,7 @@ impl Endpoint {
             event_type,
             require,
             order,
+            split: route.split.as_ref().map(List::new),
             metrics,
             route,
         }

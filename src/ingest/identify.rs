@@ -2,20 +2,24 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use actix_http::header::{self, HeaderName};
+use actix_http::{
+    Method,
+    header::{self, HeaderName},
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     clock::Timestamp,
     config::Deliver,
     event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup, event_uid},
+    payload::FORM,
 };
 
 use super::{
     endpoint::{IdSource, Spot},
     json::Found,
     rejection::{Reason, Rejection},
-    validate::{Valid, is_short_text, text_of},
+    validate::{EventType, SHORT_MAX, Valid, is_short_text, text_of},
 };
 
 impl Valid<'_> {
@@ -26,7 +30,7 @@ impl Valid<'_> {
         let id = self.event_id()?;
         let key = EventKey::new(&route.name, &id);
         let deliveries = std::iter::zip(&route.deliver, &self.endpoint.order)
-            .filter(|(deliver, _)| wants(deliver, self.event_type.as_deref()))
+            .filter(|(deliver, _)| wants(deliver, &self.event_type))
             .map(|(deliver, key)| NewDelivery {
                 order: key.and_then(|key| self.order(deliver, key)),
                 ..NewDelivery::to(deliver.to.clone())
@@ -37,25 +41,24 @@ impl Valid<'_> {
             key,
             route: route.name.clone(),
             id: id.into(),
-            event_type: self.event_type.clone(),
+            event_type: self.event_type.text.clone(),
             credential: None,
             received_at,
             dedupe_window: route.dedupe_window,
-            content_type: self.header(&header::CONTENT_TYPE).map(Arc::from),
+            content_type: self.content_type(),
             headers: self.kept_headers(),
             body: self.body.clone(),
             digest,
             deliveries,
-            together: route.deliver.iter().any(|deliver| deliver.order.is_some()),
+            together: route.split.is_some()
+                || route.deliver.iter().any(|deliver| deliver.order.is_some()),
         })
     }
 
     fn event_id(&self) -> Result<Cow<'_, str>, Reason> {
         for source in &self.endpoint.event_id {
             let id = match source {
-                IdSource::BodySha256 => {
-                    Some(format!("sha256:{}", hex::encode(Sha256::digest(self.body))).into())
-                }
+                IdSource::BodySha256 => Some(digest_id(self.body).into()),
                 IdSource::Spots(spots) => self.joined(spots)?,
             };
             if let Some(id) = id {
@@ -68,7 +71,7 @@ impl Valid<'_> {
         Err(Reason::MissingEventId)
     }
 
-    /// One value as it stands; several joined by `|`, escaped so that no two lists give the same text.
+    /// One value as it stands; several joined.
     /// `None` when one of them does not exist.
     fn joined(&self, spots: &[Spot]) -> Result<Option<Cow<'_, str>>, Reason> {
         let mut parts = Vec::with_capacity(spots.len());
@@ -78,17 +81,10 @@ impl Valid<'_> {
                 None => return Ok(None),
             }
         }
-        if let [_] = parts.as_slice() {
-            return Ok(parts.pop());
+        match parts.as_slice() {
+            [_] => Ok(parts.pop()),
+            parts => join(parts).map(|joined| Some(joined.into())),
         }
-        // Nothing joined with nothing names no event: all such events would be one.
-        if parts.iter().all(|part| part.is_empty()) {
-            return Err(Reason::InvalidEventId);
-        }
-        let escaped = parts
-            .iter()
-            .map(|part| part.replace('\\', r"\\").replace('|', r"\|"));
-        Ok(Some(escaped.collect::<Vec<_>>().join("|").into()))
     }
 
     fn value(&self, spot: &Spot) -> Result<Option<Cow<'_, str>>, Reason> {
@@ -104,6 +100,7 @@ impl Valid<'_> {
             }
             Spot::Json(index) => match &self.found[*index] {
                 Found::Missing | Found::Null => Ok(None),
+                Found::Each(values) => joined_values(values),
                 value => text_of(value).map(Some).ok_or(Reason::InvalidEventId),
             },
         }
@@ -119,6 +116,18 @@ impl Valid<'_> {
         Some(Order {
             group: OrderGroup::new(&self.endpoint.route.name, &deliver.to, &key),
             hold: rule.hold,
+        })
+    }
+
+    /// The original one; of an element, that of one event where the request's is that of a list of them (CloudEvents).
+    fn content_type(&self) -> Option<Arc<str>> {
+        if self.head.method == Method::GET {
+            return Some(FORM.into());
+        }
+        let content_type = self.header(&header::CONTENT_TYPE)?;
+        Some(match self.endpoint.split {
+            Some(_) => content_type.replace("-batch+json", "+json").into(),
+            None => content_type.into(),
         })
     }
 
@@ -146,14 +155,53 @@ fn order_key(value: &Found<'_>) -> Option<String> {
         }
         Found::Number(number) => Some(format!("number:{number}")),
         Found::Bool(truth) => Some(format!("boolean:{truth}")),
-        Found::Missing | Found::Null | Found::Object | Found::Array => None,
+        Found::Missing | Found::Null | Found::Object | Found::Array | Found::Each(_) => None,
     }
 }
 
-fn wants(deliver: &Deliver, event_type: Option<&str>) -> bool {
-    deliver.events.is_empty()
-        || event_type
-            .is_some_and(|event_type| deliver.events.iter().any(|glob| glob.matches(event_type)))
+/// Of several types one is enough.
+fn wants(deliver: &Deliver, event_type: &EventType) -> bool {
+    let types = match event_type.several.as_slice() {
+        [] => event_type.text.as_slice(),
+        several => several,
+    };
+    let wanted = |event_type: &Arc<str>| deliver.events.iter().any(|glob| glob.matches(event_type));
+    deliver.events.is_empty() || types.iter().any(wanted)
+}
+
+/// All values of a pointer with `*`. `None` when one is not there: without it, this would be the id of other events too.
+fn joined_values(values: &[Found<'_>]) -> Result<Option<Cow<'static, str>>, Reason> {
+    if values
+        .iter()
+        .any(|value| matches!(value, Found::Missing | Found::Null))
+    {
+        return Ok(None);
+    }
+    let parts: Option<Vec<_>> = values.iter().map(text_of).collect();
+    let joined = join(&parts.ok_or(Reason::InvalidEventId)?)?;
+    if joined.chars().any(char::is_control) {
+        return Err(Reason::InvalidEventId);
+    }
+    Ok(Some(match joined.len() {
+        0..=SHORT_MAX => joined.into(),
+        _ => digest_id(joined.as_bytes()).into(),
+    }))
+}
+
+/// By `|`, escaped so that no two lists give the same text.
+fn join(parts: &[Cow<'_, str>]) -> Result<String, Reason> {
+    // Nothing joined with nothing names no event: all such events would be one.
+    if parts.iter().all(|part| part.is_empty()) {
+        return Err(Reason::InvalidEventId);
+    }
+    let escaped = parts
+        .iter()
+        .map(|part| part.replace('\\', r"\\").replace('|', r"\|"));
+    Ok(escaped.collect::<Vec<_>>().join("|"))
+}
+
+fn digest_id(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 #[cfg(test)]

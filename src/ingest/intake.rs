@@ -53,6 +53,27 @@ impl Intake {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// [`Intake::accept`] for the events of one request, all in one step; in a call of its own. Once begun, the
+    /// acceptance runs to its end, and each event is counted.
+    pub(super) async fn accept_together(
+        &self,
+        events: Vec<Event>,
+        metrics: Arc<RouteMetrics>,
+    ) -> Result<Vec<Acceptance>, StoreError> {
+        let store = self.store.clone();
+        let accepting = actix_rt::spawn(async move {
+            let received: Vec<_> = events.iter().map(|event| event.received_at).collect();
+            let events = events.into_iter().map(Arc::new).collect();
+            let acceptances = store.accept_together(events).await?;
+            for (received_at, acceptance) in received.into_iter().zip(&acceptances) {
+                count(&metrics, received_at, acceptance);
+            }
+            Ok(acceptances)
+        });
+        let stopped = |_| StoreError::Unavailable("the gateway stops".to_owned());
+        accepting.await.map_err(stopped)?
+    }
+
     async fn hand_in(self: Rc<Self>) {
         let mut waiting = self.waiting.take();
         waiting.retain(|waiting| !waiting.answer.is_closed());

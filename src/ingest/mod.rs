@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Route},
     event::Event,
     metrics::{Metrics, RouteMetrics},
-    store::{Acceptance, Store},
+    store::{Acceptance, Store, StoreError},
 };
 
 mod authenticate;
@@ -35,6 +35,7 @@ mod refusals;
 pub mod rejection;
 mod request_id;
 mod route;
+mod split;
 mod validate;
 
 pub use certificate::PeerCertificate;
@@ -59,6 +60,13 @@ pub struct Gate {
     refusals: RefusalLog,
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
+}
+
+/// What came of a request that was taken.
+enum Taken {
+    One(Accepted),
+    /// Of a route with `split`.
+    Together(Vec<Accepted>),
 }
 
 /// What is told of an event once the store has it.
@@ -131,20 +139,44 @@ impl Desk {
     }
 
     /// 503.
-    async fn store(&self, event: Event, metrics: Arc<RouteMetrics>) -> Result<Accepted, Rejection> {
+    async fn store(&self, event: Event, metrics: Arc<RouteMetrics>) -> Result<Taken, Rejection> {
         let (uid, id) = (event.uid, event.id.clone());
         match self.intake.accept(event, metrics).await {
-            Ok(acceptance) => Ok(Accepted {
+            Ok(acceptance) => Ok(Taken::One(Accepted {
                 uid,
                 id,
                 acceptance,
-            }),
-            Err(error) => Err(Rejection::with(
-                Reason::StoreUnavailable,
-                Detail::Store(error),
-            )),
+            })),
+            Err(error) => Err(unavailable(error)),
         }
     }
+
+    /// All in one step, none without the others. 503.
+    async fn store_together(
+        &self,
+        events: Vec<Event>,
+        metrics: Arc<RouteMetrics>,
+    ) -> Result<Taken, Rejection> {
+        if events.is_empty() {
+            return Ok(Taken::Together(Vec::new()));
+        }
+        let names: Vec<_> = events
+            .iter()
+            .map(|event| (event.uid, event.id.clone()))
+            .collect();
+        let acceptances = self.intake.accept_together(events, metrics).await;
+        let accepted = names.into_iter().zip(acceptances.map_err(unavailable)?);
+        let accepted = accepted.map(|((uid, id), acceptance)| Accepted {
+            uid,
+            id,
+            acceptance,
+        });
+        Ok(Taken::Together(accepted.collect()))
+    }
+}
+
+fn unavailable(error: StoreError) -> Rejection {
+    Rejection::with(Reason::StoreUnavailable, Detail::Store(error))
 }
 
 /// One request from its head to its answer. `certificate`: what the caller has shown when it connected.
@@ -160,7 +192,7 @@ pub async fn receive(
     let (endpoint, result) = match find(gate, head) {
         Ok(endpoint) => {
             let accepted = accept(desk, &endpoint, certificate, head, &mut payload).await;
-            let result = accepted.map(|accepted| answer(&endpoint.route, &accepted, &request_id));
+            let result = accepted.map(|taken| answer(&endpoint.route, &taken, &request_id));
             (Some(endpoint), result)
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
@@ -205,25 +237,31 @@ async fn accept(
     certificate: Option<&PeerCertificate>,
     head: &RequestHead,
     payload: &mut Payload,
-) -> Result<Accepted, Rejection> {
+) -> Result<Taken, Rejection> {
     let routed = Routed::new(&desk.gate, endpoint, certificate, head)?;
     let received = routed.read_body(payload).await?;
     let now = desk.gate.clock.now();
     let authentic = received.authenticate(now)?;
-    let valid = authentic.validate()?;
+    let documented = authentic.document()?;
+    if let Some(list) = &endpoint.split {
+        let events = documented.split(list, now)?;
+        // Boxed, so that the others' futures are no larger for it.
+        return Box::pin(desk.store_together(events, endpoint.metrics.clone())).await;
+    }
+    let valid = documented.validate()?;
     let event = valid.identify(now)?;
     desk.store(event, endpoint.metrics.clone()).await
 }
 
 /// The route's own answer, or Hookgate's.
-fn answer(route: &Route, accepted: &Accepted, request_id: &str) -> Response<Bytes> {
+fn answer(route: &Route, taken: &Taken, request_id: &str) -> Response<Bytes> {
     let status = StatusCode::from_u16(route.respond.status).unwrap_or(StatusCode::OK);
     let (content_type, body) = match &route.respond.body {
         Some(own) => (
             own.content_type.as_str(),
             Bytes::copy_from_slice(own.body.as_bytes()),
         ),
-        None => ("application/json", receipt(accepted)),
+        None => ("application/json", receipt(taken)),
     };
     let mut response = Response::with_body(status, body);
     let headers = response.headers_mut();
@@ -238,29 +276,64 @@ fn answer(route: &Route, accepted: &Accepted, request_id: &str) -> Response<Byte
     response
 }
 
-/// `{"status":"accepted"|"duplicate","event":"<uid>","id":"<event id>"}`
-fn receipt(accepted: &Accepted) -> Bytes {
-    let (status, event) = match &accepted.acceptance {
-        Acceptance::Accepted { .. } => ("accepted", accepted.uid),
-        Acceptance::Duplicate { uid, .. } => ("duplicate", *uid),
-    };
-    let mut uid = Uuid::encode_buffer();
-    let uid: &str = event.hyphenated().encode_lower(&mut uid);
-    let mut receipt = Vec::with_capacity(RECEIPT_BYTES + accepted.id.len());
-    for part in [
-        r#"{"status":""#,
-        status,
-        r#"","event":""#,
-        uid,
-        r#"","id":"#,
-    ] {
-        receipt.extend_from_slice(part.as_bytes());
+/// Of one event: `{"status":"accepted"|"duplicate","event":"<uid>","id":"<event id>"}`; of the elements of a list:
+/// `{"status":…,"events":[{"status":…,"event":…,"id":…},…]}`, `duplicate` when all of them are.
+fn receipt(taken: &Taken) -> Bytes {
+    match taken {
+        Taken::One(accepted) => {
+            let mut receipt = Vec::with_capacity(RECEIPT_BYTES + accepted.id.len());
+            accepted.tell(&mut receipt);
+            receipt.into()
+        }
+        Taken::Together(events) => {
+            let is_duplicate = |accepted: &Accepted| accepted.told().0 == DUPLICATE;
+            let status = match !events.is_empty() && events.iter().all(is_duplicate) {
+                true => DUPLICATE,
+                false => ACCEPTED,
+            };
+            let mut receipt = format!(r#"{{"status":"{status}","events":["#).into_bytes();
+            for (index, accepted) in events.iter().enumerate() {
+                if index > 0 {
+                    receipt.push(b',');
+                }
+                accepted.tell(&mut receipt);
+            }
+            receipt.extend_from_slice(b"]}");
+            receipt.into()
+        }
     }
-    // A string can always be written to memory.
-    let _always_ok = serde_json::to_writer(&mut receipt, &*accepted.id);
-    receipt.push(b'}');
-    receipt.into()
 }
+
+const ACCEPTED: &str = "accepted";
+const DUPLICATE: &str = "duplicate";
 
 /// Of a receipt without the event id.
 const RECEIPT_BYTES: usize = 96;
+
+impl Accepted {
+    /// The status, and the uid of the event that was accepted: this one or an earlier one.
+    fn told(&self) -> (&'static str, Uuid) {
+        match &self.acceptance {
+            Acceptance::Accepted { .. } => (ACCEPTED, self.uid),
+            Acceptance::Duplicate { uid, .. } => (DUPLICATE, *uid),
+        }
+    }
+
+    fn tell(&self, receipt: &mut Vec<u8>) {
+        let (status, event) = self.told();
+        let mut uid = Uuid::encode_buffer();
+        let uid: &str = event.hyphenated().encode_lower(&mut uid);
+        for part in [
+            r#"{"status":""#,
+            status,
+            r#"","event":""#,
+            uid,
+            r#"","id":"#,
+        ] {
+            receipt.extend_from_slice(part.as_bytes());
+        }
+        // A string can always be written to memory.
+        let _always_ok = serde_json::to_writer(&mut *receipt, &*self.id);
+        receipt.push(b'}');
+    }
+}

@@ -15,6 +15,8 @@ pub enum Reason {
     InvalidJson,
     TooDeep,
     DuplicateKey,
+    InvalidForm,
+    InvalidXml,
     MissingCredentials,
     UnknownKey,
     ExpiredKey,
@@ -45,12 +47,12 @@ pub enum Reason {
 use Reason as R;
 
 /// Reason, status, name, and what the caller is told. A 401 tells nobody which check failed.
-const TABLE: [(Reason, u16, &str, &str); 29] = [
+const TABLE: &[(Reason, u16, &str, &str)] = &[
     (
         R::MalformedRequest,
         400,
         "malformed_request",
-        "The request is not well-formed HTTP/1.1, or its body was cut short.",
+        "The request is not well-formed HTTP/1.1, its body was cut short, or it is a GET with a body.",
     ),
     (
         R::InvalidJson,
@@ -69,6 +71,18 @@ const TABLE: [(Reason, u16, &str, &str); 29] = [
         400,
         "duplicate_key",
         "A key that this route reads stands twice in one object.",
+    ),
+    (
+        R::InvalidForm,
+        400,
+        "invalid_form",
+        "The body or query is not a valid form.",
+    ),
+    (
+        R::InvalidXml,
+        400,
+        "invalid_xml",
+        "The body is not well-formed XML, or has a document type.",
     ),
     (R::MissingCredentials, 401, "missing_credentials", ""),
     (R::UnknownKey, 401, "unknown_key", ""),
@@ -125,7 +139,7 @@ const TABLE: [(Reason, u16, &str, &str); 29] = [
         R::UnsupportedContentType,
         415,
         "unsupported_content_type",
-        "This endpoint takes application/json.",
+        "This endpoint does not take this Content-Type.",
     ),
     (
         R::UnsupportedEncoding,
@@ -137,7 +151,7 @@ const TABLE: [(Reason, u16, &str, &str); 29] = [
         R::SchemaViolation,
         422,
         "schema_violation",
-        "The JSON is valid but not what this endpoint expects; see violations.",
+        "The payload is well-formed but not what this endpoint expects; see violations.",
     ),
     (
         R::MissingEventId,
@@ -194,7 +208,7 @@ impl Reason {
         self.row().1
     }
 
-    fn told(self) -> &'static str {
+    pub(super) fn told(self) -> &'static str {
         self.row().3
     }
 
@@ -216,7 +230,9 @@ pub struct Rejection {
 pub enum Detail {
     #[default]
     None,
-    /// Where the JSON went wrong, 1-based, and why. Holds nothing of the body.
+    /// What is told instead of the reason's own words. Holds nothing of the request.
+    Told(String),
+    /// Where the payload went wrong, 1-based, and why. Holds nothing of the body.
     Position {
         line: usize,
         column: usize,
@@ -320,6 +336,10 @@ impl Rejection {
             } => (Some(*line), Some(*column), Some(message.as_str())),
             _ => (None, None, None),
         };
+        let detail = match &self.detail {
+            Detail::Told(words) => Some(words.as_str()),
+            _ => told.map(Reason::told),
+        };
         let violations = match &self.detail {
             Detail::Violations(violations) => violations.as_slice(),
             _ => &[],
@@ -329,7 +349,7 @@ impl Rejection {
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
             code: told.map(Reason::as_str),
-            detail: told.map(Reason::told),
+            detail,
             line,
             column,
             message,
@@ -354,7 +374,7 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'static str>,
+    detail: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]

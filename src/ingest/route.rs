@@ -7,8 +7,10 @@ use std::{
     time::Instant,
 };
 
-use actix_http::{RequestHead, header};
+use actix_http::{Method, RequestHead, header};
 use ipnet::IpNet;
+
+use crate::payload::Content;
 
 use super::{
     Gate, PeerCertificate,
@@ -60,12 +62,13 @@ pub(super) struct Routed<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) head: &'a RequestHead,
+    pub(super) content: Content,
     /// By `Content-Length`.
     pub(super) body_bytes: Option<usize>,
 }
 
 impl<'a> Routed<'a> {
-    /// 400 (an upgrade), 403, 413 (by `Content-Length`), 415, 429.
+    /// 400 (an upgrade, a GET with a body), 403, 413 (by `Content-Length`), 415, 429.
     pub(super) fn new(
         gate: &'a Gate,
         endpoint: &'a Endpoint,
@@ -84,7 +87,7 @@ impl<'a> Routed<'a> {
         }
         check_upgrade(head)?;
         check_encoding(head)?;
-        check_content_type(head)?;
+        let content = content_of(head, &endpoint.route.content, &endpoint.route.json_types)?;
         if let Some(limiter) = &endpoint.limiter {
             limiter
                 .take(Instant::now())
@@ -95,6 +98,7 @@ impl<'a> Routed<'a> {
             endpoint,
             certificate,
             head,
+            content,
             body_bytes,
         })
     }
@@ -128,31 +132,48 @@ fn check_encoding(head: &RequestHead) -> Result<(), Rejection> {
     }
 }
 
-/// `application/json` or `application/…+json`, with any parameters; once, since two could be read as either.
-fn check_content_type(head: &RequestHead) -> Result<(), Rejection> {
+/// What the request brings, of the kinds that the route takes. `Content-Type` stands once at most, since two could be
+/// read as either. The payload of a GET is its query, a form: it has no body.
+fn content_of(
+    head: &RequestHead,
+    taken: &[Content],
+    json_types: &[String],
+) -> Result<Content, Rejection> {
+    if head.method == Method::GET {
+        let has_body = content_length(head).is_some_and(|bytes| bytes > 0)
+            || head.headers.contains_key(header::TRANSFER_ENCODING);
+        return match has_body {
+            true => Err(Reason::MalformedRequest.into()),
+            false => Ok(Content::Form),
+        };
+    }
     let mut values = head.headers.get_all(header::CONTENT_TYPE);
-    let value = values.next().and_then(|value| value.to_str().ok());
-    if values.next().is_some() {
-        return Err(Reason::UnsupportedContentType.into());
-    }
-    let essence = value
-        .unwrap_or_default()
-        .split(';')
+    let value = values
         .next()
-        .unwrap_or_default()
-        .trim();
-    let is_json = essence.eq_ignore_ascii_case("application/json")
-        || essence
-            .get(..12)
-            .is_some_and(|start| start.eq_ignore_ascii_case("application/"))
-            && essence.len() > 17
-            && essence
-                .get(essence.len() - 5..)
-                .is_some_and(|end| end.eq_ignore_ascii_case("+json"));
-    match is_json {
-        true => Ok(()),
-        false => Err(Reason::UnsupportedContentType.into()),
-    }
+        .map(|value| value.to_str().unwrap_or_default());
+    let content = match values.next() {
+        None if value.is_some_and(|value| is_listed(value, json_types)) => {
+            Content::of(Some(Content::Json.media_type()), taken)
+        }
+        None => Content::of(value, taken),
+        Some(_) => None,
+    };
+    content.ok_or_else(|| {
+        let types: Vec<_> = taken.iter().map(|content| content.media_type()).collect();
+        let told = format!(
+            "This endpoint takes one Content-Type: {}.",
+            types.join(" or ")
+        );
+        Rejection::with(Reason::UnsupportedContentType, Detail::Told(told))
+    })
+}
+
+/// Whether `content_type`, its parameters apart, is one of `types`.
+fn is_listed(content_type: &str, types: &[String]) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    types
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 /// The caller's address: the peer's, or, as long as that is a trusted proxy, what it says of the hop before.
@@ -226,6 +247,7 @@ mod tests {
 
     fn head(peer: &str, headers: &[(&'static str, &'static str)]) -> RequestHead {
         let mut head = RequestHead::default();
+        head.method = Method::POST;
         head.peer_addr = Some(SocketAddr::new(peer.parse().unwrap(), 1));
         for (name, value) in headers {
             head.headers.append(
@@ -290,24 +312,43 @@ mod tests {
     }
 
     #[test]
-    fn json_by_any_of_its_names() {
-        let rows = [
-            ("application/json", true),
-            ("Application/JSON; charset=utf-8", true),
-            ("application/vnd.contentful.management.v1+json", true),
-            ("application/+json", false),
-            ("text/plain", false),
-            ("application/jsonp", false),
-            ("", false),
-        ];
-        for (value, expected) in rows {
-            let head = head("1.2.3.4", &[("content-type", value)]);
-            assert_eq!(check_content_type(&head).is_ok(), expected, "{value}");
-        }
+    fn a_request_names_its_content_once() {
         let json = ("content-type", "application/json");
-        for other in ["text/plain", "application/json"] {
-            let twice = head("1.2.3.4", &[json, ("content-type", other)]);
-            assert!(check_content_type(&twice).is_err(), "{other}");
+        let of = |headers: &[_], taken: &[_]| content_of(&head("1.2.3.4", headers), taken, &[]);
+        assert!(matches!(of(&[json], &[Content::Json]), Ok(Content::Json)));
+        for taken in [Content::Json, Content::Any] {
+            for other in ["text/plain", "application/json"] {
+                let twice = [json, ("content-type", other)];
+                assert!(of(&twice, &[taken]).is_err(), "{other}");
+            }
         }
+        assert!(of(&[], &[Content::Json, Content::Form, Content::Xml]).is_err());
+        assert!(matches!(of(&[], &[Content::Any]), Ok(Content::Any)));
+    }
+
+    #[test]
+    fn a_listed_type_is_json_where_json_is_taken() {
+        let types = ["text/plain".to_owned()];
+        let head = head("1.2.3.4", &[("content-type", "Text/Plain; charset=UTF-8")]);
+        let of = |taken: &[_], types: &[_]| content_of(&head, taken, types);
+        assert!(matches!(of(&[Content::Json], &types), Ok(Content::Json)));
+        assert!(of(&[Content::Json], &[]).is_err());
+        assert!(of(&[Content::Form], &types).is_err());
+    }
+
+    #[test]
+    fn a_get_is_a_form_and_has_no_body() {
+        let of = |name: &'static str, value: &'static str| {
+            let mut head = head("1.2.3.4", &[(name, value)]);
+            head.method = Method::GET;
+            content_of(&head, &[Content::Json], &[])
+        };
+        assert!(matches!(
+            of("content-type", "text/plain"),
+            Ok(Content::Form)
+        ));
+        assert!(matches!(of("content-length", "0"), Ok(Content::Form)));
+        assert!(of("content-length", "1").is_err());
+        assert!(of("transfer-encoding", "chunked").is_err());
     }
 }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, sync::Arc};
 use actix_http::RequestHead;
 use bytes::Bytes;
 
-use crate::config::{Kind, Schemas};
+use crate::{
+    config::{Kind, Schemas},
+    payload::{self, Content},
+};
 
 use super::{
     authenticate::Authentic,
@@ -14,33 +17,64 @@ use super::{
     rejection::{Detail, Reason, Rejection, Violation},
 };
 
+/// A proven request whose body has been read as what it is.
+pub(super) struct Documented<'a> {
+    pub(super) authentic: &'a Authentic<'a>,
+    /// The JSON that stands for the body, not checked yet; `None`: there is nothing to be read.
+    pub(super) document: Option<Cow<'a, [u8]>>,
+}
+
 /// A proven request whose payload is valid; borrows what the one pass over the body found.
 pub(super) struct Valid<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) head: &'a RequestHead,
+    /// Of the event: the request's, or an element of it.
     pub(super) body: &'a Bytes,
     pub(super) found: Vec<Found<'a>>,
-    pub(super) event_type: Option<Arc<str>>,
+    pub(super) event_type: EventType,
+}
+
+#[derive(Default)]
+pub(super) struct EventType {
+    pub(super) text: Option<Arc<str>>,
+    /// Where one event has several types: each once. The text is then all of them, as far as they fit.
+    pub(super) several: Vec<Arc<str>>,
 }
 
 /// More than these are not told.
-const VIOLATIONS_MAX: usize = 32;
+pub(super) const VIOLATIONS_MAX: usize = 32;
 
 impl Authentic<'_> {
-    /// 400, 422.
-    pub(super) fn validate(&self) -> Result<Valid<'_>, Rejection> {
-        let found = self.endpoint.plan.scan(&self.body).map_err(rejection_of)?;
+    /// 400.
+    pub(super) fn document(&self) -> Result<Documented<'_>, Rejection> {
+        let document = payload::document(self.content, &self.body);
+        Ok(Documented {
+            authentic: self,
+            document: document.map_err(unreadable)?,
+        })
+    }
+
+    /// Whether a body with this document is what the route expects. 400, 422.
+    pub(super) fn judge<'b>(
+        &'b self,
+        body: &'b Bytes,
+        document: Option<&'b [u8]>,
+    ) -> Result<Valid<'b>, Rejection> {
+        let found = match document {
+            Some(document) => {
+                let found = self.endpoint.plan.scan(document);
+                found.map_err(|fault| rejection_of(fault, self.content))?
+            }
+            None => vec![Found::Missing; self.endpoint.pointers.len()],
+        };
         let mut violations = self.required(&found);
         let event_type = self.event_type(&found).unwrap_or_else(|violation| {
             violations.push(violation);
-            None
+            EventType::default()
         });
         if let Some(schemas) = &self.endpoint.route.schema {
-            violations.extend(schema_violations(
-                schemas,
-                event_type.as_deref(),
-                &self.body,
-            ));
+            let event_type = event_type.text.as_deref();
+            violations.extend(schema_violations(schemas, event_type, document));
         }
         if !violations.is_empty() {
             violations.truncate(VIOLATIONS_MAX);
@@ -52,7 +86,7 @@ impl Authentic<'_> {
         Ok(Valid {
             endpoint: self.endpoint,
             head: self.head,
-            body: &self.body,
+            body,
             found,
             event_type,
         })
@@ -85,7 +119,7 @@ impl Authentic<'_> {
     }
 
     /// The first source that exists. A type that is no short text is a violation, lest a filter miss it unseen.
-    fn event_type(&self, found: &[Found<'_>]) -> Result<Option<Arc<str>>, Violation> {
+    fn event_type(&self, found: &[Found<'_>]) -> Result<EventType, Violation> {
         for spot in &self.endpoint.event_type {
             let text = match spot {
                 Spot::Header(name) => {
@@ -99,15 +133,22 @@ impl Authentic<'_> {
                 }
                 Spot::Json(index) => match &found[*index] {
                     Found::Missing | Found::Null => continue,
+                    Found::Each(values) => match distinct(values) {
+                        Some(types) if types.is_empty() => continue,
+                        Some(types) => return Ok(EventType::of(types)),
+                        None => None,
+                    },
                     value => text_of(value),
                 },
             };
             let short = text.filter(|text| is_short_text(text));
-            return short
-                .map(|text| Some(text.as_ref().into()))
-                .ok_or_else(|| self.type_violation(spot));
+            let short = short.ok_or_else(|| self.type_violation(spot))?;
+            return Ok(EventType {
+                text: Some(short.as_ref().into()),
+                several: Vec::new(),
+            });
         }
-        Ok(None)
+        Ok(EventType::default())
     }
 
     fn type_violation(&self, spot: &Spot) -> Violation {
@@ -123,6 +164,59 @@ impl Authentic<'_> {
     }
 }
 
+impl Documented<'_> {
+    /// 400, 422.
+    pub(super) fn validate(&self) -> Result<Valid<'_>, Rejection> {
+        let authentic = self.authentic;
+        authentic.judge(&authentic.body, self.document.as_deref())
+    }
+}
+
+impl EventType {
+    /// Joined by commas; of more than a type may be long, those that fit and `...`.
+    fn of(types: Vec<Arc<str>>) -> Self {
+        const MORE: &str = "...";
+        let mut told: Vec<&str> = types.iter().map(|one| &**one).collect();
+        if told.join(",").len() > SHORT_MAX {
+            let mut left = SHORT_MAX - MORE.len();
+            let fits = |one: &&&str| {
+                let room = left.checked_sub(one.len() + ",".len());
+                left = room.unwrap_or(0);
+                room.is_some()
+            };
+            let fitting = told.iter().take_while(fits).count();
+            told.truncate(fitting);
+            told.push(MORE);
+        }
+        let text = Some(told.join(",").into());
+        let several = if types.len() > 1 { types } else { Vec::new() };
+        Self { text, several }
+    }
+}
+
+/// Each type once, in the order of the document; `None`: one is no short text, or they are too many.
+fn distinct(values: &[Found<'_>]) -> Option<Vec<Arc<str>>> {
+    let mut types: Vec<Arc<str>> = Vec::new();
+    for value in values {
+        if let Found::Missing | Found::Null = value {
+            continue;
+        }
+        let text = text_of(value).filter(|text| is_short_text(text))?;
+        if types.iter().all(|known| **known != *text) {
+            types.push(text.as_ref().into());
+        }
+        if types.len() > TYPES_MAX {
+            return None;
+        }
+    }
+    Some(types)
+}
+
+/// Of one event: more are no types.
+const TYPES_MAX: usize = 256;
+/// Bytes of an id or a type.
+pub(super) const SHORT_MAX: usize = 256;
+
 /// A string, or an integer as its digits; nothing else names an event.
 pub(super) fn text_of<'a>(value: &'a Found<'_>) -> Option<Cow<'a, str>> {
     match value {
@@ -134,18 +228,16 @@ pub(super) fn text_of<'a>(value: &'a Found<'_>) -> Option<Cow<'a, str>> {
 
 /// 1–256 bytes without control characters: what an id or a type may be.
 pub(super) fn is_short_text(text: &str) -> bool {
-    (1..=256).contains(&text.len()) && !text.chars().any(char::is_control)
+    (1..=SHORT_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-fn rejection_of(fault: JsonFault) -> Rejection {
-    let (reason, message) = match fault.kind {
-        JsonFaultKind::Invalid(message) => (Reason::InvalidJson, message),
-        JsonFaultKind::TooDeep => (Reason::TooDeep, "deeper than 64 levels".into()),
-        JsonFaultKind::DuplicateKey(pointer) => {
-            (Reason::DuplicateKey, format!("{pointer} stands twice"))
-        }
+fn unreadable(fault: payload::PayloadFault) -> Rejection {
+    let reason = match fault.content {
+        Content::Xml => Reason::InvalidXml,
+        _ => Reason::InvalidForm,
     };
     let (line, column) = (fault.line, fault.column);
+    let message = fault.message.to_owned();
     Rejection::with(
         reason,
         Detail::Position {
@@ -154,6 +246,28 @@ fn rejection_of(fault: JsonFault) -> Rejection {
             message,
         },
     )
+}
+
+/// The place in the JSON that a form holds tells something; that in the document of XML does not: the sender has never
+/// seen it.
+pub(super) fn rejection_of(fault: JsonFault, content: Content) -> Rejection {
+    let (reason, message) = match fault.kind {
+        JsonFaultKind::Invalid(message) => (Reason::InvalidJson, message),
+        JsonFaultKind::TooDeep => (Reason::TooDeep, "deeper than 64 levels".into()),
+        JsonFaultKind::DuplicateKey(pointer) => {
+            (Reason::DuplicateKey, format!("{pointer} stands twice"))
+        }
+    };
+    let (line, column) = (fault.line, fault.column);
+    let detail = match content {
+        Content::Xml => Detail::None,
+        _ => Detail::Position {
+            line,
+            column,
+            message,
+        },
+    };
+    Rejection::with(reason, detail)
 }
 
 fn is_kind(value: &Found<'_>, kind: Kind) -> bool {
@@ -211,18 +325,24 @@ fn name_of(value: &Found<'_>) -> &'static str {
         Found::Number(_) => "a number",
         Found::Object => "an object",
         Found::Array => "an array",
+        Found::Each(_) => "several values",
     }
 }
 
 /// The only place that builds a tree of the body: JSON Schema needs one.
-fn schema_violations(schemas: &Schemas, event_type: Option<&str>, body: &[u8]) -> Vec<Violation> {
+fn schema_violations(
+    schemas: &Schemas,
+    event_type: Option<&str>,
+    document: Option<&[u8]>,
+) -> Vec<Violation> {
     let validator = event_type
         .and_then(|event_type| schemas.by_type.get(event_type))
         .or(schemas.others.as_ref());
     let Some(validator) = validator else {
         return Vec::new();
     };
-    let Ok(document) = serde_json::from_slice(body) else {
+    let document = document.and_then(|document| serde_json::from_slice(document).ok());
+    let Some(document) = document else {
         return vec![Violation {
             pointer: String::new(),
             message: "cannot be read as a document".into(),

@@ -100,7 +100,7 @@ pub struct SpoolMetrics {
 }
 
 /// The operations of the store that are measured.
-pub const STORE_OPERATIONS: [&str; 13] = [
+pub const STORE_OPERATIONS: [&str; 16] = [
     "accept",
     "claim",
     "settle",
@@ -111,6 +111,9 @@ pub const STORE_OPERATIONS: [&str; 13] = [
     "replays",
     "save_replay",
     "forget_replay",
+    "keep_secret",
+    "kept_secrets",
+    "forget_secret",
     "retire_targets",
     "expire",
     "ready",

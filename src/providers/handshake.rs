@@ -1,4 +1,5 @@
-//! Handshakes: how a provider makes sure that an endpoint is its owner's, and how that is answered. Data.
+//! Handshakes: how a provider makes sure that an endpoint is its owner's, and how that is answered. The shapes;
+//! the rows stand in `handshakes.rs`.
 
 /// One challenge and its answer.
 #[derive(Debug)]
@@ -7,7 +8,7 @@ pub struct Handshake {
     pub name: &'static str,
     /// Whether the provider proves itself as with an event: then that is checked first.
     pub proof: HandshakeProof,
-    /// All must hold.
+    /// All must hold; else the request is an event, or nothing.
     pub when: &'static [Condition],
     pub answer: Answer,
     pub effect: Effect,
@@ -48,7 +49,7 @@ pub enum Value {
     Header(&'static str),
     /// A JSON pointer: a string, a number or a boolean.
     Json(&'static str),
-    /// HMAC-SHA256 of the string at this JSON pointer with the route's first secret, in hex.
+    /// HMAC-SHA256 of the string at this JSON pointer with the secret that proved the request, in hex.
     HmacOf(&'static str),
 }
 
@@ -85,6 +86,6 @@ pub enum Effect {
     Nothing,
     /// The value becomes the route's secret, if the route waits for one; else the handshake is refused.
     KeepSecret(Value),
-    /// The https address is called with GET before the answer, if its host is one of these (exact, or after `*.`).
+    /// The https address is called with GET before the answer, if its host is one of these (`*` stands for one label).
     Confirm(Value, &'static [&'static str]),
 }

@@ -1,17 +1,19 @@
 //! The presets: what `provider = "…"` stands for. Data, one table.
 
-use std::{borrow::Cow, sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use crate::{
     payload::Content,
-    signature::{
-        Algorithm, Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source,
-        TimestampRule, Unit, jwt::JwtRule,
-    },
+    signature::{Scheme, jwt::JwtRule},
 };
 
+mod coverage;
 mod handshake;
+pub mod handshakes;
+mod scheme;
+mod table;
 
+pub use coverage::{BodyCoverage, Coverage};
 pub use handshake::{
     Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
 };
@@ -36,11 +38,15 @@ pub struct Preset {
     pub keep_headers: &'static [&'static str],
     /// What the route takes when it does not say otherwise.
     pub content: &'static [Content],
+    /// Content types that hold JSON though they do not say so, e.g. `text/plain`.
+    pub json_types: &'static [&'static str],
+    /// How long an id is remembered when the route does not say: where the same body comes for different events.
+    pub dedupe_window: Option<Duration>,
     pub handshakes: &'static [Handshake],
     /// Content type and body of the answer to an event, where the provider wants one of its own.
     pub respond: Option<(&'static str, &'static str)>,
-    /// Names and meanings of what a route must say in `params` for the schemes.
-    pub params: &'static [(&'static str, &'static str)],
+    /// What a route says in `params`.
+    pub params: &'static [Param],
 }
 
 impl Preset {
@@ -70,8 +76,8 @@ pub enum JwtKeys {
     Secrets,
     /// A JWKS at this address.
     Jwks(&'static str),
-    /// Plaid's: one key by its id, asked for with the client's id and secret.
-    Plaid,
+    /// Plaid's, at this address: one key by its id, asked for with the client's id and secret.
+    Plaid(&'static str),
 }
 
 /// Where an event id comes from.
@@ -93,223 +99,35 @@ pub enum Place {
     Header(&'static str),
 }
 
+/// What only the route can say of a provider.
+#[derive(Debug)]
+pub struct Param {
+    pub name: &'static str,
+    pub meaning: &'static str,
+    pub required: bool,
+    pub use_: ParamUse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamUse {
+    /// It is one of the signed parts.
+    Signed,
+    /// The request must hold it here.
+    Place(Place),
+    /// The token must hold it in this claim.
+    Claim(&'static str),
+    /// Whom the token must be for, instead of `public_url`.
+    Audience,
+    /// Where the token's keys are asked for, instead of the provider's own address.
+    KeyUrl,
+    /// Whom the provider knows the asker as.
+    Client,
+}
+
 /// The preset that `provider = "name"` stands for.
 pub fn preset(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 
 /// Every preset, by name.
-pub static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(presets);
-
-fn presets() -> Vec<Preset> {
-    vec![
-        // The SHA-1 of `X-Hub-Signature`, which GitHub still sends, is deliberately not looked at.
-        // The delivery id stays the same when a delivery is sent again.
-        Preset {
-            name: "github",
-            title: "GitHub",
-            source: "docs.github.com, Validating webhook deliveries; Webhook events and payloads",
-            doubts: None,
-            proof: Proof::Signature(vec![Scheme {
-                encoding: Encoding::Hex,
-                signature: headers(&[Cow::Borrowed("x-hub-signature-256")]),
-                form: bare("sha256="),
-                signed: vec![Part::Body].into(),
-                timestamp: None,
-                secret_form: SecretForm::Text,
-                ..hmac_sha256()
-            }]),
-            event_id: &[IdPlace::One(Place::Header("x-github-delivery"))],
-            event_type: &[Place::Header("x-github-event")],
-            keep_headers: &[
-                "x-github-delivery",
-                "x-github-event",
-                "x-github-hook-id",
-                "x-github-hook-installation-target-id",
-                "x-github-hook-installation-target-type",
-            ],
-            content: &[Content::Json],
-            handshakes: &[],
-            respond: None,
-            params: &[],
-        },
-        // After a rotation Shopify may sign with the old secret for up to an hour. The event id is one
-        // for all subscriptions of an event; older API versions send only the webhook id.
-        Preset {
-            name: "shopify",
-            title: "Shopify",
-            source: "shopify.dev, Deliver webhooks through HTTPS; Ignore duplicate webhooks",
-            doubts: None,
-            proof: Proof::Signature(vec![Scheme {
-                encoding: Encoding::Base64,
-                signature: headers(&[Cow::Borrowed("x-shopify-hmac-sha256")]),
-                form: bare(""),
-                signed: vec![Part::Body].into(),
-                timestamp: None,
-                secret_form: SecretForm::Text,
-                ..hmac_sha256()
-            }]),
-            event_id: &[
-                IdPlace::One(Place::Header("x-shopify-event-id")),
-                IdPlace::One(Place::Header("x-shopify-webhook-id")),
-            ],
-            event_type: &[Place::Header("x-shopify-topic")],
-            keep_headers: &[
-                "x-shopify-api-version",
-                "x-shopify-event-id",
-                "x-shopify-shop-domain",
-                "x-shopify-topic",
-                "x-shopify-triggered-at",
-                "x-shopify-webhook-id",
-            ],
-            content: &[Content::Json],
-            handshakes: &[],
-            respond: None,
-            params: &[],
-        },
-        Preset {
-            name: "slack",
-            title: "Slack",
-            source: "docs.slack.dev, Verifying requests from Slack; Using the Events API",
-            doubts: None,
-            proof: Proof::Signature(vec![Scheme {
-                encoding: Encoding::Hex,
-                signature: headers(&[Cow::Borrowed("x-slack-signature")]),
-                form: bare("v0="),
-                signed: vec![
-                    literal("v0:"),
-                    header("x-slack-request-timestamp"),
-                    literal(":"),
-                    Part::Body,
-                ]
-                .into(),
-                timestamp: Some(TimestampRule {
-                    source: header("x-slack-request-timestamp"),
-                    unit: Unit::Seconds,
-                    past: Some(FIVE_MINUTES),
-                    future: Some(FIVE_MINUTES),
-                }),
-                secret_form: SecretForm::Text,
-                ..hmac_sha256()
-            }]),
-            event_id: &[IdPlace::One(Place::Json("/event_id"))],
-            event_type: &[Place::Json("/event/type"), Place::Json("/type")],
-            keep_headers: &["x-slack-retry-num", "x-slack-retry-reason"],
-            content: &[Content::Json],
-            handshakes: &[],
-            respond: None,
-            params: &[],
-        },
-        // Only the symmetric `v1`; `v1a` (ed25519) entries are skipped. No header is kept: the id goes
-        // out as `Hookgate-Event-Id`, and a target that is signed for gets its own `webhook-id`.
-        Preset {
-            name: "standard-webhooks",
-            title: "Standard Webhooks",
-            source: "standardwebhooks.com, Standard Webhooks specification 1.0.0",
-            doubts: None,
-            proof: Proof::Signature(vec![Scheme {
-                encoding: Encoding::Base64,
-                signature: headers(&[Cow::Borrowed("webhook-signature")]),
-                form: Form::Versions {
-                    version: Cow::Borrowed("v1"),
-                },
-                signed: vec![
-                    header("webhook-id"),
-                    literal("."),
-                    header("webhook-timestamp"),
-                    literal("."),
-                    Part::Body,
-                ]
-                .into(),
-                timestamp: Some(TimestampRule {
-                    source: header("webhook-timestamp"),
-                    unit: Unit::Seconds,
-                    past: Some(FIVE_MINUTES),
-                    future: Some(FIVE_MINUTES),
-                }),
-                secret_form: SecretForm::Base64 {
-                    prefix: Cow::Borrowed("whsec_"),
-                    required: false,
-                },
-                ..hmac_sha256()
-            }]),
-            event_id: &[IdPlace::One(Place::Header("webhook-id"))],
-            event_type: &[Place::Json("/type")],
-            keep_headers: &[],
-            content: &[Content::Json],
-            handshakes: &[],
-            respond: None,
-            params: &[],
-        },
-        // Stripe's `whsec_…` is text as a whole, unlike that of Standard Webhooks. Its own libraries
-        // do not check whether a timestamp is in the future.
-        Preset {
-            name: "stripe",
-            title: "Stripe",
-            source: "docs.stripe.com, Receive Stripe events in your webhook endpoint; stripe-python, webhook.py",
-            doubts: None,
-            proof: Proof::Signature(vec![Scheme {
-                encoding: Encoding::Hex,
-                signature: headers(&[Cow::Borrowed("stripe-signature")]),
-                form: Form::Pairs {
-                    separator: ',',
-                    signature_key: Cow::Borrowed("v1"),
-                },
-                signed: vec![Part::Pair(Cow::Borrowed("t")), literal("."), Part::Body].into(),
-                timestamp: Some(TimestampRule {
-                    source: Part::Pair(Cow::Borrowed("t")),
-                    unit: Unit::Seconds,
-                    past: Some(FIVE_MINUTES),
-                    future: None,
-                }),
-                secret_form: SecretForm::Text,
-                ..hmac_sha256()
-            }]),
-            event_id: &[IdPlace::One(Place::Json("/id"))],
-            event_type: &[Place::Json("/type")],
-            keep_headers: &[],
-            content: &[Content::Json],
-            handshakes: &[],
-            respond: None,
-            params: &[],
-        },
-    ]
-}
-
-/// What most providers do, to be varied: HMAC-SHA256 of the body, in hex.
-fn hmac_sha256() -> Scheme {
-    Scheme {
-        name: Cow::Borrowed("hmac"),
-        method: Method::Hmac(Algorithm::Sha256),
-        encoding: Encoding::Hex,
-        signature: Source::Headers(Cow::Borrowed(&[])),
-        form: bare(""),
-        signed: Cow::Borrowed(&[Part::Body]),
-        timestamp: None,
-        secret_form: SecretForm::Text,
-        guards: Cow::Borrowed(&[]),
-        body_sha256: None,
-        each: None,
-        key: KeySource::Secrets,
-    }
-}
-
-const FIVE_MINUTES: Duration = Duration::from_secs(300);
-
-const fn bare(prefix: &'static str) -> Form {
-    Form::Bare {
-        prefix: Cow::Borrowed(prefix),
-    }
-}
-
-const fn headers(names: &'static [Cow<'static, str>]) -> Source {
-    Source::Headers(Cow::Borrowed(names))
-}
-
-const fn literal(text: &'static str) -> Part {
-    Part::Literal(Cow::Borrowed(text))
-}
-
-const fn header(name: &'static str) -> Part {
-    Part::Header(Cow::Borrowed(name))
-}
+pub static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(table::presets);

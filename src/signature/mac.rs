@@ -1,11 +1,11 @@
-//! The MACs behind one face, and their digests.
+//! The MACs and plain digests behind one face.
 
 use hmac::{Hmac, KeyInit};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::Algorithm;
+use super::{Algorithm, content::Piece};
 
 /// A keyed HMAC. Cloning it is cheaper than keying it again.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ impl Mac {
     }
 
     /// The digest of `pieces`, one after the other.
-    pub(super) fn digest(&self, pieces: &[&[u8]]) -> Digest {
+    pub(super) fn digest(&self, pieces: &[Piece<'_>]) -> Digest {
         match self {
             Self::Sha1(mac) => digest(mac.clone(), pieces),
             Self::Sha256(mac) => digest(mac.clone(), pieces),
@@ -35,11 +35,33 @@ impl Mac {
     }
 }
 
-fn digest<M: hmac::Mac>(mut mac: M, pieces: &[&[u8]]) -> Digest {
+fn digest<M: hmac::Mac>(mut mac: M, pieces: &[Piece<'_>]) -> Digest {
     for piece in pieces {
-        mac.update(piece);
+        mac.update(piece.bytes(b""));
     }
     Digest::new(&mac.finalize().into_bytes())
+}
+
+/// The plain digest of `pieces`, of which some may be the secret.
+pub(super) fn hash(algorithm: Algorithm, secret: &[u8], pieces: &[Piece<'_>]) -> Digest {
+    match algorithm {
+        Algorithm::Sha1 => hash_with::<Sha1>(secret, pieces),
+        Algorithm::Sha256 => hash_with::<Sha256>(secret, pieces),
+        Algorithm::Sha512 => hash_with::<Sha512>(secret, pieces),
+    }
+}
+
+fn hash_with<D: sha2::Digest>(secret: &[u8], pieces: &[Piece<'_>]) -> Digest {
+    let mut hash = D::new();
+    for piece in pieces {
+        hash.update(piece.bytes(secret));
+    }
+    Digest::new(&hash.finalize())
+}
+
+/// SHA-256 of `bytes`.
+pub(super) fn sha256(bytes: &[u8]) -> Digest {
+    Digest::new(&<Sha256 as sha2::Digest>::digest(bytes))
 }
 
 /// Bytes of the longest digest, SHA-512's.
@@ -68,5 +90,15 @@ impl Digest {
     /// Takes the same time wherever the two differ.
     pub(super) fn ct_eq(&self, other: &Self) -> Choice {
         self.as_bytes().ct_eq(other.as_bytes())
+    }
+}
+
+impl Algorithm {
+    pub(super) const fn digest_bytes(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
     }
 }

@@ -1,31 +1,39 @@
 //! Signature schemes as data. Pure: no I/O, no clock, no configuration.
 //!
 //! A [`Scheme`] says how a provider signs; [`Scheme::keyed_secret`] prepares a secret for it once,
-//! [`Scheme::verify`] judges a request and [`Scheme::sign`] makes the headers that the provider
+//! [`verify`] judges a request and [`Scheme::sign`] makes the headers that the provider
 //! would send.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use crate::clock::Timestamp;
 
+mod certificate;
+mod claim;
+mod content;
+mod draft;
+mod encoding;
+mod form;
 pub mod jwt;
+mod key;
 mod mac;
 mod secret;
 mod sign;
 mod template;
+mod timestamp;
 mod verify;
 
-use mac::Mac;
-pub use secret::SecretFault;
-pub use sign::Signing;
+pub use certificate::{CertificateFault, certificate_url, key_of_certificate};
+pub use secret::{SecretFault, schemes_of};
+pub use sign::{SignFault, Signed, Signing};
 pub use template::{TemplateFault, TemplateFaultKind, parse_template};
-pub use verify::{ENTRIES_MAX, verify};
+pub use verify::{ELEMENTS_MAX, ENTRIES_MAX, verify};
 
 /// How a provider signs a request.
 ///
 /// Of a provider's schemes the first that [applies](Scheme::guards) to a request judges it, alone: another that is
 /// weaker, or of another kind of key, is no second chance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheme {
     /// What `scheme = "…"` of a route calls it among its provider's, e.g. `v3`.
     pub name: Cow<'static, str>,
@@ -120,7 +128,8 @@ pub enum Part {
     Method,
     /// The address that the provider called, as the configuration knows it, with the request's query string.
     Url,
-    /// The path and the query string of [`Part::Url`], percent-encoded as JavaScript's `encodeURI` does.
+    /// The path and the query string of [`Part::Url`], as Contentful's library writes them: the query string
+    /// percent-encoded as JavaScript's `encodeURIComponent` does, and then all of it as `encodeURI` does.
     Path,
     /// A header's value, name in lower case.
     Header(Cow<'static, str>),
@@ -221,7 +230,8 @@ pub enum KeySource {
     /// The route's secrets.
     Secrets,
     /// An X.509 certificate, fetched from the https address at `url`, a part of the request, if its host is one of
-    /// `hosts` (exact, or after `*.`).
+    /// `hosts`: exact, but that `*` stands for one label (`sns.*.amazonaws.com`), or at the beginning for one or more
+    /// (`*.paypal.com`).
     Certificate {
         url: Part,
         hosts: Cow<'static, [Cow<'static, str>]>,
@@ -229,10 +239,10 @@ pub enum KeySource {
     },
 }
 
-/// A secret prepared for one scheme: its MAC is keyed once and cloned for each request.
+/// A secret, or a public key, prepared for one scheme: a MAC is keyed once and cloned for each request.
 #[derive(Clone)]
 pub struct KeyedSecret {
-    mac: Mac,
+    key: key::Key,
     /// What `credential_uses_total` and the operator call it, e.g. `GITHUB_WEBHOOK_SECRET`; never the secret.
     pub name: Arc<str>,
     pub validity: Validity,

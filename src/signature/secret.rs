@@ -1,13 +1,14 @@
-//! From a secret's text to a keyed MAC.
+//! From a secret's text to a key.
 
 use base64::{
     Engine,
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use x509_parser::{pem::Pem, prelude::FromDer, x509::SubjectPublicKeyInfo};
 use zeroize::Zeroizing;
 
-use super::{KeyedSecret, Mac, Method, Scheme, SecretForm, Validity};
+use super::{KeyedSecret, Method, Scheme, SecretForm, Validity, key::Key};
 
 /// Why a secret cannot be used with a scheme. Never tells the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +17,36 @@ pub enum SecretFault {
     Empty,
     #[error("the secret is not base64")]
     NotBase64,
+    #[error("the secret is not hex")]
+    NotHex,
+    #[error("a public key, which anyone may know, proves nothing where a secret is shared")]
+    PublicKey,
+    #[error("no public key of this kind, as PEM, or as base64 of its SPKI in DER")]
+    NotPublicKey,
+    #[error("a private key, where the public key that goes with it belongs")]
+    PrivateKey,
+    #[error("no private key of this kind, as PEM (PKCS #8)")]
+    NotPrivateKey,
+}
+
+const ED25519_SEED_BYTES: usize = 32;
+/// Of the Standard Webhooks: a private Ed25519 key, in base64.
+const SEED_PREFIX: &[u8] = b"whsk_";
+/// Of the Standard Webhooks: a public Ed25519 key, in base64.
+const PUBLIC_PREFIX: &[u8] = b"whpk_";
+
+/// The schemes that `secret` belongs to: those whose own prefix it has, or else all that require none.
+pub fn schemes_of<'s>(schemes: &'s [Scheme], secret: &[u8]) -> Vec<&'s Scheme> {
+    let owns = |scheme: &&Scheme| {
+        let prefix = scheme.secret_form.required_prefix();
+        prefix.is_some_and(|prefix| secret.starts_with(prefix.as_bytes()))
+    };
+    let owners: Vec<_> = schemes.iter().filter(owns).collect();
+    if owners.is_empty() {
+        let open = |scheme: &&Scheme| scheme.secret_form.required_prefix().is_none();
+        return schemes.iter().filter(open).collect();
+    }
+    owners
 }
 
 impl Scheme {
@@ -29,102 +60,152 @@ impl Scheme {
         secret: &[u8],
         validity: Validity,
     ) -> Result<KeyedSecret, SecretFault> {
-        let key = self.secret_form.key(secret)?;
-        if key.is_empty() {
-            return Err(SecretFault::Empty);
-        }
+        let key = if self.method.has_public_key() {
+            let key = self.secret_form.public_key(secret)?;
+            Key::public(self.method, &key).ok_or(SecretFault::NotPublicKey)?
+        } else {
+            let key = self.secret_form.shared_key(secret)?;
+            Key::secret(self.method, key).ok_or(SecretFault::Empty)?
+        };
         Ok(KeyedSecret {
-            // HMAC takes keys of every length; the empty one was refused above.
-            mac: match self.method {
-                Method::Hmac(algorithm) => Mac::new(algorithm, &key).ok_or(SecretFault::Empty)?,
-                _ => return Err(SecretFault::Empty),
-            },
+            key,
             name: name.into(),
             validity,
         })
     }
+
+    /// What [`Scheme::sign`] signs with: the secret, or the private key as PEM (PKCS #8), of Ed25519 also its 32
+    /// bytes in hex or base64, with or without `whsk_`.
+    pub fn signing_key(&self, name: &str, secret: &[u8]) -> Result<KeyedSecret, SecretFault> {
+        if !self.method.has_public_key() {
+            return self.keyed_secret(name, secret, Validity::default());
+        }
+        let key = match der_of_pem(secret, "PRIVATE KEY") {
+            Some(pkcs8) => Key::private(self.method, &pkcs8),
+            None if self.method == Method::Ed25519 => {
+                seed(secret).and_then(|seed| Key::seed(&seed))
+            }
+            None => None,
+        };
+        Ok(KeyedSecret {
+            key: key.ok_or(SecretFault::NotPrivateKey)?,
+            name: name.into(),
+            validity: Validity::default(),
+        })
+    }
+}
+
+impl Method {
+    /// Whether what is signed with one key is verified with another.
+    pub const fn has_public_key(self) -> bool {
+        match self {
+            Self::Ed25519 | Self::EcdsaP256 | Self::Rsa(_) => true,
+            Self::Hmac(_) | Self::Digest(_) | Self::Equal => false,
+        }
+    }
 }
 
 impl SecretForm {
-    fn key(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
+    /// A prefix that tells whose secret it is.
+    pub fn required_prefix(&self) -> Option<&str> {
+        match self {
+            Self::Base64 {
+                prefix,
+                required: true,
+            } => Some(prefix),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a key that both sides know.
+    fn shared_key(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
+        if is_public(secret) {
+            return Err(SecretFault::PublicKey);
+        }
+        let key = self.bytes(secret)?;
+        if key.is_empty() {
+            return Err(SecretFault::Empty);
+        }
+        if SubjectPublicKeyInfo::from_der(&key).is_ok() {
+            return Err(SecretFault::PublicKey);
+        }
+        Ok(key)
+    }
+
+    fn public_key(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
+        if secret.starts_with(SEED_PREFIX) || contains(secret, b"PRIVATE KEY-----") {
+            return Err(SecretFault::PrivateKey);
+        }
+        if let Some(key) = der_of_pem(secret, "PUBLIC KEY") {
+            return Ok(key);
+        }
+        let key = self.bytes(secret).map_err(|fault| match self {
+            Self::Spki => SecretFault::NotPublicKey,
+            _ => fault,
+        })?;
+        match key.is_empty() {
+            true => Err(SecretFault::Empty),
+            false => Ok(key),
+        }
+    }
+
+    /// As the form says.
+    pub(super) fn bytes(&self, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
         match self {
             Self::Text => Ok(Zeroizing::new(secret.to_vec())),
-            Self::Hex | Self::Spki | Self::Base64OrText { .. } => Err(SecretFault::NotBase64),
+            Self::Hex => hex::decode(secret)
+                .map(Zeroizing::new)
+                .map_err(|_| SecretFault::NotHex),
+            Self::Spki => base64(secret),
+            Self::Base64OrText { prefix } => match secret.strip_prefix(prefix.as_bytes()) {
+                Some(text) => base64(text),
+                None => Ok(Zeroizing::new(secret.to_vec())),
+            },
             Self::Base64 { prefix, .. } => {
-                let text = secret.strip_prefix(prefix.as_bytes()).unwrap_or(secret);
-                let key = PADDING_OPTIONAL.decode(text);
-                key.map(Zeroizing::new).map_err(|_| SecretFault::NotBase64)
+                base64(secret.strip_prefix(prefix.as_bytes()).unwrap_or(secret))
             }
         }
     }
+}
+
+fn base64(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
+    let key = PADDING_OPTIONAL.decode(text);
+    key.map(Zeroizing::new).map_err(|_| SecretFault::NotBase64)
+}
+
+/// The 32 bytes of a private Ed25519 key; in base64 the public key may follow them.
+fn seed(secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut seed = match (secret.strip_prefix(SEED_PREFIX), hex::decode(secret)) {
+        (None, Ok(bytes)) => Zeroizing::new(bytes),
+        (text, _) => base64(text.unwrap_or(secret)).ok()?,
+    };
+    if seed.len() == 2 * ED25519_SEED_BYTES {
+        seed.truncate(ED25519_SEED_BYTES);
+    }
+    (seed.len() == ED25519_SEED_BYTES).then_some(seed)
+}
+
+/// Whether this is a key or certificate that its owner publishes, in one of the forms that these have.
+fn is_public(secret: &[u8]) -> bool {
+    let spki = || base64(secret).is_ok_and(|der| SubjectPublicKeyInfo::from_der(&der).is_ok());
+    secret.starts_with(PUBLIC_PREFIX)
+        || contains(secret, b"PUBLIC KEY-----")
+        || contains(secret, b"-----BEGIN CERTIFICATE-----")
+        || spki()
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// The first block of PEM with this label.
+pub(super) fn der_of_pem(text: &[u8], label: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut blocks = Pem::iter_from_buffer(text).map_while(Result::ok);
+    let block = blocks.find(|block| block.label == label)?;
+    Some(Zeroizing::new(block.contents))
 }
 
 const PADDING_OPTIONAL: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signature::{Algorithm, Encoding, Form, Part};
-
-    const TEXT: SecretForm = SecretForm::Text;
-    const BASE64: SecretForm = SecretForm::Base64 {
-        prefix: std::borrow::Cow::Borrowed("whsec_"),
-        required: false,
-    };
-
-    fn keyed(secret_form: SecretForm, secret: &str) -> Result<KeyedSecret, SecretFault> {
-        let scheme = Scheme {
-            name: "test".into(),
-            method: Method::Hmac(Algorithm::Sha256),
-            guards: Vec::new().into(),
-            body_sha256: None,
-            each: None,
-            key: crate::signature::KeySource::Secrets,
-            encoding: Encoding::Hex,
-            signature: crate::signature::Source::Headers(vec!["x-signature".into()].into()),
-            form: Form::Bare { prefix: "".into() },
-            signed: vec![Part::Body].into(),
-            timestamp: None,
-            secret_form,
-        };
-        scheme.keyed_secret("NAME", secret.as_bytes(), Validity::default())
-    }
-
-    #[test]
-    fn a_base64_secret_needs_neither_prefix_nor_padding() {
-        let digest = |form, secret| keyed(form, secret).unwrap().mac.digest(&[b"body"]);
-        let expected = digest(TEXT, "secret!");
-        for secret in ["whsec_c2VjcmV0IQ==", "whsec_c2VjcmV0IQ", "c2VjcmV0IQ=="] {
-            let decoded = digest(BASE64, secret);
-            assert_eq!(decoded.as_bytes(), expected.as_bytes(), "{secret}");
-            let as_it_stands = digest(TEXT, secret);
-            assert_ne!(as_it_stands.as_bytes(), expected.as_bytes(), "{secret}");
-        }
-    }
-
-    #[test]
-    fn a_secret_without_a_key_in_it_is_refused() {
-        assert_eq!(keyed(TEXT, "").err(), Some(SecretFault::Empty));
-        for (secret, expected) in [
-            ("", SecretFault::Empty),
-            ("whsec_", SecretFault::Empty),
-            ("not base64!", SecretFault::NotBase64),
-            // A public key (ed25519) is no HMAC secret.
-            (
-                "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
-                SecretFault::NotBase64,
-            ),
-        ] {
-            assert_eq!(keyed(BASE64, secret).err(), Some(expected), "{secret}");
-        }
-    }
-
-    #[test]
-    fn debug_shows_the_name_and_not_the_key() {
-        let shown = format!("{:?}", keyed(TEXT, "hush hush").unwrap());
-        assert!(shown.contains("NAME") && !shown.contains("hush"), "{shown}");
-    }
-}

@@ -2,7 +2,12 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Encoding, Form, KeyedSecret, Part, Scheme, Source, Unit, mac::Digest};
+use super::{
+    Encoding, Form, KeyedSecret, Message, Method, Scheme,
+    content::{Piece, Reading, Request},
+    draft::Draft,
+    key::Key,
+};
 use crate::clock::Timestamp;
 
 /// What a provider knows when it signs a request.
@@ -14,115 +19,183 @@ pub struct Signing<'a> {
     pub body: &'a [u8],
     /// Values of signed headers, by name in any case.
     pub headers: &'a [(String, String)],
+    /// In upper case.
+    pub method: &'a str,
+    /// The address that is called, with its query string.
+    pub url: &'a str,
+    /// The route's parameters, by name.
+    pub params: &'a [(String, String)],
+}
+
+impl<'a> Signing<'a> {
+    /// A POST of which no scheme signs the address or headers of its own.
+    pub fn new(id: &'a str, timestamp: Timestamp, body: &'a [u8]) -> Self {
+        Self {
+            id,
+            timestamp,
+            body,
+            headers: &[],
+            method: "POST",
+            url: "",
+            params: &[],
+        }
+    }
+}
+
+/// What makes a request a signed one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// To be set, names in lower case: the timestamp and the other signed headers first, the signature last. None
+    /// stands twice.
+    pub headers: Vec<(String, String)>,
+    /// Parameters to be appended to the query string, in this order, decoded.
+    pub query: Vec<(String, String)>,
+    /// The body to send instead, where a time or the signature stands in it.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why a request cannot be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignFault {
+    #[error("no secret signs: none is there, or all have ended")]
+    NoSecret,
+    #[error("a public key signs nothing; give the private key that goes with it")]
+    PublicKey,
+    #[error("RSA with SHA-1 is only verified, no longer signed")]
+    Sha1,
+    #[error("the body has no place for what the scheme puts into it: JSON, or a form, is needed")]
+    Body,
+    #[error("the body lacks what the scheme signs, or a parameter of the route is missing")]
+    Incomplete,
 }
 
 impl Scheme {
-    /// The headers that carry the signature, names in lower case: the timestamp and the other
-    /// signed headers first, the signature last. None stands twice.
-    pub fn sign(&self, secret: &KeyedSecret, given: &Signing<'_>) -> Vec<(String, String)> {
-        let mut headers = Vec::new();
-        let mut pairs = Vec::new();
-        let source = self.timestamp.as_ref().map(|rule| &rule.source);
-        for part in source.into_iter().chain(self.signed.iter()) {
-            let (list, name) = match part {
-                Part::Header(name) => (&mut headers, name),
-                Part::Pair(name) => (&mut pairs, name),
-                _ => continue,
-            };
-            let value = self.value(part, name, given);
-            if !list.iter().any(|(known, _)| known == name) {
-                list.push((name.to_string(), value));
-            }
-        }
-        let signature = self.encode(&self.digest(secret, given));
-        let Source::Headers(names) = &self.signature else {
-            return headers;
-        };
-        let name = names.first().map_or("", |name| name);
-        headers.push((name.to_owned(), self.form.render(&pairs, &signature)));
-        headers
+    /// What `secret` makes of the request; see [`Scheme::signing_key`] for public-key methods.
+    pub fn sign(&self, secret: &KeyedSecret, given: &Signing<'_>) -> Result<Signed, SignFault> {
+        self.sign_by(&[secret], given)
     }
 
-    /// [`Scheme::sign`] with every secret that has not ended: the header lists their signatures, in order.
-    /// Only for [`Form::Versions`], whose header holds more than one; of other forms the first signature stands.
+    /// [`Scheme::sign`] with every secret that has not ended. Where the form or the source holds more than one
+    /// signature, they stand there in order; elsewhere the first stands.
     pub fn sign_with_all(
         &self,
         secrets: &[KeyedSecret],
         given: &Signing<'_>,
-    ) -> Vec<(String, String)> {
+    ) -> Result<Signed, SignFault> {
         let ended = |secret: &&KeyedSecret| {
             let not_after = secret.validity.not_after;
             not_after.is_some_and(|not_after| not_after < given.timestamp)
         };
-        let mut current = secrets.iter().filter(|secret| !ended(secret));
-        let Some(first) = current.next() else {
-            return Vec::new();
-        };
-        let mut headers = self.sign(first, given);
-        if let (Form::Versions { .. }, Some((_, value))) = (&self.form, headers.last_mut()) {
-            for secret in current {
-                let signature = self.encode(&self.digest(secret, given));
-                value.push(' ');
-                value.push_str(&self.form.render(&[], &signature));
+        let current: Vec<_> = secrets.iter().filter(|secret| !ended(secret)).collect();
+        self.sign_by(&current, given)
+    }
+
+    fn sign_by(&self, secrets: &[&KeyedSecret], given: &Signing<'_>) -> Result<Signed, SignFault> {
+        let mut draft = Draft::new(self, given)?;
+        let pairs = self.form.render_pairs(&draft.pairs);
+        for element in draft.elements(self)? {
+            let mut signatures = Vec::with_capacity(secrets.len());
+            for secret in secrets {
+                signatures.push(self.signature(secret, &draft, &element, &pairs)?);
             }
+            let texts = self.form.render(&pairs, &signatures);
+            draft.place(&self.signature, &element, texts)?;
         }
-        headers
+        Ok(draft.finish())
     }
 
-    fn digest(&self, secret: &KeyedSecret, given: &Signing<'_>) -> Digest {
-        let values: Vec<String> = self
-            .signed
-            .iter()
-            .map(|part| match part {
-                Part::Literal(text) => text.to_string(),
-                Part::Header(name) | Part::Pair(name) => self.value(part, name, given),
-                _ => String::new(),
-            })
-            .collect();
-        let pieces: Vec<&[u8]> = std::iter::zip(self.signed.iter(), &values)
-            .map(|(part, value)| match part {
-                Part::Body => given.body,
-                _ => value.as_bytes(),
-            })
-            .collect();
-        secret.mac.digest(&pieces)
-    }
-
-    /// What stands in the header or pair `part`, whose name is `name`.
-    fn value(&self, part: &Part, name: &str, given: &Signing<'_>) -> String {
-        if let Some(rule) = self.timestamp.as_ref().filter(|rule| rule.source == *part) {
-            return match rule.unit {
-                Unit::Seconds => given.timestamp.as_secs().to_string(),
-                Unit::Millis | Unit::Rfc3339 => given.timestamp.as_millis().to_string(),
-            };
+    fn signature(
+        &self,
+        secret: &KeyedSecret,
+        draft: &Draft<'_>,
+        element: &str,
+        pairs: &str,
+    ) -> Result<String, SignFault> {
+        let document = || draft.document().cloned();
+        let body = draft.body();
+        let url = draft.url();
+        let message = Message {
+            method: draft.given.method,
+            url: &url,
+            headers: draft,
+            body: &body,
+            document: &document,
+            params: draft.given.params,
+            fetched_key: None,
+        };
+        let request = Request::new(&message);
+        let root = request.document().and_then(|root| root.pointer(element));
+        let mut reading = Reading::new(self, &request, root);
+        let pieces = reading.pieces(pairs.as_bytes());
+        if reading.refusal.is_some() {
+            return Err(SignFault::Incomplete);
         }
-        let named = given
-            .headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        named.map_or_else(|| given.id.to_owned(), |(_, value)| value.clone())
+        let signature = secret.key.sign(self.method, &pieces)?;
+        Ok(match self.encoding {
+            Encoding::Hex => hex::encode(signature),
+            Encoding::Base64 => STANDARD.encode(signature),
+            Encoding::Text => String::from_utf8_lossy(&signature).into_owned(),
+        })
     }
+}
 
-    fn encode(&self, digest: &Digest) -> String {
-        match self.encoding {
-            Encoding::Hex => hex::encode(digest.as_bytes()),
-            Encoding::Text => String::new(),
-            Encoding::Base64 => STANDARD.encode(digest.as_bytes()),
+impl Key {
+    fn sign(&self, method: Method, pieces: &[Piece<'_>]) -> Result<Vec<u8>, SignFault> {
+        match (self, method) {
+            (Self::Plain(secret, _), Method::Equal) => Ok(secret.to_vec()),
+            (Self::Private(key, _), _) => {
+                let content: Vec<u8> = pieces
+                    .iter()
+                    .flat_map(|piece| piece.bytes(b"").iter().copied())
+                    .collect();
+                key.sign(method, &content).ok_or(SignFault::Sha1)
+            }
+            _ => {
+                let digest = self.digest(method, pieces);
+                let digest = digest.ok_or(SignFault::PublicKey)?;
+                Ok(digest.as_bytes().to_vec())
+            }
         }
     }
 }
 
 impl Form {
-    fn render(&self, pairs: &[(String, String)], signature: &str) -> String {
+    /// `t=1,h=x`
+    fn render_pairs(&self, pairs: &[(String, String)]) -> String {
+        let Self::Pairs { separator, .. } = self else {
+            return String::new();
+        };
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join(&separator.to_string())
+    }
+
+    /// The texts that carry `signatures`: one where the form is a list, else one each.
+    fn render(&self, pairs: &str, signatures: &[String]) -> Vec<String> {
         match self {
-            Self::Bare { prefix } => format!("{prefix}{signature}"),
-            Self::Versions { version } => format!("{version},{signature}"),
-            Self::Pairs { signature_key, .. } => {
-                let mut text = String::new();
-                for (name, value) in pairs {
-                    text.push_str(&format!("{name}={value},"));
-                }
-                text + &format!("{signature_key}={signature}")
+            Self::Bare { prefix } => signatures
+                .iter()
+                .map(|signature| format!("{prefix}{signature}"))
+                .collect(),
+            Self::Versions { version } => {
+                let entries: Vec<_> = signatures
+                    .iter()
+                    .map(|signature| format!("{version},{signature}"))
+                    .collect();
+                vec![entries.join(" ")]
+            }
+            Self::Pairs {
+                separator,
+                signature_key,
+            } => {
+                let entries = signatures
+                    .iter()
+                    .map(|signature| format!("{signature_key}={signature}"));
+                let pairs = (!pairs.is_empty()).then(|| pairs.to_owned());
+                let all: Vec<_> = pairs.into_iter().chain(entries).collect();
+                vec![all.join(&separator.to_string())]
             }
         }
     }

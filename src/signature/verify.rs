@@ -1,300 +1,291 @@
 //! Judging a request's signature.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
 use subtle::Choice;
 
 use super::{
-    Algorithm, Encoding, Form, Headers, KeyedScheme, KeyedSecret, Message, Method, Part, Proven,
-    Refusal, Repeated, Scheme, Source, TimestampRule, Unit,
-    mac::{DIGEST_BYTES_MAX, Digest},
+    KeyedScheme, Message, Method, Proven, Refusal, Repeated, Scheme, Source,
+    claim::Claim,
+    content::{Piece, Reading, Request, Signatures},
+    key::Key,
 };
 use crate::clock::Timestamp;
 
 /// Entries that a signature header may list, of whatever kind. More is malformed.
 pub const ENTRIES_MAX: usize = 16;
 
+/// Elements of a list of which each must pass ([`Scheme::each`]). More is malformed.
+pub const ELEMENTS_MAX: usize = 1_000;
+
 /// Which secret proves the request, and that of which scheme: the first that applies judges, alone.
+///
+/// Every secret is tried against every signature, and a missing or malformed header costs the same MACs as a wrong
+/// signature, so the time tells nothing. When several refusals apply, the first of these is told (to the operator
+/// only): `RepeatedHeader`, `MissingSignature`, `MissingTimestamp`, `MalformedSignature`, `StaleTimestamp`,
+/// `SignatureMismatch`, `ExpiredKey`. So a stale request is called stale even when its signature is wrong too, and
+/// an expired key is told only when nothing else was wrong. Public keys are no secrets: they are only looked at when
+/// nothing else is wrong.
+///
+/// In a list, entries of other kinds and entries that do not decode are skipped; a list in which none decodes is
+/// malformed. Hex may be of either case, base64 is the standard alphabet with padding. `now` is cut to the rule's
+/// unit, as the providers' own libraries do.
 pub fn verify(
     schemes: &[KeyedScheme],
     message: &Message<'_>,
     now: Timestamp,
 ) -> Result<Proven, Refusal> {
-    let first = schemes.first().ok_or(Refusal::MissingSignature)?;
-    let secret = first
-        .scheme
-        .verify(&first.secrets, message.headers, message.body, now)?;
-    Ok(Proven { scheme: 0, secret })
+    let request = Request::new(message);
+    let (scheme, refusal) = judge_of(schemes, &request).ok_or(Refusal::MissingSignature)?;
+    let verdict = schemes[scheme].judge(&request, now);
+    match (refusal, verdict) {
+        (Some(Refusal::MissingSignature), Err(Refusal::RepeatedHeader)) => {
+            Err(Refusal::RepeatedHeader)
+        }
+        (Some(refusal), _) => Err(refusal),
+        (None, verdict) => verdict.map(|secret| Proven { scheme, secret }),
+    }
+}
+
+/// The scheme that judges, and why the request is refused whatever it says. `None`: there are no schemes.
+pub(super) fn judge_of(
+    schemes: &[KeyedScheme],
+    request: &Request<'_>,
+) -> Option<(usize, Option<Refusal>)> {
+    if let [only] = schemes
+        && only.scheme.guards.is_empty()
+    {
+        return Some((0, None));
+    }
+    // Of schemes whose signature is there in a shape that they do not take: it is told that it is malformed.
+    let mut misshapen = None;
+    for (index, keyed) in schemes.iter().enumerate() {
+        let guarded = keyed.scheme.guards.iter().try_fold(true, |all, guard| {
+            Ok::<_, Repeated>(all & request.passes(guard)?)
+        });
+        match guarded {
+            Err(Repeated) => return Some((index, Some(Refusal::RepeatedHeader))),
+            Ok(true) if keyed.scheme.is_signed(request) => {
+                if keyed.scheme.has_entry(request) {
+                    return Some((index, None));
+                }
+                misshapen = misshapen.or(Some(index));
+            }
+            Ok(_) => {}
+        }
+    }
+    match misshapen {
+        Some(index) => Some((index, None)),
+        None => (!schemes.is_empty()).then_some((0, Some(Refusal::MissingSignature))),
+    }
 }
 
 impl Scheme {
-    /// The index in `secrets` of the first that proves the request and has not expired.
-    ///
-    /// Every secret is tried against every signature, and a missing or malformed header costs the
-    /// same MACs as a wrong signature, so the time tells nothing. When several refusals apply, the
-    /// first of these is told (to the operator only): `RepeatedHeader`, `MissingSignature`,
-    /// `MissingTimestamp`, `MalformedSignature`, `StaleTimestamp`, `SignatureMismatch`,
-    /// `ExpiredKey`. So a stale request is called stale even when its signature is wrong too, and
-    /// an expired key is told only when nothing else was wrong.
-    ///
-    /// In a list, entries of other kinds and entries that do not decode are skipped; a list in
-    /// which none decodes is malformed. Hex may be of either case, base64 is the standard alphabet
-    /// with padding. `now` is cut to the rule's unit, as the providers' own libraries do.
-    fn verify<H: Headers + ?Sized>(
+    /// Whether anything stands where the signature does.
+    fn is_signed(&self, request: &Request<'_>) -> bool {
+        match (&self.signature, &self.each) {
+            (Source::Json(_), Some(_)) => self.elements(request).is_some_and(|all| {
+                all.iter()
+                    .any(|one| request.has(Some(one), &self.signature))
+            }),
+            _ => request.has(None, &self.signature),
+        }
+    }
+
+    /// Whether what stands there has an entry for this scheme.
+    fn has_entry(&self, request: &Request<'_>) -> bool {
+        let mut reading = Reading::new(self, request, None);
+        let signatures = match &self.each {
+            None => reading.signatures(),
+            Some(_) => return true,
+        };
+        let several = signatures.several.iter().map(|(_, value)| value);
+        let twice = reading.refusal == Some(Refusal::RepeatedHeader);
+        twice
+            || std::iter::once(&signatures.only)
+                .chain(several)
+                .any(|value| self.form.has_entry(value))
+    }
+
+    /// The values that [`Scheme::each`] points to. `None`: there is a list whose elements are not all there, or they
+    /// are too many.
+    pub(super) fn elements<'r>(&self, request: &'r Request<'_>) -> Option<Vec<&'r Value>> {
+        let mut found: Vec<_> = request.document().into_iter().collect();
+        let pointer = self.each.as_deref().unwrap_or_default();
+        for segment in pointer.split('/').skip(1) {
+            let segment = segment.replace("~1", "/").replace("~0", "~");
+            let mut next = Vec::new();
+            for value in found {
+                match (value, segment.as_str()) {
+                    (Value::Array(elements), "*") => next.extend(elements),
+                    (Value::Object(members), name) => next.push(members.get(name)?),
+                    _ => return None,
+                }
+                if next.len() > ELEMENTS_MAX {
+                    return None;
+                }
+            }
+            found = next;
+        }
+        Some(found)
+    }
+}
+
+impl KeyedScheme {
+    /// The index of the first secret that proves the request, or of each of its elements; of those, the first's.
+    fn judge(&self, request: &Request<'_>, now: Timestamp) -> Result<usize, Refusal> {
+        if self.scheme.each.is_none() {
+            return self.judge_one(request, None, now);
+        }
+        let elements = self.scheme.elements(request);
+        let elements = elements.ok_or(Refusal::MalformedSignature)?;
+        let verdicts = elements
+            .into_iter()
+            .map(|element| self.judge_one(request, Some(element), now));
+        let heavier =
+            |one: Result<usize, Refusal>, other: Result<usize, Refusal>| match (one, other) {
+                (Err(one), Err(other)) if other.weight() > one.weight() => Err(other),
+                (Ok(_), Err(other)) => Err(other),
+                (one, _) => one,
+            };
+        verdicts
+            .reduce(heavier)
+            .unwrap_or(Err(Refusal::MissingSignature))
+    }
+
+    fn judge_one(
         &self,
-        secrets: &[KeyedSecret],
-        headers: &H,
-        body: &[u8],
+        request: &Request<'_>,
+        element: Option<&Value>,
         now: Timestamp,
     ) -> Result<usize, Refusal> {
-        let mut reading = Reading::new(self, headers);
+        let mut reading = Reading::new(&self.scheme, request, element);
         let signatures = reading.signatures();
-        let pieces: Vec<&[u8]> = self.signed.iter().map(|p| reading.value(p, body)).collect();
-        reading.judge_timestamp(body, now);
-        let verdict = try_all(secrets, &signatures, &pieces, now);
+        let claims = self.scheme.claims(&signatures, &mut reading);
+        let value = &*signatures.only;
+        let pieces = reading.pieces(value);
+        if let Some(rule) = &self.scheme.timestamp {
+            let at = reading.piece(&rule.source, value);
+            if !rule.admits(at.bytes(b""), now) {
+                reading.refuse(Refusal::StaleTimestamp);
+            }
+        }
+        reading.judge_body(value);
+        let verdict = match self.scheme.method {
+            Method::Hmac(_) | Method::Digest(_) | Method::Equal => {
+                self.try_secrets(&claims, &pieces, now)
+            }
+            Method::Ed25519 | Method::EcdsaP256 | Method::Rsa(_) => match reading.refusal {
+                Some(refusal) => Err(refusal),
+                None => self.try_public_keys(&claims, &pieces, request.message.fetched_key, now),
+            },
+        };
         match reading.refusal {
             Some(refusal) => Err(refusal),
             None => verdict,
         }
     }
-}
 
-/// The security headers of one request, and what is wrong with them so far.
-struct Reading<'h, 's, H: ?Sized> {
-    scheme: &'s Scheme,
-    headers: &'h H,
-    /// The signature header's value; empty when it is missing.
-    value: &'h [u8],
-    refusal: Option<Refusal>,
-}
-
-impl<'h, 's, H: Headers + ?Sized> Reading<'h, 's, H> {
-    fn new(scheme: &'s Scheme, headers: &'h H) -> Self {
-        let mut reading = Self {
-            scheme,
-            headers,
-            value: b"",
-            refusal: None,
-        };
-        if let Source::Headers(names) = &scheme.signature
-            && let Some(name) = names.first()
-        {
-            reading.value = reading.header(name, Refusal::MissingSignature);
+    /// One digest for every secret, compared with every signature, without an early exit.
+    fn try_secrets(
+        &self,
+        claims: &[Claim],
+        pieces: &[Piece<'_>],
+        now: Timestamp,
+    ) -> Result<usize, Refusal> {
+        let mut verdict = Verdict::default();
+        for (index, secret) in self.secrets.iter().enumerate() {
+            let Some(digest) = secret.key.digest(self.scheme.method, pieces) else {
+                continue;
+            };
+            let compare = |any: Choice, claim: &Claim| match claim.digest_for(index) {
+                Some(claimed) => any | digest.ct_eq(claimed),
+                None => any,
+            };
+            let matches = bool::from(claims.iter().fold(Choice::from(0), compare));
+            verdict.note(index, matches, secret.validity.holds(now));
         }
-        reading
+        verdict.told()
     }
 
-    /// Notes `refusal` unless a weightier one is known.
-    fn refuse(&mut self, refusal: Refusal) {
-        let known = self.refusal.get_or_insert(refusal);
-        if weight(refusal) > weight(*known) {
-            *known = refusal;
+    fn try_public_keys(
+        &self,
+        claims: &[Claim],
+        pieces: &[Piece<'_>],
+        fetched: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<usize, Refusal> {
+        let mut content = Vec::new();
+        for piece in pieces {
+            content.extend_from_slice(piece.bytes(b""));
         }
-    }
-
-    /// Empty when it is not there exactly once.
-    fn header(&mut self, name: &str, missing: Refusal) -> &'h [u8] {
-        match self.headers.unique(name) {
-            Ok(Some(value)) => return value,
-            Ok(None) => self.refuse(missing),
-            Err(Repeated) => self.refuse(Refusal::RepeatedHeader),
+        let mut verdict = Verdict::default();
+        if let Some(key) = fetched.and_then(|spki| Key::public(self.scheme.method, spki)) {
+            let proves = |claim: &Claim| claim.is_proven_by(0, &key, &content);
+            verdict.note(0, claims.iter().any(proves), true);
         }
-        b""
-    }
-
-    /// A pair of the signature header that must stand in it once.
-    fn pair(&mut self, name: &str, missing: Refusal) -> &'h [u8] {
-        let mut values = pairs(self.value).filter(|(key, _)| *key == name.as_bytes());
-        match (values.next(), values.next()) {
-            (Some((_, value)), None) => return value,
-            (None, _) => self.refuse(missing),
-            (Some(_), Some(_)) => self.refuse(Refusal::MalformedSignature),
+        for (index, secret) in self.secrets.iter().enumerate() {
+            let proves = |claim: &Claim| claim.is_proven_by(index, &secret.key, &content);
+            verdict.note(index, claims.iter().any(proves), secret.validity.holds(now));
         }
-        b""
-    }
-
-    /// What `part` stands for in this request.
-    fn value<'v>(&mut self, part: &'v Part, body: &'v [u8]) -> &'v [u8]
-    where
-        'h: 'v,
-    {
-        let is_timestamp = matches!(&self.scheme.timestamp, Some(rule) if rule.source == *part);
-        let missing = |otherwise| match is_timestamp {
-            true => Refusal::MissingTimestamp,
-            false => otherwise,
-        };
-        match part {
-            Part::Literal(text) => text.as_bytes(),
-            Part::Body => body,
-            Part::Header(name) => self.header(name, missing(Refusal::MissingSignature)),
-            Part::Pair(name) => self.pair(name, missing(Refusal::MalformedSignature)),
-            _ => {
-                self.refuse(Refusal::MalformedSignature);
-                b""
-            }
-        }
-    }
-
-    fn judge_timestamp(&mut self, body: &[u8], now: Timestamp) {
-        let scheme = self.scheme;
-        if let Some(rule) = &scheme.timestamp {
-            let text = self.value(&rule.source, body);
-            if !rule.admits(text, now) {
-                self.refuse(Refusal::StaleTimestamp);
-            }
-        }
-    }
-
-    /// Every signature of the header that decodes.
-    fn signatures(&mut self) -> Vec<Digest> {
-        let scheme = self.scheme;
-        let value = self.value;
-        let decoded = match &scheme.form {
-            Form::Bare { prefix } => value
-                .strip_prefix(prefix.as_bytes())
-                .and_then(|text| scheme.decode(text))
-                .into_iter()
-                .collect(),
-            Form::Pairs { signature_key, .. } => pairs(value)
-                .take(ENTRIES_MAX)
-                .filter(|(key, _)| *key == signature_key.as_bytes())
-                .filter_map(|(_, text)| scheme.decode(text))
-                .collect(),
-            Form::Versions { version } => versions(value)
-                .take(ENTRIES_MAX)
-                .filter(|(key, _)| *key == version.as_bytes())
-                .filter_map(|(_, text)| scheme.decode(text))
-                .collect::<Vec<_>>(),
-        };
-        if decoded.is_empty() || scheme.form.entries(value) > ENTRIES_MAX {
-            self.refuse(Refusal::MalformedSignature);
-        }
-        decoded
+        verdict.told()
     }
 }
 
-/// Which of two refusals is told: the one that weighs more.
-const fn weight(refusal: Refusal) -> u8 {
-    match refusal {
-        Refusal::RepeatedHeader => 5,
-        Refusal::MissingSignature => 4,
-        Refusal::MissingTimestamp => 3,
-        Refusal::MalformedSignature => 2,
-        Refusal::StaleTimestamp => 1,
-        // Verdicts of the comparison, which only count when all headers are in order.
-        Refusal::SignatureMismatch | Refusal::ExpiredKey => 0,
-    }
+/// Which secrets matched.
+#[derive(Default)]
+struct Verdict {
+    proven: Option<usize>,
+    expired: bool,
 }
 
-/// One MAC for every secret, compared with every signature, without an early exit.
-fn try_all(
-    secrets: &[KeyedSecret],
-    signatures: &[Digest],
-    pieces: &[&[u8]],
-    now: Timestamp,
-) -> Result<usize, Refusal> {
-    let mut proven = None;
-    let mut expired = false;
-    for (index, secret) in secrets.iter().enumerate() {
-        let digest = secret.mac.digest(pieces);
-        let compare = |any: Choice, signature: &Digest| any | digest.ct_eq(signature);
-        let matches = bool::from(signatures.iter().fold(Choice::from(0), compare));
-        let is_past = !secret.validity.holds(now);
-        if matches && !is_past {
-            proven = proven.or(Some(index));
+impl Verdict {
+    fn note(&mut self, index: usize, matches: bool, holds: bool) {
+        if matches && holds {
+            self.proven = self.proven.or(Some(index));
         }
-        expired |= matches && is_past;
+        self.expired |= matches && !holds;
     }
-    proven.ok_or(match expired {
-        true => Refusal::ExpiredKey,
-        false => Refusal::SignatureMismatch,
-    })
+
+    fn told(self) -> Result<usize, Refusal> {
+        self.proven.ok_or(match self.expired {
+            true => Refusal::ExpiredKey,
+            false => Refusal::SignatureMismatch,
+        })
+    }
 }
 
-/// `t=1,v1=2` → `(t, 1)`, `(v1, 2)`. Spaces around an entry do not count.
-fn pairs(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    entries(value, b',').filter_map(|entry| split_at_byte(entry.trim_ascii(), b'='))
-}
-
-/// `v1,a v1,b` → `(v1, a)`, `(v1, b)`.
-fn versions(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    entries(value, b' ').filter_map(|entry| split_at_byte(entry, b','))
-}
-
-fn entries(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    value.split(move |b| *b == separator)
-}
-
-fn split_at_byte(entry: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = entry.iter().position(|b| *b == separator)?;
-    Some((&entry[..at], &entry[at + 1..]))
-}
-
-impl Form {
-    fn entries(&self, value: &[u8]) -> usize {
+impl Refusal {
+    /// Which of two refusals is told: the one that weighs more.
+    pub(super) const fn weight(self) -> u8 {
         match self {
-            Self::Bare { .. } => 1,
-            Self::Pairs { .. } => entries(value, b',').count(),
-            Self::Versions { .. } => entries(value, b' ').count(),
+            Self::RepeatedHeader => 6,
+            Self::MissingSignature => 5,
+            Self::MissingTimestamp => 4,
+            Self::MalformedSignature => 3,
+            Self::StaleTimestamp => 2,
+            Self::SignatureMismatch => 1,
+            Self::ExpiredKey => 0,
         }
     }
 }
 
 impl Scheme {
-    /// `None` unless `text` is a whole digest of the scheme's algorithm.
-    fn decode(&self, text: &[u8]) -> Option<Digest> {
-        let Method::Hmac(algorithm) = self.method else {
-            return None;
-        };
-        let len = algorithm.digest_bytes();
-        // Base64 is decoded in groups of three bytes.
-        let mut buffer = [0; DIGEST_BYTES_MAX + 2];
-        match self.encoding {
-            Encoding::Hex => hex::decode_to_slice(text, &mut buffer[..len]).ok()?,
-            Encoding::Base64 if text.len() == len.div_ceil(3) * 4 => {
-                let decoded = STANDARD.decode_slice(text, &mut buffer).ok()?;
-                (decoded == len).then_some(())?;
-            }
-            Encoding::Base64 | Encoding::Text => return None,
+    /// Every signature that decodes.
+    fn claims(&self, signatures: &Signatures<'_>, reading: &mut Reading<'_>) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        let mut few = self.form.signatures(&signatures.only, |text| {
+            claims.extend(Claim::decode(self, None, text));
+        });
+        for (place, value) in &signatures.several {
+            let owner = matches!(self.signature, Source::Paired(_)).then_some(*place);
+            few &= self.form.signatures(value, |text| {
+                claims.extend(Claim::decode(self, owner, text));
+            });
         }
-        Some(Digest::new(&buffer[..len]))
-    }
-}
-
-impl Algorithm {
-    const fn digest_bytes(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
+        if claims.is_empty() || claims.len() > ENTRIES_MAX || !few {
+            reading.refuse(Refusal::MalformedSignature);
         }
-    }
-}
-
-impl TimestampRule {
-    /// Whether `text` is a moment near enough to `now`. Digits only: no sign, no space, no fraction.
-    fn admits(&self, text: &[u8], now: Timestamp) -> bool {
-        let Some(at) = self.unit.parse(text) else {
-            return false;
-        };
-        let now = match self.unit {
-            Unit::Seconds => Timestamp::from_secs(now.as_secs()),
-            Unit::Millis | Unit::Rfc3339 => now,
-        };
-        self.past.is_none_or(|past| now.since(at) <= past)
-            && self.future.is_none_or(|future| at.since(now) <= future)
-    }
-}
-
-impl Unit {
-    fn parse(self, text: &[u8]) -> Option<Timestamp> {
-        if !text.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-        let millis = match self {
-            Self::Seconds => number.checked_mul(1000)?,
-            Self::Millis | Self::Rfc3339 => number,
-        };
-        Some(Timestamp::from_millis(millis))
+        claims.truncate(ENTRIES_MAX);
+        claims
     }
 }

@@ -22,13 +22,13 @@ pub use admission::Admission;
 pub use lane::{Circuit, Gate, Lane, LaneSpec, Origin, Queued, Seat};
 
 use super::{
-    Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, Lease, Replayed, Retention, Settled,
-    Settlement, Store, StoreError, StoredEvent, Want,
+    Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, Lease, Replayed,
+    Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want,
     listing::{Page, Query},
     only,
     replays::Replay,
 };
-use crate::event::{Event, TargetName};
+use crate::event::{Event, RouteName, TargetName};
 
 /// Wraps `inner`; the lanes go to the dispatcher, in the order of `specs`.
 ///
@@ -76,52 +76,38 @@ impl Handover {
 impl Store for Handover {
     /// Safe to drop: once polled, the acceptance runs to its end and hands over, whoever waits for it.
     async fn accept_all(&self, mut events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
-        let places: Vec<_> = events
-            .iter_mut()
-            .map(|event| {
-                let places = self.take_places(event);
-                if places.iter().any(Place::is_taken) {
-                    ask_leases(Arc::make_mut(event), &places);
-                }
-                places
-            })
-            .collect();
+        let places = self.take_all_places(&mut events);
         let inner = self.inner.clone();
-        let whole = Box::pin(async move {
+        let whole = async move {
             let answers = inner.accept_all(events.clone()).await;
             for ((event, places), answer) in events.iter().zip(places).zip(&answers) {
-                hand_over(event, places, answer);
+                hand_over(event, places, answer.as_ref().ok());
             }
             answers
-        });
-        ToTheEnd {
-            future: Some(whole),
-            runtime: &self.runtime,
-        }
-        .await
+        };
+        self.to_the_end(whole).await
     }
 
     async fn accept(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
         only(self.accept_all(vec![event]).await)
     }
 
+    /// Safe to drop, as [`Store::accept_all`] is.
     async fn accept_together(
         &self,
-        events: Vec<Arc<Event>>,
+        mut events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        self.inner.accept_together(events).await
-    }
-
-    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
-        self.inner.keep_secret(kept).await
-    }
-
-    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
-        self.inner.kept_secrets().await
-    }
-
-    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
-        self.inner.forget_secret(route).await
+        let places = self.take_all_places(&mut events);
+        let inner = self.inner.clone();
+        let whole = async move {
+            let answer = inner.accept_together(events.clone()).await;
+            let acceptances = answer.as_deref().unwrap_or_default();
+            for (n, (event, places)) in events.iter().zip(places).enumerate() {
+                hand_over(event, places, acceptances.get(n));
+            }
+            answer
+        };
+        self.to_the_end(whole).await
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -178,6 +164,18 @@ impl Store for Handover {
         self.inner.forget_replay(id).await
     }
 
+    async fn keep_secret(&self, kept: &KeptSecret) -> Result<bool, StoreError> {
+        self.inner.keep_secret(kept).await
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
+        self.inner.kept_secrets().await
+    }
+
+    async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
+        self.inner.forget_secret(route).await
+    }
+
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
         self.inner.retire_targets(known).await
     }
@@ -215,6 +213,29 @@ impl Place {
 }
 
 impl Handover {
+    /// Those of each event's deliveries, which ask for a lease where there is a place.
+    fn take_all_places(&self, events: &mut [Arc<Event>]) -> Vec<Vec<Place>> {
+        let take = |event: &mut Arc<Event>| {
+            let places = self.take_places(event);
+            if places.iter().any(Place::is_taken) {
+                ask_leases(Arc::make_mut(event), &places);
+            }
+            places
+        };
+        events.iter_mut().map(take).collect()
+    }
+
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        whole: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        ToTheEnd {
+            future: Some(Box::pin(whole)),
+            runtime: &self.runtime,
+        }
+        .await
+    }
+
     fn take_places(&self, event: &Event) -> Vec<Place> {
         event
             .deliveries
@@ -241,11 +262,11 @@ fn ask_leases(event: &mut Event, places: &[Place]) {
 
 /// A duplicate gives its places back. An unknown result gives them back too, and as the event may be
 /// stored, the dispatcher is told to look.
-fn hand_over(event: &Arc<Event>, places: Vec<Place>, result: &Result<Acceptance, StoreError>) {
-    let leases: &[Option<Lease>] = match result {
-        Ok(Acceptance::Duplicate { .. }) => return,
-        Ok(Acceptance::Accepted { leases }) => leases,
-        Err(_) => &[],
+fn hand_over(event: &Arc<Event>, places: Vec<Place>, acceptance: Option<&Acceptance>) {
+    let leases: &[Option<Lease>] = match acceptance {
+        Some(Acceptance::Duplicate { .. }) => return,
+        Some(Acceptance::Accepted { leases }) => leases,
+        None => &[],
     };
     for ((index, place), delivery) in places.into_iter().enumerate().zip(&event.deliveries) {
         match (place, leases.get(index).copied().flatten()) {
@@ -261,7 +282,7 @@ fn hand_over(event: &Arc<Event>, places: Vec<Place>, result: &Result<Acceptance,
                 seat.send(claimed, Origin::Memory);
             }
             // It waits for its turn: nothing is due that was not.
-            (Place::Taken(_, seat), None) if result.is_ok() && delivery.order.is_some() => {
+            (Place::Taken(_, seat), None) if acceptance.is_some() && delivery.order.is_some() => {
                 drop(seat);
             }
             (Place::Taken(gate, seat), None) => {
@@ -274,20 +295,17 @@ fn hand_over(event: &Arc<Event>, places: Vec<Place>, result: &Result<Acceptance,
     }
 }
 
-type Answers = Vec<Result<Acceptance, StoreError>>;
-type Whole = Pin<Box<dyn Future<Output = Answers> + Send>>;
-
 /// Moves the future to the runtime when it is dropped unfinished: the client that hung up must not
 /// leave a stored event whose claim nobody works on.
-struct ToTheEnd<'a> {
-    future: Option<Whole>,
+struct ToTheEnd<'a, T: Send + 'static> {
+    future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     runtime: &'a Handle,
 }
 
-impl Future for ToTheEnd<'_> {
-    type Output = Answers;
+impl<T: Send + 'static> Future for ToTheEnd<'_, T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         // Taken out while it is polled, so that one that panicked is not polled again by `drop`.
         let Some(mut future) = self.future.take() else {
             return Poll::Pending;
@@ -300,7 +318,7 @@ impl Future for ToTheEnd<'_> {
     }
 }
 
-impl Drop for ToTheEnd<'_> {
+impl<T: Send + 'static> Drop for ToTheEnd<'_, T> {
     fn drop(&mut self) {
         if let Some(future) = self.future.take() {
             drop(self.runtime.spawn(future));

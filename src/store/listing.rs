@@ -86,6 +86,7 @@ pub struct EventSummary {
     pub route: RouteName,
     pub id: Arc<str>,
     pub event_type: Option<Arc<str>>,
+    pub credential: Option<Arc<str>>,
     pub received_at: Timestamp,
     pub body_bytes: usize,
     /// All of them, whatever the filter.

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    event::{Event, TargetName},
+    event::{Event, RouteName, TargetName},
     metrics::Metrics,
 };
 
 use super::{
-    Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
-    Store, StoreError, StoredEvent, Want,
+    Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
+    Settlement, Store, StoreError, StoredEvent, Want,
     listing::{Page, Query},
     only,
     replays::Replay,
@@ -88,19 +88,8 @@ impl Store for Metered {
         &self,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        self.inner.accept_together(events).await
-    }
-
-    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
-        self.inner.keep_secret(kept).await
-    }
-
-    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
-        self.inner.kept_secrets().await
-    }
-
-    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
-        self.inner.forget_secret(route).await
+        self.measure("accept", self.inner.accept_together(events))
+            .await
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -145,6 +134,21 @@ impl Store for Metered {
 
     async fn forget_replay(&self, id: Uuid) -> Result<(), StoreError> {
         self.measure("forget_replay", self.inner.forget_replay(id))
+            .await
+    }
+
+    async fn keep_secret(&self, kept: &KeptSecret) -> Result<bool, StoreError> {
+        self.measure("keep_secret", self.inner.keep_secret(kept))
+            .await
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
+        self.measure("kept_secrets", self.inner.kept_secrets())
+            .await
+    }
+
+    async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
+        self.measure("forget_secret", self.inner.forget_secret(route))
             .await
     }
 

@@ -55,6 +55,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// [`Store::accept_all`] for the events of one request, which are all of one route that says `together`: one atomic
     /// step for all of them. Each is accepted or a duplicate (of each other, too); answers for each, in order.
+    /// More than [`TOGETHER_MAX`], or more than the store can take in one step, are an error and leave nothing.
     async fn accept_together(&self, events: Vec<Arc<Event>>)
     -> Result<Vec<Acceptance>, StoreError>;
 
@@ -65,8 +66,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends a claim. When the lease was lost (it ended and another claimed the delivery, or the
     /// delivery is already settled), changes nothing and says so.
-    /// `Delivered` and `Dead` are final, until a replay, and give the turn to the next of its group (but for a
-    /// dead letter that holds); `Retry` makes it due again after its wait; `Released` at once.
+    /// `Delivered`, `Dead` and `Filtered` are final, until a replay, and give the turn to the next of its group (but
+    /// for a dead letter that holds); `Filtered` counts no attempt; `Retry` makes it due again after its wait; `Released` at once.
     ///
     /// Many at once, each a step of its own. Answers for each, in order.
     async fn settle_all(&self, settlements: Vec<Settlement>) -> Vec<Result<Settled, StoreError>>;
@@ -113,7 +114,7 @@ pub trait Store: Send + Sync + 'static {
     /// `known`; returns how many.
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError>;
 
-    /// Removes events that have been finished (every delivery delivered or dead) for `retention.age`, then the
+    /// Removes events that have been finished (every delivery delivered, dead or filtered) for `retention.age`, then the
     /// oldest finished ones while all stored bodies exceed `retention.bytes`; never an unfinished one.
     /// Forgets ids whose window has passed. Does a bounded piece of the work a call.
     async fn expire(&self, retention: Retention) -> Result<Expired, StoreError>;
@@ -127,6 +128,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what was begun and lets go of what the store holds. Calls after it fail.
     async fn close(&self);
+}
+
+/// Events that one request may bring: they are one step, which others wait for.
+pub const TOGETHER_MAX: usize = 1_000;
+
+pub(crate) fn too_many_together() -> StoreError {
+    StoreError::Unavailable(format!("more than {TOGETHER_MAX} events in one request"))
 }
 
 /// The answer to the only one that was asked.
@@ -222,7 +230,7 @@ pub struct Settlement {
     /// The claim that is ended.
     pub token: i64,
     pub outcome: Outcome,
-    /// What happened; `None` for `Released`.
+    /// What happened; `None` for `Released` and `Filtered`.
     pub attempt: Option<AttemptRecord>,
 }
 

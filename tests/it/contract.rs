@@ -13,14 +13,18 @@ mod claiming;
 mod damage;
 mod embedded;
 mod expiring;
+mod filtering;
+mod format_3;
 mod listing;
 mod migrating;
 mod ordering;
 mod redis;
 mod replaying;
 mod replays;
+mod secrets;
 mod settling;
 mod subject;
+mod together;
 
 macro_rules! suite {
     ($name:ident, $factory:path) => {
@@ -106,6 +110,21 @@ macro_rules! suite {
                 listing: gives_each_once_while_others_come_and_go,
                 listing: finds_few_among_many,
                 listing: refuses_a_cursor_that_no_page_ended_with,
+                together: accepts_as_many_as_a_request_can_bring,
+                together: keeps_the_order_of_one_request,
+                together: leaves_nothing_of_a_request_that_it_cannot_take,
+                together: accepts_one_of_many_equal_requests_at_once,
+                together: does_a_dropped_request_whole_or_not_at_all,
+                filtering: filters_without_an_attempt,
+                filtering: lists_what_was_filtered_apart,
+                filtering: removes_what_was_filtered_by_its_age,
+                filtering: replays_what_was_filtered,
+                filtering: gives_the_turn_on_when_a_delivery_is_filtered,
+                filtering: retires_nothing_that_was_filtered,
+                secrets: keeps_the_first_secret_of_a_route_until_it_is_forgotten,
+                secrets: keeps_one_of_many_secrets_at_once,
+                secrets: keeps_secrets_whatever_expires,
+                secrets: shows_no_secret,
                 replays: keeps_a_replay_by_its_revision,
                 replays: tells_replays_oldest_first,
                 replays: keeps_one_of_those_that_change_a_replay_at_once,

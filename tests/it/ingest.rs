@@ -6,7 +6,9 @@
 )]
 
 mod accepted;
+mod batches;
 mod canary;
+mod kinds;
 mod limits;
 mod methods;
 mod ordered;
@@ -30,6 +32,8 @@ const REASONS: [(u16, &[&str]); 11] = [
             "invalid_json",
             "too_deep",
             "duplicate_key",
+            "invalid_form",
+            "invalid_xml",
         ],
     ),
     (

@@ -32,6 +32,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
             "config",
             "event",
             "metrics",
+            "payload",
             "rate",
             "signature",
             "store",

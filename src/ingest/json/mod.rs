@@ -4,12 +4,18 @@
 //! and picks what stands at the pointers, without building a tree. What it refuses beyond broken
 //! JSON: invalid UTF-8 anywhere, lone surrogates, numbers too large for any type, more than
 //! [`DEPTH_MAX`] nested containers, and a repeated key on the way to a pointer, because two readers
-//! of such a body could see two different events.
+//! of such a body could see two different events. Pointers with `*`, and the elements of a [`List`],
+//! are looked for in a pass of their own.
 
 use std::{borrow::Cow, fmt};
 
 use serde::de::DeserializeSeed;
 
+use crate::config::Pointer;
+
+mod each;
+#[cfg(test)]
+mod each_tests;
 mod fast;
 #[cfg(test)]
 mod fast_tests;
@@ -36,6 +42,8 @@ pub enum Found<'a> {
     Number(f64),
     Object,
     Array,
+    /// Of a pointer with `*`: what stands at each place, not empty; `Missing` where the way to it ends before.
+    Each(Vec<Found<'a>>),
 }
 
 /// Why a body was refused, and where.
@@ -75,10 +83,22 @@ impl Plan {
     /// What stands at each pointer, in the order of [`Plan::new`]. The first fault ends the scan.
     pub fn scan<'a>(&self, body: &'a [u8]) -> Result<Vec<Found<'a>>, JsonFault> {
         let text = checked_text(body)?;
-        match fast::scan(self, text) {
-            Some(found) => Ok(found),
-            None => self.walk(text, body),
+        let mut found = match fast::scan(self, text) {
+            Some(found) => found,
+            None => self.walk(text, body)?,
+        };
+        for (slot, tokens) in self.each() {
+            let texts =
+                each::texts(text, tokens).map_err(|(error, kind)| fault(&error, kind, body))?;
+            let values = texts
+                .into_iter()
+                .map(|text| text.map_or(Found::Missing, each::found));
+            let values: Vec<_> = values.collect();
+            if !values.is_empty() {
+                found[*slot] = Found::Each(values);
+            }
         }
+        Ok(found)
     }
 
     /// Reads every form there is, and says what is wrong.
@@ -90,6 +110,34 @@ impl Plan {
             .and_then(|()| deserializer.end())
             .map_err(|error| fault(&error, state.fault.take(), body))?;
         Ok(state.found)
+    }
+}
+
+/// The list at a pointer, whose elements are read one by one.
+#[derive(Clone, Debug)]
+pub struct List {
+    plan: Plan,
+    /// Of its elements.
+    tokens: Vec<Box<str>>,
+}
+
+impl List {
+    pub fn new(pointer: &Pointer) -> Self {
+        let each = std::iter::once(each::EACH.into());
+        Self {
+            plan: Plan::new(std::slice::from_ref(pointer)),
+            tokens: pointer.tokens().iter().cloned().chain(each).collect(),
+        }
+    }
+
+    /// The exact text of each element, in a body that is checked as [`Plan::scan`] does. `None`: there is no list.
+    pub fn elements<'a>(&self, body: &'a [u8]) -> Result<Option<Vec<&'a str>>, JsonFault> {
+        if self.plan.scan(body)? != [Found::Array] {
+            return Ok(None);
+        }
+        let texts = each::texts(checked_text(body)?, &self.tokens)
+            .map_err(|(error, kind)| fault(&error, kind, body))?;
+        Ok(Some(texts.into_iter().flatten().collect()))
     }
 }
 

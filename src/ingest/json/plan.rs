@@ -1,5 +1,6 @@
 //! A route's pointers as a trie.
 
+use super::each::EACH;
 use crate::config::Pointer;
 
 /// Pointers, compiled once and used for every body.
@@ -7,6 +8,8 @@ use crate::config::Pointer;
 pub struct Plan {
     /// The first is the document. Each stands for one place, so one document has it at most once.
     nodes: Vec<Node>,
+    /// Those with a `*`: places in the answer, and tokens. They are no part of the trie.
+    each: Vec<(usize, Box<[Box<str>]>)>,
     pointers: usize,
 }
 
@@ -35,9 +38,14 @@ impl Plan {
     pub fn new(pointers: &[Pointer]) -> Self {
         let mut plan = Self {
             nodes: vec![Node::default()],
+            each: Vec::new(),
             pointers: pointers.len(),
         };
         for (slot, pointer) in pointers.iter().enumerate() {
+            if pointer.tokens().iter().any(|token| &**token == EACH) {
+                plan.each.push((slot, pointer.tokens().into()));
+                continue;
+            }
             let mut at = Self::ROOT;
             for token in pointer.tokens() {
                 at = plan.child_or_new(at, token);
@@ -55,6 +63,10 @@ impl Plan {
 
     pub(super) fn node_count(&self) -> usize {
         self.nodes.len()
+    }
+
+    pub(super) fn each(&self) -> &[(usize, Box<[Box<str>]>)] {
+        &self.each
     }
 
     pub(super) fn slots(&self, node: NodeId) -> &[usize] {
@@ -84,9 +96,8 @@ impl Plan {
             return known;
         }
         let node = NodeId(self.nodes.len());
-        let escaped = token.replace('~', "~0").replace('/', "~1");
         self.nodes.push(Node {
-            pointer: format!("{}/{escaped}", self.pointer(parent)),
+            pointer: format!("{}/{}", self.pointer(parent), escaped(token)),
             ..Node::default()
         });
         self.nodes[parent.0].children.push(Child {
@@ -104,8 +115,13 @@ impl NodeId {
     }
 }
 
+/// As it stands in a pointer.
+pub(super) fn escaped(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
 /// RFC 6901: digits without leading zeros.
-fn array_index(token: &str) -> Option<usize> {
+pub(super) fn array_index(token: &str) -> Option<usize> {
     let is_canonical = token == "0" || !token.starts_with('0');
     let is_digits = token.bytes().all(|b| b.is_ascii_digit());
     (is_canonical && is_digits)

@@ -1,15 +1,6 @@
 //! Lines and columns, both from 1; columns in bytes. Only looked for once a body is refused.
 
-/// The position of the byte at `offset`.
-pub(super) fn of_byte(body: &[u8], offset: usize) -> (usize, usize) {
-    let before = &body[..offset];
-    let line_start = match before.iter().rposition(|b| *b == b'\n') {
-        Some(newline) => newline + 1,
-        None => 0,
-    };
-    let line = 1 + before.iter().filter(|b| **b == b'\n').count();
-    (line, offset - line_start + 1)
-}
+pub(super) use crate::payload::position::of_byte;
 
 /// The position of the first bracket that opens the level `depth`. Everything before it is valid JSON.
 pub(super) fn of_depth(body: &[u8], depth: usize) -> Option<(usize, usize)> {

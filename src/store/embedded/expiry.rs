@@ -276,7 +276,7 @@ impl Ledger {
     fn dead_letters(&self, first: i64, last: i64) -> Result<Vec<DeadLetter>, Failure> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, target, turn FROM deliveries NOT INDEXED
-             WHERE id BETWEEN ?1 AND ?2 AND state >= 2",
+             WHERE id BETWEEN ?1 AND ?2 AND state BETWEEN 2 AND 6",
         )?;
         let rows = statement.query_map((first, last), |row| {
             Ok(DeadLetter {

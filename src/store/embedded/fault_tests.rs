@@ -131,6 +131,33 @@ async fn a_full_disk_takes_nothing_but_settles_expires_and_recovers() {
     assert!(matches!(retried, Acceptance::Accepted { .. }));
 }
 
+/// Neither rows nor ids, however much of the request found room.
+#[tokio::test]
+async fn a_request_that_finds_no_room_for_its_last_event_leaves_none() {
+    let directory = TempDir::new().unwrap();
+    let store = start(&directory, |connection| {
+        connection
+            .pragma_update(None, "max_page_count", 200)
+            .unwrap();
+    });
+    let request = |ids: std::ops::Range<u32>| -> Vec<_> {
+        ids.map(|n| event(&n.to_string(), 10_000, Some(LONG)))
+            .collect()
+    };
+    let refused = store.accept_together(request(0..300)).await;
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    for event in request(0..300) {
+        assert!(store.get(event.uid).await.unwrap().is_none());
+    }
+    assert_eq!(store.depth(&["t".into()]).await.unwrap()[0].pending, 0);
+    for acceptance in store.accept_together(request(0..50)).await.unwrap() {
+        assert!(
+            matches!(acceptance, Acceptance::Accepted { .. }),
+            "no id stays behind"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_event_that_finds_no_room_takes_no_settlement_down_with_it() {
     let directory = TempDir::new().unwrap();

@@ -4,14 +4,14 @@
 //!
 //! ```text
 //! uid 16 · key 16 · received_ms i64 · window_ms u64 · digest · route · id · type? · content type?
-//! · kept headers: number, (name, value)… · together u8
+//! · kept headers: number, (name, value)… · together u8 · credential?
 //! · deliveries: number, (target, order u8, group 16 if there is an order)…
 //! ```
 //!
 //! Bytes of variable length come after their length; lengths and numbers are LEB128. What may be missing
 //! has its length plus one, and zero when it is missing. `order`: 0 none, 1 one that does not hold, 2 one that
-//! does. The places of uid and route are the same in every version. Version 1, of format 2, is read too: it ends
-//! with the names of the targets.
+//! does. The places of uid and route are the same in every version. Earlier ones are read too: version 2, of format
+//! 3, has no credential, and version 1, of format 2, ends with the names of the targets.
 
 use std::{str, sync::Arc, time::Duration};
 
@@ -23,7 +23,8 @@ use crate::{
     event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup},
 };
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+const VERSION_WITHOUT_CREDENTIAL: u8 = 2;
 const VERSION_WITHOUT_ORDER: u8 = 1;
 /// Of the digest, with the route behind it.
 const DIGEST_AT: usize = 1 + 16 + 16 + 8 + 8;
@@ -48,6 +49,7 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
         head.bytes(value.as_bytes());
     }
     head.0.push(u8::from(event.together));
+    head.option(event.credential.as_deref());
     head.number(event.deliveries.len());
     for delivery in &event.deliveries {
         head.bytes(delivery.target.as_bytes());
@@ -61,7 +63,7 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
 pub(super) fn decode(head: &[u8]) -> Option<Event> {
     let mut head = Reader(head);
     let [version] = head.array()?;
-    if version != VERSION && version != VERSION_WITHOUT_ORDER {
+    if !(VERSION_WITHOUT_ORDER..=VERSION).contains(&version) {
         return None;
     }
     let mut event = Event {
@@ -80,8 +82,11 @@ pub(super) fn decode(head: &[u8]) -> Option<Event> {
         deliveries: Vec::new(),
         together: false,
     };
-    if version == VERSION {
+    if version > VERSION_WITHOUT_ORDER {
         event.together = head.array()? != [0];
+    }
+    if version > VERSION_WITHOUT_CREDENTIAL {
+        event.credential = head.option()?;
     }
     event.deliveries = head.list(|head| {
         let delivery = NewDelivery::to(head.text()?);
@@ -220,7 +225,7 @@ mod tests {
             route: "route".into(),
             id: "id: \"quoted\" ü|\\".into(),
             event_type: Some("order.created".into()),
-            credential: None,
+            credential: Some("secret#2+bearer".into()),
             received_at: Timestamp::from_millis(1_800_000_000_123),
             dedupe_window: Duration::from_millis(259_200_001),
             content_type: Some("x".repeat(300).into()),
@@ -260,7 +265,7 @@ mod tests {
     fn what_was_encoded_comes_back_field_by_field() {
         let empty = Event {
             event_type: Some("".into()),
-            credential: None,
+            credential: Some("".into()),
             content_type: Some("".into()),
             ..bare()
         };
@@ -273,6 +278,7 @@ mod tests {
             assert_eq!((back.uid, back.key), (event.uid, event.key));
             assert_eq!((back.route, back.id), (event.route, event.id));
             assert_eq!(back.event_type, event.event_type);
+            assert_eq!(back.credential, event.credential);
             assert_eq!(back.content_type, event.content_type);
             assert_eq!(back.received_at, event.received_at);
             assert_eq!(back.dedupe_window, event.dedupe_window);
@@ -287,22 +293,32 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_version_1_is_read() {
+    fn records_of_earlier_versions_are_read() {
         let event = Event {
             deliveries: ["t", "u"].map(|t| NewDelivery::to(t.into())).into(),
-            together: false,
+            together: true,
             ..full()
         };
-        // It ended with the names; the byte before their number and those behind each name came later.
         let mut head = encode(&event);
-        let end = head.split_off(head.len() - 8);
-        assert_eq!(end, b"\0\x02\x01t\0\x01u\0");
-        head[0] = VERSION_WITHOUT_ORDER;
-        head.extend(b"\x02\x01t\x01u");
-        assert_eq!(route(&head), Some("route"));
-        let back = decode(&head).unwrap();
-        assert_eq!(back.id, event.id);
-        assert_eq!(back.deliveries, event.deliveries);
+        let end = head.split_off(head.len() - 24);
+        assert_eq!(end, b"\x01\x10secret#2+bearer\x02\x01t\0\x01u\0");
+        // Version 1 ended with the names; what is before their number and behind each name came later.
+        for (version, end) in [
+            (VERSION_WITHOUT_CREDENTIAL, &b"\x01\x02\x01t\0\x01u\0"[..]),
+            (VERSION_WITHOUT_ORDER, b"\x02\x01t\x01u"),
+        ] {
+            head[0] = version;
+            let head = [&head[..], end].concat();
+            assert_eq!(route(&head), Some("route"));
+            let back = decode(&head).unwrap();
+            assert_eq!(
+                (back.id, back.headers),
+                (event.id.clone(), event.headers.clone())
+            );
+            assert_eq!(back.credential, None);
+            assert_eq!(back.together, version == VERSION_WITHOUT_CREDENTIAL);
+            assert_eq!(back.deliveries, event.deliveries);
+        }
     }
 
     #[test]

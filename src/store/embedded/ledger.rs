@@ -12,8 +12,8 @@ use crate::{
     clock::{Clock, Timestamp},
     event::{Event, Order, RouteName, TargetName},
     store::{
-        Acceptance, Depth, Expired, Lease, Replayed, Retention, Settled, Settlement, Want,
-        replays::Replay,
+        Acceptance, Depth, Expired, KeptSecret, Lease, Replayed, Retention, Settled, Settlement,
+        Want, replays::Replay,
     },
 };
 
@@ -22,6 +22,7 @@ use super::{
     commits::{self, Place, Span},
     deliveries::DeliveryId,
     failure::Failure,
+    head,
     memory::Ids,
     queues::{QueueIndex, Queues},
     replaying::Replayable,
@@ -36,6 +37,7 @@ const ENDS_MAX_MS: i64 = i64::MAX >> IDS_SHIFT;
 
 /// What a caller asks for.
 pub(super) enum Ask {
+    /// All in one transaction, as everything that is asked at once.
     Accept(Vec<Arrival>),
     Claim(Vec<Want>),
     Settle(Vec<Settlement>),
@@ -43,6 +45,8 @@ pub(super) enum Ask {
     Replay(Vec<Option<Replayable>>),
     SaveReplay(Box<Replay>),
     ForgetReplay(Uuid),
+    KeepSecret(KeptSecret),
+    ForgetSecret(RouteName),
     Depth(Vec<TargetName>),
     Retire(Vec<TargetName>),
     Expire(Retention),
@@ -70,6 +74,13 @@ pub(super) struct Arrival {
     pub(super) head: Vec<u8>,
 }
 
+impl Arrival {
+    pub(super) fn of(event: Arc<Event>) -> Self {
+        let head = head::encode(&event);
+        Self { event, head }
+    }
+}
+
 /// For each that was asked, in order.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -78,8 +89,13 @@ pub(super) enum Answer {
     Settled(Vec<Settled>),
     Replayed(Vec<Replayed>),
     Saved(SavedReplay),
+    /// Whether anything changed.
+    Changed(bool),
     Depth(Vec<Depth>),
-    Retired { deliveries: u64, more: bool },
+    Retired {
+        deliveries: u64,
+        more: bool,
+    },
     Expired(Expired),
     Done,
 }
@@ -276,6 +292,8 @@ impl Ledger {
             }
             Ask::SaveReplay(replay) => Answer::Saved(self.save_replay(replay)?),
             Ask::ForgetReplay(id) => self.forget_replay(*id)?,
+            Ask::KeepSecret(kept) => Answer::Changed(self.keep_secret(kept)?),
+            Ask::ForgetSecret(route) => Answer::Changed(self.forget_secret(route)?),
             Ask::Depth(targets) => Answer::Depth(self.depth(targets)?),
             Ask::Retire(known) => self.retire(known)?,
             Ask::Expire(retention) => Answer::Expired(self.expire(*retention)?),

@@ -266,10 +266,10 @@ impl Walk<'_> {
         };
         let sql = if self.search.newest_first {
             "SELECT id, target FROM deliveries INDEXED BY dead
-             WHERE state >= 2 AND id < ?1 ORDER BY id DESC"
+             WHERE state BETWEEN 2 AND 6 AND id < ?1 ORDER BY id DESC"
         } else {
             "SELECT id, target FROM deliveries INDEXED BY dead
-             WHERE state >= 2 AND id > ?1 ORDER BY id"
+             WHERE state BETWEEN 2 AND 6 AND id > ?1 ORDER BY id"
         };
         let after = match (self.search.after, self.search.newest_first) {
             (Some(Place::Dead(id)), _) => id,
@@ -352,6 +352,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<Option<(EventSummary, Vec<NewDeliv
         route: event.route,
         id: event.id,
         event_type: event.event_type,
+        credential: event.credential,
         received_at: event.received_at,
         body_bytes: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
         deliveries: Vec::new(),

@@ -2,15 +2,16 @@
 
 use rusqlite::{Connection, Transaction};
 
-use super::{head, schema::TABLES_SINCE_3};
+use super::{
+    head,
+    schema::{TABLES_SINCE_3, TABLES_SINCE_4},
+};
 
 /// Format 2 had a queue a target, no order, no replays, and only failed attempts, by their number modulo 32.
 const DELIVERIES: &str = "
-DROP INDEX dead;
 ALTER TABLE deliveries ADD COLUMN earlier INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deliveries ADD COLUMN replayed_ms INTEGER;
 ALTER TABLE deliveries ADD COLUMN turn BLOB;
-CREATE INDEX dead ON deliveries (id, target) WHERE state >= 2;
 ";
 
 /// A slot holds the newest failed attempt of its numbers; the newest of all is in `deliveries` now.
@@ -37,6 +38,12 @@ pub(super) fn from_format_2(transaction: &Transaction<'_>) -> rusqlite::Result<(
     transaction.execute_batch(ATTEMPTS)?;
     move_waiting(transaction)?;
     transaction.execute_batch("DROP TABLE waiting_2; DROP TABLE attempts_2;")
+}
+
+/// Format 3 had no secrets and no filtered deliveries, which its index would have had among the dead letters.
+pub(super) fn from_format_3(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch("DROP INDEX dead")?;
+    transaction.execute_batch(TABLES_SINCE_4)
 }
 
 fn move_waiting(connection: &Connection) -> rusqlite::Result<()> {

@@ -29,6 +29,7 @@ mod queues;
 mod reader;
 mod replaying;
 mod schema;
+mod secrets;
 mod settling;
 mod syncer;
 #[cfg(test)]
@@ -59,13 +60,14 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     config::Durability,
-    event::{Event, TargetName},
+    event::{Event, RouteName, TargetName},
     metrics::Metrics,
     store::{
-        Acceptance, Claims, DeliveryName, Depth, Expired, OpenError, Replayed, Retention, Settled,
-        Settlement, Store, StoreError, StoredEvent, Want,
+        Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
+        Retention, Settled, Settlement, Store, StoreError, StoredEvent, TOGETHER_MAX, Want,
         listing::{Page, Query},
         replays::Replay,
+        too_many_together,
     },
 };
 
@@ -216,11 +218,8 @@ impl Store for Embedded {
             .enumerate()
             .partition(|(_, event)| is_fit(event));
         let groups = fit.chunks(GROUP_MAX).map(async |group| {
-            let arrival = |(_, event): &(usize, Arc<Event>)| Arrival {
-                head: head::encode(event),
-                event: event.clone(),
-            };
-            let asked = Ask::Accept(group.iter().map(arrival).collect());
+            let arrivals = group.iter().map(|(_, event)| Arrival::of(event.clone()));
+            let asked = Ask::Accept(arrivals.collect());
             let answered = self.call(asked).await.and_then(|answer| match answer {
                 Answer::Accepted(acceptances) => Ok(acceptances),
                 other => Err(mistaken(&other)),
@@ -229,10 +228,7 @@ impl Store for Embedded {
         });
         let mut answers = together(groups).await;
         for (place, _) in unfit {
-            let error = StoreError::Unavailable(format!(
-                "an event can have at most {DELIVERIES_MAX} deliveries and {BODY_BYTES_MAX} bytes"
-            ));
-            answers.insert(place, Err(error));
+            answers.insert(place, Err(does_not_fit()));
         }
         answers
     }
@@ -241,25 +237,17 @@ impl Store for Embedded {
         &self,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        Err(StoreError::Unavailable(format!(
-            "not built yet: {}",
-            events.len()
-        )))
-    }
-
-    async fn keep_secret(&self, kept: &crate::store::KeptSecret) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable(format!(
-            "not built yet: {}",
-            kept.route
-        )))
-    }
-
-    async fn kept_secrets(&self) -> Result<Vec<crate::store::KeptSecret>, StoreError> {
-        Err(StoreError::Unavailable(format!("not built yet: {}", 0)))
-    }
-
-    async fn forget_secret(&self, route: &crate::event::RouteName) -> Result<bool, StoreError> {
-        Err(StoreError::Unavailable(format!("not built yet: {}", route)))
+        if !events.iter().all(|event| is_fit(event)) {
+            return Err(does_not_fit());
+        }
+        if events.len() > TOGETHER_MAX {
+            return Err(too_many_together());
+        }
+        let asked = Ask::Accept(events.into_iter().map(Arrival::of).collect());
+        match self.call(asked).await? {
+            Answer::Accepted(acceptances) => Ok(acceptances),
+            other => Err(mistaken(&other)),
+        }
     }
 
     async fn claim(&self, wants: &[Want]) -> Result<Claims, StoreError> {
@@ -347,6 +335,25 @@ impl Store for Embedded {
         self.call(Ask::ForgetReplay(id)).await.map(|_| ())
     }
 
+    async fn keep_secret(&self, kept: &KeptSecret) -> Result<bool, StoreError> {
+        match self.call(Ask::KeepSecret(kept.clone())).await? {
+            Answer::Changed(changed) => Ok(changed),
+            other => Err(mistaken(&other)),
+        }
+    }
+
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
+        self.read(&self.inspector, |reader| secrets::kept(reader))
+            .await
+    }
+
+    async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
+        match self.call(Ask::ForgetSecret(route.clone())).await? {
+            Answer::Changed(changed) => Ok(changed),
+            other => Err(mistaken(&other)),
+        }
+    }
+
     /// In pieces, so that accepting goes on meanwhile.
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
         let mut retired = 0;
@@ -412,6 +419,12 @@ impl Store for Embedded {
 /// What does not fit into the tables would fail a whole transaction.
 fn is_fit(event: &Event) -> bool {
     event.deliveries.len() <= DELIVERIES_MAX && event.body.len() <= BODY_BYTES_MAX
+}
+
+fn does_not_fit() -> StoreError {
+    StoreError::Unavailable(format!(
+        "an event can have at most {DELIVERIES_MAX} deliveries and {BODY_BYTES_MAX} bytes"
+    ))
 }
 
 /// Puts all groups into the queue before it waits, so that one deadline holds for all.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use uuid::Uuid;
 
 use crate::{
-    event::{Order, RouteName, TargetName},
+    event::{DeliveryState, Order, RouteName, TargetName},
     store::{Replayed, replays::Replay},
 };
 
@@ -13,6 +13,7 @@ use super::{
     deliveries::{DeliveryId, seq_of},
     failure::Failure,
     ledger::{Answer, Ledger, SavedReplay},
+    targets::state_of,
 };
 
 /// Replays that are kept: an ended one goes for a new one.
@@ -39,7 +40,8 @@ impl Ledger {
         match state {
             Some(0) => Ok(Replayed::Pending),
             Some(state) => {
-                self.replay_settled(delivery, state >= 2)?;
+                let was_dead = matches!(state_of(state), DeliveryState::Dead(_));
+                self.replay_settled(delivery, was_dead)?;
                 Ok(Replayed::Due)
             }
             // It was found a moment ago: not attempted yet, or gone meanwhile.

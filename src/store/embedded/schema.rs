@@ -14,9 +14,9 @@ use crate::{config::Durability, store::OpenError};
 use super::migration;
 
 /// The format this program writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT_VERSION: i64 = 3;
-/// What is brought to it, see [`super::migration`].
-const FORMAT_BEFORE: i64 = 2;
+pub(super) const FORMAT_VERSION: i64 = 4;
+/// The first of those that are brought to it, see [`super::migration`].
+const FORMAT_OLDEST: i64 = 2;
 /// Of development versions; nothing was released with it.
 const FORMAT_BEFORE_RELEASE: i64 = 1;
 /// `PRAGMA application_id` of a Hookgate store: `Hkgt`.
@@ -43,13 +43,14 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 ///   [`super::turns`]; what waits for its turn is due at the end of time.
 /// - `ordered`: of each group in order the deliveries that are not settled for good; only ordered ones have a row.
 /// - `deliveries` has a row from a delivery's first settlement on, with its newest attempt. `state`:
-///   0 pending (a retry or a replay waits), 1 delivered, from 2 on the reasons of a dead letter; `dead` is there
-///   to count and to list those. `settled_ms`: when that was settled. `attempts`: since the last replay;
+///   0 pending (a retry or a replay waits), 1 delivered, 2 to 6 the reasons of a dead letter, 7 filtered; `dead` is
+///   there to count and to list dead letters. `settled_ms`: when that was settled. `attempts`: since the last replay;
 ///   `earlier`: before it. `turn`: of a dead letter that holds. A delivery's id tells its event, see
 ///   [`super::deliveries`]. An event without deliveries has one row here, delivered to target 0, so that
 ///   the rows alone tell which events are finished.
 /// - `attempts`: those before the newest, by number, without their responses.
 /// - `replays`: `record` is JSON, see [`crate::store::replays`].
+/// - `secrets`: those that came in handshakes.
 /// - `ids`: a row a commit, the remembered ids of its events, 36 bytes each. `row`: the time at which the
 ///   last of them may be forgotten, in milliseconds, × 2²⁰, and a number.
 const TABLES: &str = "
@@ -78,7 +79,6 @@ CREATE TABLE deliveries (
   replayed_ms INTEGER,
   turn BLOB
 ) STRICT;
-CREATE INDEX dead ON deliveries (id, target) WHERE state >= 2;
 CREATE TABLE ids (row INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
 ";
 
@@ -121,6 +121,16 @@ CREATE TABLE replays (
   created_ms INTEGER NOT NULL,
   ended_ms INTEGER,
   record TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Those that format 3 had otherwise, or not at all.
+pub(super) const TABLES_SINCE_4: &str = "
+CREATE INDEX dead ON deliveries (id, target) WHERE state BETWEEN 2 AND 6;
+CREATE TABLE secrets (
+  route TEXT PRIMARY KEY,
+  secret BLOB NOT NULL,
+  received_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -256,6 +266,7 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
         let transaction = connection.transaction()?;
         transaction.execute_batch(TABLES)?;
         transaction.execute_batch(TABLES_SINCE_3)?;
+        transaction.execute_batch(TABLES_SINCE_4)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
         transaction.commit()?;
@@ -271,9 +282,12 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
             "has format {version}, which development versions of hookgate wrote before 0.1.0; let the program that wrote it deliver what waits there, then move it away"
         )));
     }
-    if version == FORMAT_BEFORE {
+    if (FORMAT_OLDEST..FORMAT_VERSION).contains(&version) {
         let transaction = connection.transaction()?;
-        migration::from_format_2(&transaction)?;
+        if version == FORMAT_OLDEST {
+            migration::from_format_2(&transaction)?;
+        }
+        migration::from_format_3(&transaction)?;
         transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
         transaction.commit()?;
         tracing::info!(
@@ -285,7 +299,7 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
     }
     if version != FORMAT_VERSION {
         return Ok(Err(format!(
-            "has format {version}, and this version of hookgate reads formats {FORMAT_BEFORE} and {FORMAT_VERSION}; run the version that wrote it, or a newer one"
+            "has format {version}, and this version of hookgate reads formats {FORMAT_OLDEST} to {FORMAT_VERSION}; run the version that wrote it, or a newer one"
         )));
     }
     Ok(Ok(()))

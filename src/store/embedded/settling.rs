@@ -51,8 +51,9 @@ impl Ledger {
             self.keep(waiting.id)?;
         }
         let now = self.clock.now();
+        let was_attempted = state != DeliveryState::Filtered;
         let waiting = Waiting {
-            attempts: waiting.attempts.saturating_add(1),
+            attempts: waiting.attempts.saturating_add(was_attempted.into()),
             ..waiting
         };
         self.write(target, &waiting, state, now, settlement.attempt.as_ref())?;
@@ -63,8 +64,7 @@ impl Ledger {
             self.wait(queue, waiting)?;
             self.queues.look_at(queue, waiting.spot());
         } else {
-            self.targets
-                .settled(target, state != DeliveryState::Delivered);
+            self.targets.settled(target, is_dead(state));
             self.may_be_finished(settlement.uid);
             self.end_turn(&waiting, state)?;
         }
@@ -104,9 +104,7 @@ impl Ledger {
     /// What has the turn of its group gives it on, or holds.
     fn end_turn(&mut self, waiting: &Waiting, state: DeliveryState) -> Result<(), Failure> {
         match waiting.order {
-            Some(order) if order.hold && state != DeliveryState::Delivered => {
-                self.hold(order.group, waiting.id)
-            }
+            Some(order) if order.hold && is_dead(state) => self.hold(order.group, waiting.id),
             Some(order) => self.leave(order.group, waiting.id),
             None => Ok(()),
         }
@@ -148,8 +146,7 @@ impl Ledger {
         now: Timestamp,
         attempt: Option<&AttemptRecord>,
     ) -> Result<(), Failure> {
-        let is_dead = matches!(state, DeliveryState::Dead(_));
-        let holds = waiting.order.filter(|order| order.hold && is_dead);
+        let holds = waiting.order.filter(|order| order.hold && is_dead(state));
         self.connection
             .prepare_cached(
                 "INSERT INTO deliveries (id, target, state, settled_ms, attempts,
@@ -196,6 +193,10 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+fn is_dead(state: DeliveryState) -> bool {
+    matches!(state, DeliveryState::Dead(_))
 }
 
 fn duration_ms(attempt: &AttemptRecord) -> i64 {

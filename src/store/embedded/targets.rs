@@ -65,7 +65,7 @@ impl Targets {
         let pending = "SELECT q.target, w.number FROM queues AS q
             JOIN (SELECT queue, count(*) AS number FROM waiting GROUP BY queue) AS w ON w.queue = q.id";
         count(connection, pending, &mut counts.pending)?;
-        let dead = "SELECT target, 1 FROM deliveries INDEXED BY dead WHERE state >= 2";
+        let dead = "SELECT target, 1 FROM deliveries INDEXED BY dead WHERE state BETWEEN 2 AND 6";
         count(connection, dead, &mut counts.dead)?;
         let bytes: i64 = connection.query_row(
             "SELECT ifnull(sum(body_bytes), 0) FROM commits",
@@ -153,13 +153,19 @@ mod tests {
 
     #[test]
     fn every_state_has_a_code_of_its_own() {
-        let states: Vec<_> = [DeliveryState::Pending, DeliveryState::Delivered]
-            .into_iter()
-            .chain(DeadReason::ALL.into_iter().map(DeliveryState::Dead))
-            .collect();
-        assert_eq!(states.len(), 6);
+        let states: Vec<_> = [
+            DeliveryState::Pending,
+            DeliveryState::Delivered,
+            DeliveryState::Filtered,
+        ]
+        .into_iter()
+        .chain(DeadReason::ALL.into_iter().map(DeliveryState::Dead))
+        .collect();
+        assert_eq!(states.len(), 8);
         for state in states {
             assert_eq!(state_of(state_code(state)), state);
+            let is_dead = matches!(state, DeliveryState::Dead(_));
+            assert_eq!((2..=6).contains(&state_code(state)), is_dead, "the index");
         }
         assert_eq!(state_of(99), DeliveryState::Dead(DeadReason::Corrupt));
     }

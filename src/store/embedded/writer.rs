@@ -208,7 +208,11 @@ impl Writer {
         let needs_room = |request: &Request| {
             matches!(
                 request.ask,
-                Ask::Accept(_) | Ask::Ready | Ask::Replay(_) | Ask::SaveReplay(_)
+                Ask::Accept(_)
+                    | Ask::Ready
+                    | Ask::Replay(_)
+                    | Ask::SaveReplay(_)
+                    | Ask::KeepSecret(_)
             )
         };
         let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(needs_room);

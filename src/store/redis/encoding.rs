@@ -185,6 +185,7 @@ pub(super) fn summary(uid: Uuid, reply: Value) -> Result<Option<EventSummary>, S
                 route: event.route,
                 id: event.id,
                 event_type: event.event_type,
+                credential: None,
                 received_at: event.received_at,
                 body_bytes,
             })

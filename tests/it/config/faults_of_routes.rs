@@ -104,9 +104,9 @@ fn routes_by_key() {
                 ],
             ),
             (
-                r#"methods = ["GET"]"#,
+                r#"methods = ["HEAD"]"#,
                 &[
-                    r#"routes.toml:2:12: routes.a.methods[0]: found "GET", expected "POST", "PUT" or "PATCH""#,
+                    r#"routes.toml:2:12: routes.a.methods[0]: found "HEAD", expected "POST", "PUT", "PATCH" or "GET""#,
                 ],
             ),
             (
@@ -116,8 +116,10 @@ fn routes_by_key() {
                 ],
             ),
             (
-                r#"content = ["form"]"#,
-                &[r#"routes.toml:2:12: routes.a.content[0]: found "form", expected "json""#],
+                r#"content = ["forms"]"#,
+                &[
+                    r#"routes.toml:2:12: routes.a.content[0]: found "forms", expected "json", "form", "xml" or "any""#,
+                ],
             ),
             (
                 r#"max_body = "1GiB""#,
@@ -188,7 +190,7 @@ fn routes_by_key() {
             (
                 r#"order_by = "/n""#,
                 &[
-                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `tolerance`, `event_id`, `event_type`, `content`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond` or `enabled`",
+                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `tolerance`, `event_id`, `event_type`, `content`, `split`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond` or `enabled`",
                 ],
             ),
             (

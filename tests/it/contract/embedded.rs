@@ -9,7 +9,7 @@ use hookgate::{
     event::{DeadReason, DeliveryState, Outcome},
     metrics::{Labels, Metrics},
     store::{
-        Acceptance, HISTORY_MAX, Replayed, Retention, Settled, Store, StoreError,
+        Acceptance, Depth, HISTORY_MAX, Replayed, Retention, Settled, Store, StoreError,
         embedded::{Embedded, Options},
         metered::Metered,
         replays::{Replay, ReplayState},
@@ -20,7 +20,9 @@ use tempfile::TempDir;
 
 use super::{
     replays::replay,
+    secrets::{self, SECRET, secret},
     subject::{LONG, Subject, WINDOW, attempt, event, ids, in_order, only_lease, want},
+    together::of_request,
 };
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -126,6 +128,11 @@ async fn fill(subject: &Subject) {
     let expired = subject.store.expire(everything).await.unwrap();
     assert_eq!(expired.events, 3, "two delivered, one dead");
     subject.stored("waiting", &["t"]).await;
+    subject.stored("filtered", &["v"]).await;
+    let claimed = subject.claim_one("v").await;
+    subject.settle(&claimed, Outcome::Filtered).await;
+    let kept = secret(subject, "route", SECRET);
+    assert!(subject.store.keep_secret(&kept).await.unwrap());
 }
 
 /// What `fill` left, in a store that was opened anew.
@@ -153,6 +160,11 @@ async fn check(subject: &Subject) {
     }
     let (t, u) = (subject.depth("t").await, subject.depth("u").await);
     assert_eq!((t.pending, t.dead, u.pending, u.dead), (3, 0, 1, 0));
+    assert_eq!(subject.depth("v").await, Depth::default());
+    let filtered = subject.get(event("filtered", &[], START).uid).await;
+    assert_eq!(filtered.deliveries[0].state, DeliveryState::Filtered);
+    let kept = [("route".to_owned(), SECRET.to_vec(), START)];
+    assert_eq!(secrets::told(subject).await, kept);
 
     let wants = [want("t", 10, LONG), want("u", 10, LONG)];
     let claims = subject.store.claim(&wants).await.unwrap();
@@ -409,6 +421,52 @@ async fn keeps_the_order_over_a_crash_at_every_step() {
     subject.advance(2 * LONG);
     assert_eq!(subject.expire(LONG, u64::MAX).await, 4);
     assert_eq!(ids(&subject.claim("t", 10).await), ["5"]);
+}
+
+/// Copies of the files at any moment are what a kill would leave then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_within_a_request_leaves_all_of_its_events_or_none() {
+    const EVENTS: usize = 300;
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    let requests: Vec<Vec<_>> = (0..8)
+        .map(|n| {
+            let events =
+                (0..EVENTS).map(|m| of_request(&subject, &format!("{n}-{m}"), &["t", "u"]));
+            events.map(Arc::new).collect()
+        })
+        .collect();
+    let store = subject.store.clone();
+    let sent = requests.clone();
+    let load = tokio::spawn(async move {
+        for events in sent {
+            store.accept_together(events).await.unwrap();
+        }
+    });
+    let mut found = HashSet::new();
+    loop {
+        let over = load.is_finished();
+        let (crashed, _copy) = after_a_crash(&subject, directory.path());
+        let mut stored = Vec::new();
+        for events in &requests {
+            let mut count = 0;
+            for event in events {
+                count += usize::from(crashed.is_stored(event.uid).await);
+            }
+            assert!(count == 0 || count == EVENTS, "{count}");
+            stored.push(count > 0);
+        }
+        let whole = stored.iter().filter(|stored| **stored).count();
+        assert!(stored[..whole].iter().all(|stored| *stored), "in order");
+        let pending = (EVENTS * whole) as u64;
+        assert_eq!(crashed.depth("u").await.pending, pending);
+        found.insert(whole);
+        if over {
+            break;
+        }
+    }
+    load.await.unwrap();
+    assert!(found.contains(&requests.len()), "{found:?}");
 }
 
 /// SQLite would refuse the row, and with it all of the transaction.

@@ -351,7 +351,7 @@ fn a_store_that_was_brought_to_the_new_format_is_as_a_new_one() {
         lock.lock().unwrap();
         let database = Connection::open(directory.join(DATABASE)).unwrap();
         let columns =
-            "SELECT s.type || ' ' || s.name || ' ' || ifnull(c.name || ' ' || c.type || c.pk, '')
+            "SELECT s.type || ' ' || s.name || ' ' || ifnull(c.name || ' ' || c.type || c.pk, ifnull(s.sql, ''))
             FROM sqlite_schema AS s LEFT JOIN pragma_table_xinfo(s.name) AS c";
         let mut statement = database.prepare(columns).unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();

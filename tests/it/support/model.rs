@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -14,10 +14,10 @@ use std::{
 use async_trait::async_trait;
 use hookgate::{
     clock::{Clock, Timestamp},
-    event::{AttemptRecord, DeliveryState, Event, EventKey, Order, Outcome, TargetName},
+    event::{AttemptRecord, DeliveryState, Event, EventKey, Order, Outcome, RouteName, TargetName},
     store::{
-        Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, Lease, Replayed, Retention,
-        Settled, Settlement, Store, StoreError, StoredDelivery, StoredEvent, Want,
+        Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, Lease, Replayed,
+        Retention, Settled, Settlement, Store, StoreError, StoredDelivery, StoredEvent, Want,
         listing::{EventSummary, Page, Query},
         replays::Replay,
     },
@@ -49,7 +49,7 @@ struct Rows {
     /// In order of acceptance.
     events: Vec<Arc<Event>>,
     replays: Vec<Replay>,
-    secrets: Vec<hookgate::store::KeptSecret>,
+    secrets: Vec<KeptSecret>,
     deliveries: Vec<Row>,
     last_token: i64,
     leases_to_shorten: usize,
@@ -201,6 +201,7 @@ impl Rows {
             route: event.route.clone(),
             id: event.id.clone(),
             event_type: event.event_type.clone(),
+            credential: event.credential.clone(),
             received_at: event.received_at,
             body_bytes: event.body.len(),
             deliveries: self.stored(event.uid),
@@ -277,6 +278,36 @@ impl Rows {
             .filter(move |(_, row)| &*row.target == target && row.state == DeliveryState::Pending)
     }
 
+    fn accept(&mut self, event: &Arc<Event>) -> Acceptance {
+        if let Some(first) = self.first.get(&event.key) {
+            return Acceptance::Duplicate {
+                uid: first.uid,
+                first_received_at: first.received_at,
+                same_body: first.digest == event.digest,
+            };
+        }
+        self.first.insert(event.key, event.clone());
+        self.events.push(event.clone());
+        let mut leases = Vec::new();
+        for delivery in &event.deliveries {
+            self.deliveries.push(Row {
+                event: event.clone(),
+                target: delivery.target.clone(),
+                order: delivery.order,
+                attempts: 0,
+                history: Vec::new(),
+                replayed_at: None,
+                state: DeliveryState::Pending,
+                due: Instant::now(),
+                token: None,
+            });
+            let row = self.deliveries.len() - 1;
+            let asked = delivery.lease.filter(|_| !self.waits_for_turn(row));
+            leases.push(asked.map(|length| self.lease(row, length)));
+        }
+        Acceptance::Accepted { leases }
+    }
+
     fn claim(&mut self, want: &Want, claims: &mut Claims) {
         let now = Instant::now();
         let mut due: Vec<(Instant, usize)> = self
@@ -339,36 +370,11 @@ impl Rows {
 }
 
 impl Model {
-    async fn accept_one(&self, event: Arc<Event>) -> Result<Acceptance, StoreError> {
-        self.accepting.acquire().await.unwrap().forget();
-        let mut rows = self.rows.lock().unwrap();
-        if let Some(first) = rows.first.get(&event.key) {
-            return Ok(Acceptance::Duplicate {
-                uid: first.uid,
-                first_received_at: first.received_at,
-                same_body: first.digest == event.digest,
-            });
-        }
-        rows.first.insert(event.key, event.clone());
-        rows.events.push(event.clone());
-        let mut leases = Vec::new();
-        for delivery in &event.deliveries {
-            rows.deliveries.push(Row {
-                event: event.clone(),
-                target: delivery.target.clone(),
-                order: delivery.order,
-                attempts: 0,
-                history: Vec::new(),
-                replayed_at: None,
-                state: DeliveryState::Pending,
-                due: Instant::now(),
-                token: None,
-            });
-            let row = rows.deliveries.len() - 1;
-            let asked = delivery.lease.filter(|_| !rows.waits_for_turn(row));
-            leases.push(asked.map(|length| rows.lease(row, length)));
-        }
-        Ok(Acceptance::Accepted { leases })
+    /// Holds them until so many may be accepted.
+    async fn rows_for(&self, events: usize) -> MutexGuard<'_, Rows> {
+        let events = u32::try_from(events).unwrap();
+        self.accepting.acquire_many(events).await.unwrap().forget();
+        self.rows.lock().unwrap()
     }
 
     fn settle_one(&self, settlement: Settlement) -> Result<Settled, StoreError> {
@@ -387,7 +393,7 @@ impl Store for Model {
     async fn accept_all(&self, events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
         let mut answers = Vec::new();
         for event in events {
-            answers.push(self.accept_one(event).await);
+            answers.push(Ok(self.rows_for(1).await.accept(&event)));
         }
         answers
     }
@@ -396,25 +402,22 @@ impl Store for Model {
         &self,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        let mut answers = Vec::new();
-        for event in events {
-            answers.push(self.accept_one(event).await?);
-        }
-        Ok(answers)
+        let mut rows = self.rows_for(events.len()).await;
+        Ok(events.iter().map(|event| rows.accept(event)).collect())
     }
 
-    async fn keep_secret(&self, kept: &hookgate::store::KeptSecret) -> Result<bool, StoreError> {
+    async fn keep_secret(&self, kept: &KeptSecret) -> Result<bool, StoreError> {
         let mut rows = self.rows.lock().unwrap();
         let is_new = rows.secrets.iter().all(|other| other.route != kept.route);
         rows.secrets.extend(is_new.then(|| kept.clone()));
         Ok(is_new)
     }
 
-    async fn kept_secrets(&self) -> Result<Vec<hookgate::store::KeptSecret>, StoreError> {
+    async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
         Ok(self.rows.lock().unwrap().secrets.clone())
     }
 
-    async fn forget_secret(&self, route: &hookgate::event::RouteName) -> Result<bool, StoreError> {
+    async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
         let mut rows = self.rows.lock().unwrap();
         let before = rows.secrets.len();
         rows.secrets.retain(|kept| kept.route != *route);

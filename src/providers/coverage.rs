@@ -1,0 +1,147 @@
+//! What a provider's proof covers: computed from its schemes, never written down.
+
+use super::{IdPlace, Place, Preset, Proof};
+use crate::signature::{Method, Part, Scheme};
+
+/// What one way of proving covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    pub body: BodyCoverage,
+    /// Whether a request that was caught on its way cannot be sent again under another event id.
+    pub id: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyCoverage {
+    Whole,
+    /// Some of its values.
+    Fields,
+    /// By a checksum that anyone can keep while changing the body.
+    Checksum,
+    Nothing,
+}
+
+impl Preset {
+    /// By scheme, in their order: its name and what it covers. Of a provider that proves itself as agreed: nothing.
+    pub fn coverage(&self) -> Vec<(&str, Coverage)> {
+        match &self.proof {
+            Proof::Signature(schemes) => schemes
+                .iter()
+                .map(|scheme| (&*scheme.name, of_scheme(scheme, self.event_id)))
+                .collect(),
+            Proof::Jwt(rule, _) => {
+                let body = match rule.body_sha256 {
+                    Some(_) => BodyCoverage::Whole,
+                    None => BodyCoverage::Nothing,
+                };
+                let id = covers_id(self.event_id, body, &|_| Covered::No);
+                vec![("jwt", Coverage { body, id })]
+            }
+            Proof::Agreed => Vec::new(),
+        }
+    }
+}
+
+fn of_scheme(scheme: &Scheme, event_id: &[IdPlace]) -> Coverage {
+    let body = body(scheme);
+    let part = |place: Place| covers(scheme, place);
+    Coverage {
+        body,
+        id: covers_id(event_id, body, &part),
+    }
+}
+
+fn body(scheme: &Scheme) -> BodyCoverage {
+    let signs = |wanted: fn(&Part) -> bool| scheme.signed.iter().any(wanted);
+    if scheme.method == Method::Equal {
+        BodyCoverage::Nothing
+    } else if signs(|part| matches!(part, Part::Body | Part::SortedForm))
+        || scheme.body_sha256.is_some()
+    {
+        BodyCoverage::Whole
+    } else if signs(|part| matches!(part, Part::Crc32)) {
+        BodyCoverage::Checksum
+    } else if signs(|part| matches!(part, Part::Json(_) | Part::JsonLines(_))) {
+        BodyCoverage::Fields
+    } else {
+        BodyCoverage::Nothing
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Covered {
+    No,
+    /// Where it is there at all.
+    Yes,
+    /// And a request without it is refused.
+    Required,
+}
+
+/// The places are gone through in order, as the id is found: one that may be missing leads on to the next.
+fn covers_id(event_id: &[IdPlace], body: BodyCoverage, part: &dyn Fn(Place) -> Covered) -> bool {
+    let of = |place: Place| match place {
+        Place::Json(_) if body == BodyCoverage::Whole => Covered::Yes,
+        _ => part(place),
+    };
+    for id in event_id {
+        let covered =
+            match id {
+                IdPlace::One(place) => of(*place),
+                IdPlace::Joined(places) => places.iter().map(|place| of(*place)).fold(
+                    Covered::Required,
+                    |all, one| match (all, one) {
+                        (Covered::No, _) | (_, Covered::No) => Covered::No,
+                        (Covered::Required, Covered::Required) => Covered::Required,
+                        _ => Covered::Yes,
+                    },
+                ),
+                IdPlace::BodySha256 if body == BodyCoverage::Whole => Covered::Required,
+                IdPlace::BodySha256 => Covered::No,
+            };
+        match covered {
+            Covered::No => return false,
+            Covered::Required => return true,
+            Covered::Yes => {}
+        }
+    }
+    !event_id.is_empty()
+}
+
+/// Whether the signed parts of `scheme` hold what stands at `place`.
+fn covers(scheme: &Scheme, place: Place) -> Covered {
+    if scheme.method == Method::Equal {
+        return Covered::No;
+    }
+    let found = scheme.signed.iter().map(|part| match (part, place) {
+        (Part::Header(name), Place::Header(wanted)) if name == wanted => Covered::Required,
+        (Part::Listed(listed), Place::Header(wanted))
+            if listed.required.iter().any(|name| name == wanted) =>
+        {
+            Covered::Required
+        }
+        (Part::Json(pointer), Place::Json(wanted)) if is_at(scheme, pointer, wanted) => {
+            Covered::Yes
+        }
+        (Part::JsonLines(names), Place::Json(wanted))
+            if names
+                .iter()
+                .any(|name| wanted.strip_prefix('/') == Some(&**name)) =>
+        {
+            Covered::Yes
+        }
+        _ => Covered::No,
+    });
+    found.fold(Covered::No, |best, one| match (best, one) {
+        (Covered::Required, _) | (_, Covered::Required) => Covered::Required,
+        (Covered::Yes, _) | (_, Covered::Yes) => Covered::Yes,
+        _ => Covered::No,
+    })
+}
+
+/// A pointer of a scheme with `each` starts from each of its elements.
+fn is_at(scheme: &Scheme, pointer: &str, wanted: &str) -> bool {
+    match &scheme.each {
+        Some(each) => wanted.strip_prefix(&**each) == Some(pointer),
+        None => wanted == pointer,
+    }
+}
