@@ -13,6 +13,7 @@ use crate::config::Config;
 
 mod check;
 mod demo;
+mod explain;
 mod https;
 mod keys;
 mod samples;

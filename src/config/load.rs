@@ -109,6 +109,6 @@ fn syntax_fault(text: &str, file_name: &str, error: &toml::de::Error) -> Fault {
     clippy::disallowed_methods,
     reason = "the configuration is what names environment variables"
 )]
-fn environment(name: &str) -> Option<String> {
+pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -36,6 +36,7 @@ pub mod secret;
 mod server;
 mod store;
 mod targets;
+mod texts;
 mod tls;
 mod verifier;
 mod verify;
@@ -44,6 +45,7 @@ pub use error::{Fault, Faults};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
 pub use secret::Secret;
+pub use texts::{SecretText, secret_texts, secret_texts_of};
 pub use verifier::{
     ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier,
     Verify,

@@ -220,6 +220,18 @@ pub async fn receive(
     response
 }
 
+/// [`receive`] for the operator, who is told why a request is refused: nothing is logged, nothing counted.
+pub async fn rehearse(
+    desk: &Desk,
+    certificate: Option<&PeerCertificate>,
+    head: &RequestHead,
+    mut payload: Payload,
+) -> Result<(), Rejection> {
+    let endpoint = find(&desk.gate, head).map_err(|(_, rejection)| rejection)?;
+    let taken = accept(desk, &endpoint, certificate, head, &mut payload).await;
+    taken.map(drop)
+}
+
 fn find(
     gate: &Gate,
     head: &RequestHead,

@@ -13,6 +13,7 @@ mod claim;
 mod content;
 mod draft;
 mod encoding;
+mod explain;
 mod form;
 pub mod jwt;
 mod key;
@@ -23,6 +24,7 @@ mod template;
 mod timestamp;
 mod verify;
 
+pub use explain::{Applies, Explanation, Judged, Time, Tried, explain};
 pub use certificate::{CertificateFault, certificate_url, key_of_certificate};
 pub use secret::{SecretFault, schemes_of};
 pub use sign::{SignFault, Signed, Signing};

@@ -1,0 +1,4 @@
+//! x
+mod capture;
+mod recorder;
+mod rehearsal;
