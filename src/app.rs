@@ -9,13 +9,15 @@ use crate::{
     admin::{self, Admin},
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
-    delivery::{self, Delivery, DeliveryError, Names, Roots},
+    delivery::{self, Delivery, DeliveryError, Roots},
     ingest::{Gate, rejection::Reason},
+    keys::{HttpFetcher, HttpFetcherFault, KeyFetcher, Keys},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
         tls::{Identity, TlsError},
     },
     metrics::{Labels, Metrics, RouteLabels},
+    outbound::Names,
     store::{
         OpenError, Retention, Store,
         embedded::{self, Embedded},
@@ -52,6 +54,8 @@ pub enum StartError {
     FirstCall(#[from] crate::store::StoreError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Keys(#[from] HttpFetcherFault),
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("cannot serve: {0}")]
@@ -63,6 +67,16 @@ impl App {
     /// deliveries before requests.
     /// Must be called within a multi-thread tokio runtime: deliveries run on it, requests on threads of their own.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let fetcher = key_fetcher(&config)?;
+        Self::start_with(config, clock, fetcher).await
+    }
+
+    /// The same, with keys from elsewhere.
+    pub async fn start_with(
+        config: Config,
+        clock: Clock,
+        fetcher: Option<Arc<dyn KeyFetcher>>,
+    ) -> Result<Self, StartError> {
         let identity = Identity::load(
             &config.server.tls,
             config.server.client_authorities.clone(),
@@ -103,7 +117,11 @@ impl App {
             replay_begun,
         })?;
 
-        let gate = Arc::new(Gate::new(&config, store.clone(), clock.clone(), &metrics));
+        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics);
+        let gate = Arc::new(match fetcher {
+            Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock.clone(), Handle::current())),
+            None => gate,
+        });
         let (public_addr, plain_addr) = sockets.addresses()?;
         let admin_addr = admin_socket.local_addr()?;
         let sources = admin::Sources {
@@ -260,6 +278,18 @@ fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
         routes: &routes,
         targets: &targets,
         reasons: &reasons,
+    })
+}
+
+/// `None` when no route has its keys fetched.
+fn key_fetcher(config: &Config) -> Result<Option<Arc<dyn KeyFetcher>>, HttpFetcherFault> {
+    let fetches = |route: &Arc<Route>| match &route.verify {
+        Verify::Nobody => false,
+        Verify::All(verifiers) => verifiers.iter().any(Verifier::fetches),
+    };
+    Ok(match config.routes.iter().any(fetches) {
+        true => Some(Arc::new(HttpFetcher::new(None, &Names::of_system())?)),
+        false => None,
     })
 }
 

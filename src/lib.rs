@@ -20,7 +20,9 @@ pub mod providers;
 mod rate;
 pub mod signature;
 
+pub mod keys;
 pub mod metrics;
+pub mod outbound;
 pub mod store;
 
 pub mod delivery;

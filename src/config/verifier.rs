@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::Secret;
-use crate::signature::{KeyedScheme, Validity, jwt::JwtRule};
+use crate::signature::{
+    KeySource, KeyedScheme, Validity,
+    jwt::{JwtRule, KeySet},
+};
 
 /// How a caller proves itself.
 #[derive(Debug)]
@@ -63,8 +66,8 @@ pub struct JwtVerifier {
 pub enum JwtKeySource {
     /// HS256.
     Secrets(Vec<JwtSecret>),
-    /// A JWKS that was read from a file: its JSON.
-    File(serde_json::Value),
+    /// A JWKS that was read from a file.
+    File(KeySet),
     /// A JWKS to be fetched, over https (http only on loopback).
     Url { url: url::Url, allow_private: bool },
     Plaid {
@@ -93,6 +96,23 @@ pub struct ApiKey {
 pub const CLIENT_CERTIFICATE: &str = "client_certificate";
 
 impl Verifier {
+    /// What a token by a public key is called.
+    pub const JWT: &str = "jwt";
+    /// What a key in a fetched certificate is called.
+    pub const CERTIFICATE: &str = "certificate";
+
+    /// Whether its key may have to be fetched first.
+    pub fn fetches(&self) -> bool {
+        match self {
+            Self::Jwt(verifier) => matches!(
+                verifier.keys,
+                JwtKeySource::Url { .. } | JwtKeySource::Plaid { .. }
+            ),
+            Self::Signature(verifier) => verifier.schemes.iter().any(is_certified),
+            _ => false,
+        }
+    }
+
     /// The names of what can match: label values of `credential_uses_total`.
     pub fn credentials(&self) -> Vec<Arc<str>> {
         match self {
@@ -102,14 +122,22 @@ impl Verifier {
             | Self::QueryKey { keys, .. } => keys.iter().map(|key| key.name.clone()).collect(),
             Self::Signature(verifier) => {
                 let secrets = verifier.schemes.iter().flat_map(|keyed| &keyed.secrets);
-                secrets.map(|secret| secret.name.clone()).collect()
+                let certificate = verifier.schemes.iter().any(is_certified);
+                secrets
+                    .map(|secret| secret.name.clone())
+                    .chain(certificate.then(|| Self::CERTIFICATE.into()))
+                    .collect()
             }
             Self::Jwt(JwtVerifier {
                 keys: JwtKeySource::Secrets(secrets),
                 ..
             }) => secrets.iter().map(|secret| secret.name.clone()).collect(),
-            Self::Jwt(_) => vec!["jwt".into()],
+            Self::Jwt(_) => vec![Self::JWT.into()],
             Self::ClientCertificate { .. } => vec![CLIENT_CERTIFICATE.into()],
         }
     }
+}
+
+fn is_certified(keyed: &KeyedScheme) -> bool {
+    matches!(keyed.scheme.key, KeySource::Certificate { .. })
 }

@@ -20,12 +20,11 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, sign::SingleCertAnd
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::{
-    DeliveryError,
-    address::{AddressGuard, GuardedResolver},
-    names::NameService,
+use super::DeliveryError;
+use crate::{
+    config::{ClientCertificate, Target},
+    outbound::{AddressGuard, GuardedResolver, NameService},
 };
-use crate::config::{ClientCertificate, Target};
 
 /// Connections that wait for a next request are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,7 +76,7 @@ pub(super) fn client(
     names: Arc<NameService>,
 ) -> Result<HttpClient, DeliveryError> {
     let guard = AddressGuard {
-        target: target.name.clone(),
+        place: format!("under [targets.{}]", target.name).into(),
         allow_private: target.allow_private,
     };
     let resolver = GuardedResolver {

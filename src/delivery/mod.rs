@@ -8,7 +8,6 @@
 //!
 //! Each target has its own lane, worker, concurrency and client: one that hangs holds up no other.
 
-mod address;
 mod attempt;
 mod breaker;
 mod circuit;
@@ -16,13 +15,11 @@ mod client;
 mod courier;
 mod dispatcher;
 mod housekeeping;
-mod names;
 mod outcome;
 mod redaction;
 mod replaying;
 mod request;
 mod settler;
-mod special;
 mod worker;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -31,14 +28,11 @@ use http::HeaderName;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use address::AddressGuard;
 use circuit::Circuit;
 pub use client::Roots;
 use courier::Courier;
 use dispatcher::Dispatcher;
 use housekeeping::Housekeeping;
-use names::NameService;
-pub use names::Names;
 use replaying::Replaying;
 use request::Template;
 use settler::{Settlements, Settler};
@@ -49,6 +43,7 @@ use crate::{
     config::Target,
     event::TargetName,
     metrics::Metrics,
+    outbound::{AddressGuard, NameService, Names, NamesFault},
     store::{
         Retention, Store,
         handover::{Gate, Lane, LaneSpec},
@@ -131,8 +126,8 @@ pub enum DeliveryError {
     NoRoots { target: TargetName, reason: String },
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    #[error("names cannot be looked up: {0}")]
-    Names(String),
+    #[error(transparent)]
+    Names(#[from] NamesFault),
     #[error("target `{0}` has no lane")]
     NoLane(TargetName),
 }
@@ -306,7 +301,7 @@ fn announce(target: &Target, metrics: &Metrics) {
         metrics.paused.set(i64::from(target.paused));
     }
     let guard = AddressGuard {
-        target: target.name.clone(),
+        place: format!("under [targets.{}]", target.name).into(),
         allow_private: target.allow_private,
     };
     let host = target.url.host_str().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Who is calling: every verifier of the route must pass, on the raw bytes.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use actix_http::{RequestHead, header::HeaderMap};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -10,9 +10,16 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     clock::Timestamp,
-    config::{ApiKey, CLIENT_CERTIFICATE, Verifier, Verify},
-    payload::Content,
-    signature::{self, Headers, Message, Refusal, Repeated},
+    config::{
+        ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtVerifier, Route, SignatureVerifier, Verifier,
+        Verify,
+    },
+    keys::Keys,
+    payload::{self, Content},
+    signature::{
+        self, Headers, Message, Refusal, Repeated,
+        jwt::{self, Circumstances, SharedSecret, Token, TokenFault},
+    },
 };
 
 use super::{
@@ -20,7 +27,7 @@ use super::{
     body::Received,
     endpoint::Endpoint,
     limit::Share,
-    rejection::{Reason, Rejection},
+    rejection::{Detail, Reason, Rejection},
 };
 
 /// A request whose caller is proven.
@@ -29,90 +36,220 @@ pub(super) struct Authentic<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) content: Content,
     pub(super) body: Bytes,
+    /// The names of the credentials that matched, joined by `+`; `None` on a route for anyone.
+    pub(super) credential: Option<Arc<str>>,
     /// Held until the answer, since the store holds the bytes until then.
     pub(super) _share: Share,
 }
 
 impl<'a> Received<'a> {
-    /// 401. All verifiers run, whatever the first one says, so that the time does not tell which failed.
-    pub(super) fn authenticate(self, now: Timestamp) -> Result<Authentic<'a>, Rejection> {
-        if let Verify::All(verifiers) = &self.endpoint.route.verify {
-            let headers = RequestHeaders(&self.head.headers);
-            let results: Vec<_> = verifiers
-                .iter()
-                .map(|verifier| match verifier {
-                    Verifier::ClientCertificate { names } => shown(self.certificate, names, now),
-                    Verifier::QueryKey { name, keys } => {
-                        let value = parameter(self.head.uri.query(), name)?;
-                        known(keys, value.as_bytes(), now)
-                    }
-                    verifier => check(verifier, &headers, &self.unverified_body, now),
-                })
-                .collect();
-            let credentials = results.into_iter().collect::<Result<Vec<_>, _>>()?;
-            for credential in credentials {
-                self.endpoint.metrics.credential_used(credential);
+    /// 401; 503 when a key cannot be fetched. All verifiers run, whatever the first one says, so that the time does not
+    /// tell which failed.
+    pub(super) async fn authenticate(
+        self,
+        keys: Option<&Keys>,
+        now: Timestamp,
+    ) -> Result<Authentic<'a>, Rejection> {
+        let proven = match (&self.endpoint.route.verify, &self.endpoint.asker) {
+            (Verify::Nobody, _) => Vec::new(),
+            (Verify::All(verifiers), None) => {
+                let unproven = Unproven::new(&self, now);
+                let results: Vec<_> = verifiers.iter().map(|one| unproven.check(one)).collect();
+                results.into_iter().collect::<Result<_, _>>()?
             }
+            // Boxed, so that the others' futures are no larger for it.
+            (Verify::All(verifiers), Some(asker)) => {
+                let unproven = Unproven::new(&self, now);
+                Box::pin(unproven.check_with_fetched_keys(verifiers, asker, keys)).await?
+            }
+        };
+        for credential in &proven {
+            self.endpoint.metrics.credential_used(credential);
         }
         Ok(Authentic {
             endpoint: self.endpoint,
             head: self.head,
             content: self.content,
             body: self.unverified_body,
+            credential: joined(proven),
             _share: self.share,
         })
     }
 }
 
-/// The name of the credential that matched.
-fn check<'v>(
-    verifier: &'v Verifier,
-    headers: &RequestHeaders<'_>,
-    body: &[u8],
-    now: Timestamp,
-) -> Result<&'v str, Reason> {
-    match verifier {
-        Verifier::ApiKey { header, keys } => {
-            let value = credential(headers, header)?;
-            known(keys, value, now)
-        }
-        Verifier::Bearer { keys } => {
-            let token = scheme_value(credential(headers, "authorization")?, b"bearer");
-            known(keys, token.ok_or(Reason::MissingCredentials)?, now)
-        }
-        Verifier::Basic { keys } => {
-            let encoded = scheme_value(credential(headers, "authorization")?, b"basic");
-            let pair = STANDARD.decode(encoded.ok_or(Reason::MissingCredentials)?);
-            known(keys, &pair.map_err(|_| Reason::UnknownKey)?, now)
-        }
-        Verifier::Signature(verifier) => {
-            let message = Message {
-                method: "POST",
-                url: "",
-                headers,
-                body,
-                document: &|| None,
-                params: &verifier.params,
-                fetched_key: None,
-            };
-            signature::verify(&verifier.schemes, &message, now)
-                .map(|proven| &*verifier.schemes[proven.scheme].secrets[proven.secret].name)
-                .map_err(reason_of)
-        }
-        Verifier::QueryKey { .. } | Verifier::Jwt(_) | Verifier::ClientCertificate { .. } => {
-            Err(Reason::MissingCredentials)
+fn joined(mut names: Vec<Arc<str>>) -> Option<Arc<str>> {
+    match names.len() {
+        0 | 1 => names.pop(),
+        _ => Some(names.join("+").into()),
+    }
+}
+
+/// A request, as the verifiers see it.
+pub(super) struct Unproven<'r> {
+    route: &'r Route,
+    headers: RequestHeaders<'r>,
+    certificate: Option<&'r PeerCertificate>,
+    method: &'r str,
+    query: Option<&'r str>,
+    content: Content,
+    pub(super) body: &'r [u8],
+    pub(super) now: Timestamp,
+}
+
+impl<'r> Unproven<'r> {
+    fn new(received: &'r Received<'_>, now: Timestamp) -> Self {
+        Self {
+            route: &received.endpoint.route,
+            headers: RequestHeaders(&received.head.headers),
+            certificate: received.certificate,
+            method: received.head.method.as_str(),
+            query: received.head.uri.query(),
+            content: received.content,
+            body: &received.unverified_body,
+            now,
         }
     }
+
+    /// The name of the credential that matched. Nothing is fetched: see [`Verifier::fetches`].
+    pub(super) fn check(&self, verifier: &Verifier) -> Result<Arc<str>, Rejection> {
+        let headers = &self.headers;
+        let name = match verifier {
+            Verifier::ApiKey { header, keys } => {
+                let value = credential(headers, header)?;
+                known(keys, value, self.now)
+            }
+            Verifier::Bearer { keys } => {
+                let token = scheme_value(credential(headers, "authorization")?, b"bearer");
+                known(keys, token.ok_or(Reason::MissingCredentials)?, self.now)
+            }
+            Verifier::Basic { keys } => {
+                let encoded = scheme_value(credential(headers, "authorization")?, b"basic");
+                let pair = STANDARD.decode(encoded.ok_or(Reason::MissingCredentials)?);
+                known(keys, &pair.map_err(|_| Reason::UnknownKey)?, self.now)
+            }
+            Verifier::Signature(verifier) => return Ok(self.check_signature(verifier, None)?),
+            Verifier::Jwt(verifier) => {
+                let token = self.token(verifier)?;
+                return self.check_token(verifier, &token, None);
+            }
+            Verifier::QueryKey { name, keys } => {
+                let value = parameter(self.query, name)?;
+                known(keys, value.as_bytes(), self.now)
+            }
+            Verifier::ClientCertificate { names } => {
+                shown(self.certificate, names, self.now)?;
+                return Ok(CLIENT_CERTIFICATE.into());
+            }
+        };
+        Ok(name?.clone())
+    }
+
+    /// With the key that was fetched for it, if there is one.
+    pub(super) fn check_signature(
+        &self,
+        verifier: &SignatureVerifier,
+        fetched_key: Option<&[u8]>,
+    ) -> Result<Arc<str>, Reason> {
+        let proven = self.as_message(verifier, fetched_key, |message| {
+            signature::verify(&verifier.schemes, message, self.now)
+        });
+        let proven = proven.map_err(reason_of)?;
+        let secrets = &verifier.schemes[proven.scheme].secrets;
+        let name = secrets.get(proven.secret).map(|secret| secret.name.clone());
+        Ok(name.unwrap_or_else(|| Verifier::CERTIFICATE.into()))
+    }
+
+    pub(super) fn as_message<T>(
+        &self,
+        verifier: &SignatureVerifier,
+        fetched_key: Option<&[u8]>,
+        look: impl FnOnce(&Message<'_>) -> T,
+    ) -> T {
+        let document = || {
+            let json = payload::document(self.content, self.body).ok()??;
+            serde_json::from_slice(&json).ok()
+        };
+        look(&Message {
+            method: self.method,
+            url: &self.url(),
+            headers: &self.headers,
+            body: self.body,
+            document: &document,
+            params: &verifier.params,
+            fetched_key,
+        })
+    }
+
+    /// What the provider called.
+    fn url(&self) -> Cow<'r, str> {
+        match (&self.route.public_url, self.query) {
+            (None, _) => Cow::Borrowed(""),
+            (Some(url), None) => Cow::Borrowed(url.as_str()),
+            (Some(url), Some(query)) => Cow::Owned(format!("{url}?{query}")),
+        }
+    }
+
+    pub(super) fn token(&self, verifier: &JwtVerifier) -> Result<Token<'_>, Rejection> {
+        let value = credential(&self.headers, &verifier.rule.header)?;
+        verifier.rule.read(value).map_err(token_refused)
+    }
+
+    pub(super) fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            body: self.body,
+            public_url: self.route.public_url.as_ref().map(url::Url::as_str),
+            now: self.now,
+        }
+    }
+
+    /// With the keys that were fetched, if they had to be.
+    pub(super) fn check_token(
+        &self,
+        verifier: &JwtVerifier,
+        token: &Token<'_>,
+        fetched: Option<&jwt::KeySet>,
+    ) -> Result<Arc<str>, Rejection> {
+        let verify = |keys| verifier.rule.verify(token, keys, &self.circumstances());
+        let proven = match (&verifier.keys, fetched) {
+            (JwtKeySource::Secrets(secrets), _) => {
+                let shared: Vec<_> = secrets
+                    .iter()
+                    .map(|one| SharedSecret {
+                        bytes: one.secret.expose(),
+                        validity: one.validity,
+                    })
+                    .collect();
+                verify(jwt::Keys::Secrets(&shared)).map(|index| secrets[index].name.clone())
+            }
+            (JwtKeySource::File(keys), _) | (_, Some(keys)) => {
+                verify(jwt::Keys::Public(keys)).map(|_| Verifier::JWT.into())
+            }
+            (JwtKeySource::Url { .. } | JwtKeySource::Plaid { .. }, None) => {
+                Err(TokenFault::UnknownKey)
+            }
+        };
+        proven.map_err(token_refused)
+    }
+}
+
+pub(super) fn token_refused(fault: TokenFault) -> Rejection {
+    let reason = match fault {
+        TokenFault::Missing => Reason::MissingCredentials,
+        TokenFault::Expired | TokenFault::NotYet | TokenFault::TooOld => Reason::StaleTimestamp,
+        TokenFault::ExpiredKey => Reason::ExpiredKey,
+        _ => Reason::InvalidToken,
+    };
+    Rejection::with(reason, Detail::Token(fault))
 }
 
 fn shown(
     certificate: Option<&PeerCertificate>,
     names: &[String],
     now: Timestamp,
-) -> Result<&'static str, Reason> {
+) -> Result<(), Reason> {
     match certificate {
         None => Err(Reason::MissingCredentials),
-        Some(certificate) if certificate.proves(names, now) => Ok(CLIENT_CERTIFICATE),
+        Some(certificate) if certificate.proves(names, now) => Ok(()),
         Some(_) => Err(Reason::InvalidClientCertificate),
     }
 }
@@ -149,13 +286,13 @@ fn scheme_value<'h>(value: &'h [u8], scheme: &[u8]) -> Option<&'h [u8]> {
 }
 
 /// Compares with every key, in constant time each.
-fn known<'k>(keys: &'k [ApiKey], presented: &[u8], now: Timestamp) -> Result<&'k str, Reason> {
+fn known<'k>(keys: &'k [ApiKey], presented: &[u8], now: Timestamp) -> Result<&'k Arc<str>, Reason> {
     let digest: [u8; 32] = Sha256::digest(presented).into();
     let mut found = Err(Reason::UnknownKey);
     for key in keys {
         if bool::from(key.sha256.ct_eq(&digest)) {
             found = match key.validity.holds(now) {
-                true => Ok(&*key.name),
+                true => Ok(&key.name),
                 false => Err(Reason::ExpiredKey),
             };
         }
@@ -163,7 +300,7 @@ fn known<'k>(keys: &'k [ApiKey], presented: &[u8], now: Timestamp) -> Result<&'k
     found
 }
 
-fn reason_of(refusal: Refusal) -> Reason {
+pub(super) fn reason_of(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::MissingSignature => Reason::MissingSignature,
         Refusal::MalformedSignature => Reason::MalformedSignature,

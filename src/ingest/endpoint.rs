@@ -5,7 +5,8 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use actix_http::header::HeaderName;
 
 use crate::{
-    config::{EventIdSource, Field, Pointer, Route},
+    config::{EventIdSource, Field, Pointer, Route, Verifier, Verify},
+    keys::Asker,
     metrics::RouteMetrics,
     rate::RateLimiter,
 };
@@ -17,6 +18,8 @@ pub(super) struct Endpoint {
     pub(super) route: Arc<Route>,
     pub(super) metrics: Arc<RouteMetrics>,
     pub(super) limiter: Option<RateLimiter>,
+    /// Of a route whose keys are fetched.
+    pub(super) asker: Option<Asker>,
     /// All that this route reads from the body, found in one pass.
     pub(super) plan: Plan,
     /// What the plan finds, in its order.
@@ -87,6 +90,7 @@ impl Endpoint {
         Self {
             keep_headers: kept_headers(&route),
             limiter: route.rate.map(|rate| RateLimiter::new(rate, now)),
+            asker: fetches_keys(&route).then(|| Asker::new(metrics.clone(), now)),
             plan: Plan::new(&pointers.0),
             pointers: pointers.0,
             event_id,
@@ -106,6 +110,13 @@ impl Endpoint {
                 .allow_from
                 .iter()
                 .any(|net| net.contains(&client))
+    }
+}
+
+fn fetches_keys(route: &Route) -> bool {
+    match &route.verify {
+        Verify::Nobody => false,
+        Verify::All(verifiers) => verifiers.iter().any(Verifier::fetches),
     }
 }
 

@@ -42,7 +42,7 @@ impl Valid<'_> {
             route: route.name.clone(),
             id: id.into(),
             event_type: self.event_type.text.clone(),
-            credential: None,
+            credential: self.credential.cloned(),
             received_at,
             dedupe_window: route.dedupe_window,
             content_type: self.content_type(),

@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     config::{Config, Route},
     event::Event,
+    keys::Keys,
     metrics::{Metrics, RouteMetrics},
     store::{Acceptance, Store, StoreError},
 };
@@ -27,6 +28,7 @@ mod authenticate;
 mod body;
 mod certificate;
 mod endpoint;
+mod fetched;
 mod identify;
 mod intake;
 pub mod json;
@@ -60,6 +62,7 @@ pub struct Gate {
     refusals: RefusalLog,
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
+    keys: Option<Keys>,
 }
 
 /// What came of a request that was taken.
@@ -96,6 +99,15 @@ impl Gate {
             request_ids: RequestIds::new(),
             refusals: RefusalLog::new(now),
             unrouted: metrics.unrouted.clone(),
+            keys: None,
+        }
+    }
+
+    /// Where keys are fetched that routes need. Without it such routes answer 503 `key_unavailable`.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
         }
     }
 
@@ -253,7 +265,7 @@ async fn accept(
     let routed = Routed::new(&desk.gate, endpoint, certificate, head)?;
     let received = routed.read_body(payload).await?;
     let now = desk.gate.clock.now();
-    let authentic = received.authenticate(now)?;
+    let authentic = received.authenticate(desk.gate.keys.as_ref(), now).await?;
     let documented = authentic.document()?;
     if let Some(list) = &endpoint.split {
         let events = documented.split(list, now)?;

@@ -6,7 +6,7 @@ use actix_http::{Response, StatusCode, header};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::store::StoreError;
+use crate::{signature::jwt::TokenFault, store::StoreError};
 
 /// Why a request was not accepted: problem `code` (where it may be told), log field and metric label in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,7 @@ pub enum Reason {
     MissingTimestamp,
     StaleTimestamp,
     RepeatedHeader,
+    InvalidToken,
     InvalidClientCertificate,
     SourceNotAllowed,
     RouteDisabled,
@@ -40,6 +41,7 @@ pub enum Reason {
     InvalidEventId,
     RateLimited,
     StoreUnavailable,
+    KeyUnavailable,
     Overloaded,
     Draining,
 }
@@ -93,6 +95,7 @@ const TABLE: &[(Reason, u16, &str, &str)] = &[
     (R::MissingTimestamp, 401, "missing_timestamp", ""),
     (R::StaleTimestamp, 401, "stale_timestamp", ""),
     (R::RepeatedHeader, 401, "repeated_header", ""),
+    (R::InvalidToken, 401, "invalid_token", ""),
     (
         R::InvalidClientCertificate,
         401,
@@ -178,6 +181,12 @@ const TABLE: &[(Reason, u16, &str, &str)] = &[
         "The event cannot be stored now; send it again.",
     ),
     (
+        R::KeyUnavailable,
+        503,
+        "key_unavailable",
+        "What proves the request cannot be fetched now; send it again.",
+    ),
+    (
         R::Overloaded,
         503,
         "overloaded",
@@ -244,6 +253,8 @@ pub enum Detail {
     RetryAfter(Duration),
     /// Why the store has no answer: for the log, never for the caller.
     Store(StoreError),
+    /// What is wrong with a token: for the log, never for the caller.
+    Token(TokenFault),
 }
 
 /// One way in which a document is not what the route expects.
@@ -272,9 +283,10 @@ impl Rejection {
     }
 
     /// What only the operator is told.
-    pub fn cause(&self) -> Option<&StoreError> {
+    pub fn cause(&self) -> Option<&dyn std::error::Error> {
         match &self.detail {
             Detail::Store(error) => Some(error),
+            Detail::Token(fault) => Some(fault),
             _ => None,
         }
     }
@@ -406,7 +418,7 @@ mod tests {
             .filter(|reason| reason.status() == 401)
             .map(|reason| Rejection::from(reason).response("id").into_body())
             .collect();
-        assert_eq!(bodies.len(), 10);
+        assert_eq!(bodies.len(), 11);
         assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]));
         assert!(!String::from_utf8_lossy(&bodies[0]).contains("code"));
     }

@@ -28,6 +28,7 @@ pub(super) struct Documented<'a> {
 pub(super) struct Valid<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) head: &'a RequestHead,
+    pub(super) credential: Option<&'a Arc<str>>,
     /// Of the event: the request's, or an element of it.
     pub(super) body: &'a Bytes,
     pub(super) found: Vec<Found<'a>>,
@@ -86,6 +87,7 @@ impl Authentic<'_> {
         Ok(Valid {
             endpoint: self.endpoint,
             head: self.head,
+            credential: self.credential.as_ref(),
             body,
             found,
             event_type,

@@ -33,6 +33,7 @@ pub(super) struct Families {
     duplicate_age: HistogramVec,
     conflicting_duplicates: IntCounterVec,
     unordered: IntCounterVec,
+    key_fetches: IntCounterVec,
     attempts: IntCounterVec,
     attempt_duration: HistogramVec,
     latency: HistogramVec,
@@ -92,6 +93,12 @@ impl Families {
                 "unordered_deliveries_total",
                 "Deliveries whose `order_by` found no string, number or boolean to order them by.",
                 &["route"],
+            )?,
+            key_fetches: counters(
+                r,
+                "key_fetches_total",
+                "Fetches of keys and certificates by the route that needed them and result (ok, failed).",
+                &["route", "result"],
             )?,
             attempts: counters(
                 r,
@@ -176,6 +183,8 @@ impl Families {
             duplicate_age: self.duplicate_age.with_label_values(&[name]),
             conflicting_duplicates: self.conflicting_duplicates.with_label_values(&[name]),
             unordered: self.unordered.with_label_values(&[name]),
+            key_fetched: self.key_fetches.with_label_values(&[name, "ok"]),
+            key_fetch_failed: self.key_fetches.with_label_values(&[name, "failed"]),
         }
     }
 

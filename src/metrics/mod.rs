@@ -61,6 +61,10 @@ pub struct RouteMetrics {
     pub conflicting_duplicates: IntCounter,
     /// Deliveries for whose order the event had no key.
     pub unordered: IntCounter,
+    /// Fetches of keys that were answered …
+    pub key_fetched: IntCounter,
+    /// … and those that were not, or with what is of no use.
+    pub key_fetch_failed: IntCounter,
 }
 
 /// One target's series.

@@ -27,7 +27,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 29] = [
+const FAMILIES: [(&str, &str, &str); 30] = [
     ("build_info", "gauge", "version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -41,6 +41,7 @@ const FAMILIES: [(&str, &str, &str); 29] = [
     ("delivery_attempts_total", "counter", "outcome,route,target"),
     ("delivery_latency_seconds", "histogram", "route,target"),
     ("duplicate_age_seconds", "histogram", "route"),
+    ("key_fetches_total", "counter", "result,route"),
     ("oldest_due_seconds", "gauge", "target"),
     ("pending_deliveries", "gauge", "target"),
     ("rejections_total", "counter", "reason,route"),

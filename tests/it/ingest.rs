@@ -48,6 +48,7 @@ const REASONS: [(u16, &[&str]); 11] = [
             "missing_timestamp",
             "stale_timestamp",
             "repeated_header",
+            "invalid_token",
             "invalid_client_certificate",
         ],
     ),
@@ -62,7 +63,15 @@ const REASONS: [(u16, &[&str]); 11] = [
         &["schema_violation", "missing_event_id", "invalid_event_id"],
     ),
     (429, &["rate_limited"]),
-    (503, &["store_unavailable", "overloaded", "draining"]),
+    (
+        503,
+        &[
+            "store_unavailable",
+            "key_unavailable",
+            "overloaded",
+            "draining",
+        ],
+    ),
 ];
 
 /// The configuration with every route, its digests filled in.

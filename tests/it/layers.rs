@@ -12,7 +12,7 @@ use std::{
 };
 
 /// A layer, and the modules of this crate that its code may name. Tests at the end of a file may name any.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("event", &["clock"]),
     ("signature", &["clock"]),
@@ -24,6 +24,18 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ),
     ("rate", &["config"]),
     ("metrics", &["event"]),
+    ("outbound", &[]),
+    (
+        "keys",
+        &[
+            "clock",
+            "config",
+            "metrics",
+            "outbound",
+            "rate",
+            "signature",
+        ],
+    ),
     ("store", &["clock", "config", "event", "metrics", "rate"]),
     (
         "ingest",
@@ -31,6 +43,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
             "clock",
             "config",
             "event",
+            "keys",
             "metrics",
             "payload",
             "rate",
@@ -40,7 +53,15 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ),
     (
         "delivery",
-        &["clock", "config", "event", "metrics", "signature", "store"],
+        &[
+            "clock",
+            "config",
+            "event",
+            "metrics",
+            "outbound",
+            "signature",
+            "store",
+        ],
     ),
     ("listener", &["clock", "config", "ingest", "metrics"]),
     (

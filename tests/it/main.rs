@@ -19,6 +19,7 @@ mod delivery;
 mod end_to_end;
 mod gateway_outage;
 mod ingest;
+mod keys;
 mod layers;
 mod listener;
 mod outage;

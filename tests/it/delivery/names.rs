@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::RecordType;
-use hookgate::{delivery::Names, event::Outcome, store::Settlement};
+use hookgate::{event::Outcome, outbound::Names, store::Settlement};
 
 use super::rig::{Rig, error, event, is_delivered, target};
 use crate::support::{

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use hookgate::{
     clock::Clock,
     config::{Jitter, Retry, RetryOn, Target, TargetTls, Wait},
-    delivery::{Delivery, Names, Roots, Setup, lane_specs},
+    delivery::{Delivery, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     metrics::{Labels, Metrics, RouteLabels},
+    outbound::Names,
     store::{
         Acceptance, Retention, Settlement, Store,
         handover::{Gate, handover},

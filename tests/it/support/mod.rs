@@ -22,6 +22,7 @@ pub mod raw;
 pub mod receiver;
 pub mod redis;
 pub mod sign;
+pub mod tokens;
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! From a target's name to its addresses: the hosts file, then DNS, whose answers are kept for their TTL.
+//! From a name to its addresses: the hosts file, then DNS, whose answers are kept for their TTL.
 //!
 //! Nothing is judged here: the guard looks at what comes out at each connect, kept or not.
 
@@ -19,9 +19,7 @@ use hickory_resolver::{
     system_conf,
 };
 
-use super::DeliveryError;
-
-/// Where the addresses of targets' names come from.
+/// Where the addresses of names come from.
 #[derive(Clone, Debug)]
 pub enum Names {
     /// A hosts file, and the name servers and search domains of a `resolv.conf`. Both may change.
@@ -32,6 +30,11 @@ pub enum Names {
     /// This name server alone.
     Server(SocketAddr),
 }
+
+/// Why no name can be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("names cannot be looked up: {0}")]
+pub struct NamesFault(String);
 
 impl Names {
     pub fn of_system() -> Self {
@@ -55,9 +58,9 @@ const ANSWERS_MAX: u64 = 4096;
 /// Addresses of one name and one family that are tried: the others share the time of an attempt.
 const ADDRESSES_MAX: usize = 8;
 
-/// Resolves for all targets.
+/// Resolves for all who connect.
 #[derive(Debug)]
-pub(super) struct NameService {
+pub(crate) struct NameService {
     sources: Mutex<Sources>,
     /// Where the sources are read from, again when they change.
     files: Option<Files>,
@@ -82,7 +85,7 @@ struct Sources {
 type Stamp = (SystemTime, u64);
 
 impl NameService {
-    pub(super) fn new(names: &Names) -> Result<Arc<Self>, DeliveryError> {
+    pub(crate) fn new(names: &Names) -> Result<Arc<Self>, NamesFault> {
         let (sources, files) = match names {
             Names::Files { hosts, resolv_conf } => {
                 let (hosts, resolv_conf) = (hosts.clone(), resolv_conf.clone());
@@ -91,7 +94,7 @@ impl NameService {
             }
             Names::Server(address) => {
                 let sources = Sources::of_server(*address);
-                let unusable = |error: NetError| DeliveryError::Names(error.to_string());
+                let unusable = |error: NetError| NamesFault(error.to_string());
                 (sources.map_err(unusable)?, None)
             }
         };
@@ -102,7 +105,7 @@ impl NameService {
     }
 
     /// Not empty, at most [`ADDRESSES_MAX`] of each family, in the order in which they are to be tried.
-    pub(super) async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+    pub(crate) async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let sources = self.sources();
         if let Some(found) = sources.hosts.get(&host.to_ascii_lowercase()) {
             return bounded(host, found.iter().copied());

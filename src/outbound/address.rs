@@ -1,4 +1,4 @@
-//! The address guard: targets on private and other special addresses must say so.
+//! The address guard: what is on a private or another special address must be allowed to be there.
 //!
 //! Names are filtered inside the resolver that the client itself uses, so that what was checked is what
 //! is connected to. Address literals skip the resolver and are checked by the connector.
@@ -16,24 +16,24 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
 use super::{names::NameService, special::special_range};
-use crate::event::TargetName;
 
-/// What a target may connect to.
+/// What may be connected to.
 #[derive(Clone, Debug)]
-pub(super) struct AddressGuard {
-    pub(super) target: TargetName,
-    pub(super) allow_private: bool,
+pub(crate) struct AddressGuard {
+    /// Where `allow_private` stands, e.g. `under [targets.crm]`.
+    pub(crate) place: Arc<str>,
+    pub(crate) allow_private: bool,
 }
 
 impl AddressGuard {
     /// `Err` says which address, which range, and which setting allows it.
-    pub(super) fn check(&self, address: IpAddr) -> io::Result<()> {
+    pub(crate) fn check(&self, address: IpAddr) -> io::Result<()> {
         match special_range(address) {
             Some(range) if !self.allow_private => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 format!(
-                    "{address} is in {range}; to allow it set `allow_private = true` under [targets.{}]",
-                    self.target
+                    "{address} is in {range}; to allow it set `allow_private = true` {}",
+                    self.place
                 ),
             )),
             _ => Ok(()),
@@ -41,7 +41,7 @@ impl AddressGuard {
     }
 
     /// Checks a URL's host where it is an address and not a name.
-    pub(super) fn check_literal(&self, host: &str) -> io::Result<()> {
+    pub(crate) fn check_literal(&self, host: &str) -> io::Result<()> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         bare.parse().map_or(Ok(()), |address| self.check(address))
     }
@@ -65,9 +65,9 @@ impl AddressGuard {
 
 /// The resolver that is handed to the client.
 #[derive(Clone, Debug)]
-pub(super) struct GuardedResolver {
-    pub(super) guard: AddressGuard,
-    pub(super) names: Arc<NameService>,
+pub(crate) struct GuardedResolver {
+    pub(crate) guard: AddressGuard,
+    pub(crate) names: Arc<NameService>,
 }
 
 impl Service<Name> for GuardedResolver {
@@ -95,7 +95,7 @@ mod tests {
 
     fn guard(allow_private: bool) -> AddressGuard {
         AddressGuard {
-            target: "crm".into(),
+            place: "under [targets.crm]".into(),
             allow_private,
         }
     }

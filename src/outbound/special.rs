@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The special range that `address` is in, e.g. `127.0.0.0/8 (loopback)`: those of the IANA special-purpose registries,
 /// multicast, and of IPv6 whatever is not given out for use on the internet. An IPv6 address that stands for an IPv4
 /// address is judged by that.
-pub(super) fn special_range(address: IpAddr) -> Option<String> {
+pub(crate) fn special_range(address: IpAddr) -> Option<String> {
     match address {
         IpAddr::V4(v4) => special_v4(v4),
         IpAddr::V6(v6) => match stands_for(v6) {

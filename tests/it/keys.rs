@@ -1,0 +1,4 @@
+//! Tokens, and the keys that prove them.
+
+mod tokens;
+mod vectors;
