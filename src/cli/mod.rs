@@ -45,6 +45,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Send(send::Send),
+    Explain(explain::Explain),
     Keys(keys::Keys),
 }
 
@@ -77,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Keys(keys) => keys.run(),
     }
 }

@@ -149,7 +149,7 @@ impl Send {
 }
 
 /// The route of this name; `Err` tells which there are.
-fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Route, String> {
+pub(super) fn find<'c>(config: &'c Config, name: &str) -> Result<&'c Route, String> {
     let found = config.routes.iter().find(|route| &*route.name == name);
     found.map(|route| &**route).ok_or_else(|| {
         let names: Vec<_> = config.routes.iter().map(|route| &*route.name).collect();

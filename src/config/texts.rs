@@ -24,22 +24,17 @@ pub struct SecretText {
 pub fn secret_texts(path: &Path, name: &str) -> Vec<SecretText> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let base = path.parent().unwrap_or(Path::new(""));
-    secret_texts_of(&text, base, name, &environment)
+    secret_texts_of(&text, base, name)
 }
 
-/// [`secret_texts`] of a file's text.
-pub fn secret_texts_of(
-    text: &str,
-    base: &Path,
-    name: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Vec<SecretText> {
+/// [`secret_texts`] of a file's text; relative paths start from `base`.
+pub fn secret_texts_of(text: &str, base: &Path, name: &str) -> Vec<SecretText> {
     let (root, _) = DeTable::parse_recoverable(text);
     let context = Context {
         text,
         file_name: "",
         base,
-        env,
+        env: &environment,
         faults: RefCell::default(),
         warnings: RefCell::default(),
     };

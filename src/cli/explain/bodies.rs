@@ -200,7 +200,7 @@ impl Layout {
             match token {
                 "{" | "[" => {
                     out.push_str(token);
-                    if let Some(end @ ("}" | "]")) = tokens.peek() {
+                    if let Some(end @ ("}" | "]")) = tokens.peek().copied() {
                         out.push_str(end);
                         tokens.next();
                         continue;

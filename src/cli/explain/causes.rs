@@ -148,14 +148,14 @@ fn other_secret_form(subject: &Subject<'_>) -> Option<Cause> {
 }
 
 /// Another key that may have been meant with a secret's text.
-struct KeyVariant {
+pub(super) struct KeyVariant {
     code: &'static str,
     told: &'static str,
-    key: Zeroizing<Vec<u8>>,
+    pub(super) key: Zeroizing<Vec<u8>>,
 }
 
 impl KeyVariant {
-    fn cause(&self, name: &str) -> Cause {
+    pub(super) fn cause(&self, name: &str) -> Cause {
         let told = format!(
             "the signature is right under {name} {}: compare it with what the sender has",
             self.told
@@ -165,7 +165,7 @@ impl KeyVariant {
 }
 
 /// Which of these the route takes already does not matter: that was tried.
-fn key_variants(secret: &SecretText) -> Vec<KeyVariant> {
+pub(super) fn key_variants(secret: &SecretText) -> Vec<KeyVariant> {
     const SPACE: &str = "secret_whitespace";
     const FORM: &str = "secret_form";
     let text = secret.text.expose();
@@ -342,10 +342,9 @@ fn other_provider(subject: &Subject<'_>) -> Option<Cause> {
             .into_iter()
             .filter(|keyed| !keyed.secrets.is_empty())
             .collect();
-        Some(preset.name) != subject.provider
-            && subject
-                .proven(&schemes, subject.body, subject.url)
-                .is_some()
+        subject
+            .proven(&schemes, subject.body, subject.url)
+            .is_some()
     };
     let names: Vec<_> = PRESETS
         .iter()

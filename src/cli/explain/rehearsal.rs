@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use actix_http::{Method, Payload, RequestHead, Uri, header};
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use super::{capture::Capture, recorder::Recorder};
 use crate::{
+    app::key_fetcher,
     clock::{Clock, Timestamp},
     config::{Config, Verifier, Verify},
     event::Event,
     ingest::{self, Gate, rejection::Rejection},
+    keys::Keys,
     metrics::{Labels, Metrics},
 };
 
@@ -38,10 +41,16 @@ pub(super) fn rehearse(
     let metrics = Metrics::new(&labels).map_err(|error| error.to_string())?;
     let store = Arc::new(Recorder::default());
     let (clock, _hand) = Clock::manual(at);
-    let gate = Arc::new(Gate::new(&config, store.clone(), clock, &metrics));
+    let fetcher = key_fetcher(&config).map_err(|error| error.to_string())?;
     let payload = Payload::from(Bytes::from(capture.body.clone()));
-    let desk = gate.desk();
-    let outcome = actix_rt::System::new().block_on(ingest::rehearse(&desk, None, &head, payload));
+    let outcome = actix_rt::System::new().block_on(async {
+        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics);
+        let gate = Arc::new(match fetcher {
+            Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock, Handle::current())),
+            None => gate,
+        });
+        ingest::rehearse(&gate.desk(), None, &head, payload).await
+    });
     Ok(outcome.map(|()| store.events()))
 }
 

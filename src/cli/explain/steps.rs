@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     clock::Timestamp,
     config::SignatureVerifier,
-    signature::{Applies, Explanation, Judged, Method, Refusal, Time, Tried},
+    signature::{Applies, Explanation, Judged, Method, Time, Tried},
 };
 
 /// One step of a verification.
@@ -179,18 +179,5 @@ fn secret(judged: &Judged) -> Step {
             };
             Step::new("secret", false, told)
         }
-    }
-}
-
-/// What a refusal is called, as in the log and the metrics.
-pub(super) const fn reason(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::MissingSignature => "missing_signature",
-        Refusal::MalformedSignature => "malformed_signature",
-        Refusal::SignatureMismatch => "signature_mismatch",
-        Refusal::MissingTimestamp => "missing_timestamp",
-        Refusal::StaleTimestamp => "stale_timestamp",
-        Refusal::RepeatedHeader => "repeated_header",
-        Refusal::ExpiredKey => "expired_key",
     }
 }

@@ -22,14 +22,14 @@ pub(super) struct Subject<'a> {
     pub(super) verifier: &'a SignatureVerifier,
     /// What the verifier's secrets were made of.
     pub(super) secrets: &'a [SecretText],
-    /// The route's, if it has one.
-    pub(super) provider: Option<&'a str>,
     pub(super) now: Timestamp,
 }
 
 impl Headers for Capture {
     fn unique(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
-        let mut values = self.header(name);
+        let named = |(known, _): &&(String, Vec<u8>)| known == name;
+        let values = self.headers.iter().filter(named);
+        let mut values = values.map(|(_, value)| value.as_slice());
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(Repeated),
             (value, None) => Ok(value),
