@@ -20,7 +20,9 @@ mod samples;
 mod send;
 mod serve;
 mod sign;
+mod tamper;
 mod telemetry;
+mod tokens;
 
 /// Bad configuration or usage (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;

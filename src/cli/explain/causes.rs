@@ -389,7 +389,8 @@ fn other_body_and_secret(subject: &Subject<'_>) -> Option<Cause> {
 
 /// The route's signature is not there; another provider's may be.
 fn without_signature(subject: &Subject<'_>, explanation: &Explanation) -> Option<Cause> {
-    if explanation.judged.is_some() {
+    let judged = explanation.judged.as_ref();
+    if judged.is_some_and(|judged| !judged.found.is_empty()) {
         return None;
     }
     let is_there = |scheme: &Source| match scheme {

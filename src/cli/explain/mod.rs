@@ -16,6 +16,8 @@ use crate::{
     signature::jwt::TokenFault,
 };
 
+pub(super) use provider::{ROUTE as PROVIDER_ROUTE, configuration as provider_route};
+
 use super::{ConfigFile, EXIT_USAGE, RED};
 use capture::{Capture, read_bounded};
 use causes::Cause;
@@ -122,7 +124,7 @@ impl Explain {
         };
         let source = self.source(&capture)?;
         let config = source.load()?;
-        let route = super::send::find(&config, source.route())?;
+        let route = &**super::send::find(&config, source.route())?;
         let inquest = Inquest {
             source: &source,
             capture: &capture,
@@ -183,12 +185,15 @@ impl Explain {
                 route: route.clone(),
             });
         }
-        provider::configuration(
+        provider::configuration_for(
             self.provider.as_deref().unwrap_or_default(),
             &self.secret_env,
             &self.params,
-            self.public_url.as_ref(),
-            capture,
+            &capture.method,
+            self.public_url
+                .clone()
+                .or_else(|| provider::called(capture))
+                .as_ref(),
         )
         .map(Source::Provider)
     }

@@ -3,15 +3,25 @@
 use super::capture::Capture;
 
 /// What the route is called.
-pub(super) const ROUTE: &str = "capture";
+pub(in crate::cli) const ROUTE: &str = "capture";
 
-/// A configuration whose one route takes what `provider` sends. `Err` is a fault of usage, in words.
-pub(super) fn configuration(
+/// A configuration whose one route takes what `provider` sends by POST to `public_url`. `Err` is a fault of usage, in
+/// words.
+pub(in crate::cli) fn configuration(
     provider: &str,
     secret_variables: &[String],
     params: &[String],
     public_url: Option<&url::Url>,
-    capture: &Capture,
+) -> Result<String, String> {
+    configuration_for(provider, secret_variables, params, "POST", public_url)
+}
+
+pub(super) fn configuration_for(
+    provider: &str,
+    secret_variables: &[String],
+    params: &[String],
+    method: &str,
+    public_url: Option<&url::Url>,
 ) -> Result<String, String> {
     let mut route = toml::Table::new();
     route.insert("path".into(), "/capture".into());
@@ -24,8 +34,8 @@ pub(super) fn configuration(
         toml::Value::Table(secret)
     });
     route.insert("secrets".into(), toml::Value::Array(secrets.collect()));
-    if capture.method != "POST" {
-        let methods = vec![capture.method.as_str().into()];
+    if method != "POST" {
+        let methods = vec![method.into()];
         route.insert("methods".into(), toml::Value::Array(methods));
     }
     if !params.is_empty() {
@@ -38,8 +48,11 @@ pub(super) fn configuration(
         }
         route.insert("params".into(), table.into());
     }
-    if let Some(url) = called(public_url, capture) {
-        route.insert("public_url".into(), url.into());
+    if let Some(url) = public_url {
+        let mut url = url.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        route.insert("public_url".into(), url.to_string().into());
     }
     let routes: toml::Table = [(ROUTE.to_owned(), toml::Value::Table(route))]
         .into_iter()
@@ -50,16 +63,12 @@ pub(super) fn configuration(
     Ok(root.to_string())
 }
 
-/// The address that was called, without its query string.
-fn called(public_url: Option<&url::Url>, capture: &Capture) -> Option<String> {
-    let whole = public_url.or(capture.url.as_ref()).cloned();
+/// The address that was called.
+pub(super) fn called(capture: &Capture) -> Option<url::Url> {
     let told = || {
         let host = capture.header("host").next()?;
         let host = std::str::from_utf8(host).ok()?;
         url::Url::parse(&format!("https://{host}{}", capture.path)).ok()
     };
-    let mut url = whole.or_else(told)?;
-    url.set_query(None);
-    url.set_fragment(None);
-    Some(url.to_string())
+    capture.url.clone().or_else(told)
 }

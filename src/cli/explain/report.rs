@@ -80,7 +80,9 @@ impl Report {
             verified.print();
         }
         anstream::println!("\n{BOLD}what the gateway would do{BOLD:#}");
-        anstream::println!("{}", table(&self.outcome.events));
+        if !self.outcome.events.is_empty() {
+            anstream::println!("{}", table(&self.outcome.events));
+        }
         let (colour, mark) = match self.outcome.accepted {
             true => (GREEN, "✓"),
             false => (RED, "✗"),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     clock::Timestamp,
     config::SignatureVerifier,
-    signature::{Applies, Explanation, Judged, Method, Time, Tried},
+    signature::{Applies, Explanation, Judged, Method, Source, Time, Tried},
 };
 
 /// One step of a verification.
@@ -37,7 +37,10 @@ pub(super) fn of_signature(
         return steps;
     };
     let keyed = &verifier.schemes[judged.scheme];
-    steps.push(header(judged));
+    steps.push(header(judged, &keyed.scheme.signature));
+    if judged.found.is_empty() {
+        return steps;
+    }
     if let Some((at, count)) = judged.element {
         let told = format!(
             "each of {count} elements must be signed; this is of number {}",
@@ -85,9 +88,9 @@ fn which_scheme(verifier: &SignatureVerifier, explanation: &Explanation) -> Step
     }
 }
 
-fn header(judged: &Judged) -> Step {
+fn header(judged: &Judged, source: &Source) -> Step {
     match judged.found.as_slice() {
-        [] => Step::new("signature", false, "none found"),
+        [] => Step::new("signature", false, format!("not found: {}", source.told())),
         found => Step::new("signature", true, format!("found in {}", found.join(", "))),
     }
 }
