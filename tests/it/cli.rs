@@ -3,10 +3,20 @@
 mod check;
 mod demo;
 #[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod explain;
+#[allow(
     clippy::expect_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod program;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod providers;
 mod send;
 #[allow(
     clippy::unwrap_used,
