@@ -49,7 +49,11 @@ pub(super) fn sample(route: &Route, naming: &Naming<'_>) -> Vec<u8> {
 fn form(document: &Value) -> Vec<u8> {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     match document.as_object() {
-        Some(members) if !members.values().any(|one| one.is_object() || one.is_array()) => {
+        Some(members)
+            if !members
+                .values()
+                .any(|one| one.is_object() || one.is_array()) =>
+        {
             for (name, value) in members {
                 form.append_pair(name, &text(value));
             }

@@ -146,7 +146,11 @@ impl Signer<'_> {
             }
             Verifier::Basic { .. } => {
                 let pair = STANDARD.encode(self.key("a USER:PASSWORD")?);
-                put(&mut ready.headers, "authorization", &format!("Basic {pair}"))
+                put(
+                    &mut ready.headers,
+                    "authorization",
+                    &format!("Basic {pair}"),
+                )
             }
             Verifier::QueryKey { name, .. } => {
                 ready.append(name, &self.key("a key")?);
@@ -299,7 +303,8 @@ fn stale(keyed: &KeyedScheme, now: Timestamp) -> Result<Timestamp, String> {
         (Some(past), _) => Ok(now.saturating_sub(beyond(past))),
         (None, Some(future)) => Ok(now.saturating_add(beyond(future) * 2)),
         (None, None) => Err(
-            "the route's scheme has no time that is checked: --stale means nothing there".to_owned(),
+            "the route's scheme has no time that is checked: --stale means nothing there"
+                .to_owned(),
         ),
     }
 }

@@ -77,7 +77,9 @@ fn hex_digit(digit: char) -> char {
 /// Its lowest bit.
 fn base64_digit(digit: char) -> char {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let known = ALPHABET.iter().position(|known| char::from(*known) == digit);
+    let known = ALPHABET
+        .iter()
+        .position(|known| char::from(*known) == digit);
     // Base64url has two letters of its own.
     char::from(ALPHABET[known.unwrap_or_default() ^ 1])
 }

@@ -79,14 +79,19 @@ fn claims(wanted: &Wanted<'_>) -> Result<Map<String, Value>, String> {
     let rule = &wanted.verifier.rule;
     let now = wanted.now.as_secs();
     let leeway = i64::try_from(rule.leeway.as_secs()).unwrap_or_default();
-    let age = rule.max_age.map(|age| i64::try_from(age.as_secs()).unwrap_or_default());
+    let age = rule
+        .max_age
+        .map(|age| i64::try_from(age.as_secs()).unwrap_or_default());
     let (issued, expires) = match (wanted.is_stale, rule.expires, age) {
         (false, ..) => (now, now + LIFETIME_SECS),
         // Past the age that `iat` may have, or the `exp` with its leeway.
         (true, _, Some(age)) => (now - age - leeway - 2, now + LIFETIME_SECS),
         (true, true, None) => (now - LIFETIME_SECS, now - leeway - 2),
         (true, false, None) => {
-            return Err("the route's tokens have no time that is checked: --stale means nothing there".into());
+            return Err(
+                "the route's tokens have no time that is checked: --stale means nothing there"
+                    .into(),
+            );
         }
     };
     let mut claims = Map::new();

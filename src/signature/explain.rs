@@ -219,12 +219,7 @@ impl Scheme {
         })
     }
 
-    fn missing(
-        &self,
-        request: &Request<'_>,
-        root: Option<&Value>,
-        value: &[u8],
-    ) -> Vec<String> {
+    fn missing(&self, request: &Request<'_>, root: Option<&Value>, value: &[u8]) -> Vec<String> {
         let is_missing = |part: &&Part| {
             let mut reading = Reading::new(self, request, root);
             let _piece: Piece<'_> = reading.piece(part, value);

@@ -24,8 +24,8 @@ mod template;
 mod timestamp;
 mod verify;
 
-pub use explain::{Applies, Explanation, Judged, Time, Tried, explain};
 pub use certificate::{CertificateFault, certificate_url, key_of_certificate};
+pub use explain::{Applies, Explanation, Judged, Time, Tried, explain};
 pub use secret::{SecretFault, schemes_of};
 pub use sign::{SignFault, Signed, Signing};
 pub use template::{TemplateFault, TemplateFaultKind, parse_template};

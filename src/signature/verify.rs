@@ -271,7 +271,11 @@ impl Refusal {
 
 impl Scheme {
     /// Every signature that decodes.
-    pub(super) fn claims(&self, signatures: &Signatures<'_>, reading: &mut Reading<'_>) -> Vec<Claim> {
+    pub(super) fn claims(
+        &self,
+        signatures: &Signatures<'_>,
+        reading: &mut Reading<'_>,
+    ) -> Vec<Claim> {
         let mut claims = Vec::new();
         let mut few = self.form.signatures(&signatures.only, |text| {
             claims.extend(Claim::decode(self, None, text));

@@ -12,13 +12,21 @@ pub(super) fn variants(configured: &str, capture: &Capture) -> Vec<String> {
     for base in bases(configured, capture) {
         for scheme in ["https", "http"] {
             for slash in [false, true] {
-                for port in [None, Some(443), Some(80), Some(8443), Some(8080), Some(8000)] {
+                for port in [
+                    None,
+                    Some(443),
+                    Some(80),
+                    Some(8443),
+                    Some(8080),
+                    Some(8000),
+                ] {
                     for with_query in [true, false] {
                         let query = capture.query.as_deref().filter(|_| with_query);
                         let Some(url) = variant(&base, scheme, port, slash, query) else {
                             continue;
                         };
-                        if url != configured && !found.contains(&url) && found.len() < VARIANTS_MAX {
+                        if url != configured && !found.contains(&url) && found.len() < VARIANTS_MAX
+                        {
                             found.push(url);
                         }
                     }

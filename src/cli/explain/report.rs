@@ -9,7 +9,8 @@ use crate::cli::{BOLD, GREEN, RED, YELLOW};
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) capture: Captured,
-    pub(super) route: String,
+    /// The route, or the provider.
+    pub(super) judged_by: String,
     pub(super) verifiers: Vec<Verified>,
     pub(super) outcome: Told,
     pub(super) notes: Vec<String>,
@@ -62,13 +63,13 @@ impl Report {
     pub(super) fn print(&self) {
         let captured = &self.capture;
         anstream::println!(
-            "{BOLD}{} {}{BOLD:#} from {}: {} headers, a body of {} bytes; for the route {BOLD}{}{BOLD:#}",
+            "{BOLD}{} {}{BOLD:#} from {}: {} headers, a body of {} bytes; for the {BOLD}{}{BOLD:#}",
             captured.method,
             captured.path,
             captured.kind,
             captured.headers,
             captured.body_bytes,
-            self.route
+            self.judged_by
         );
         let from = match captured.received_at_from {
             "capture" => "as the capture says",
@@ -111,7 +112,11 @@ impl Verified {
             }
         }
         for cause in &self.causes {
-            anstream::println!("  {BOLD}likely cause{BOLD:#} ({}): {}", cause.code, cause.told);
+            anstream::println!(
+                "  {BOLD}likely cause{BOLD:#} ({}): {}",
+                cause.code,
+                cause.told
+            );
         }
     }
 }

@@ -18,7 +18,11 @@ pub(super) struct Step {
 }
 
 impl Step {
-    pub(super) fn new(step: &'static str, ok: impl Into<Option<bool>>, told: impl Into<String>) -> Self {
+    pub(super) fn new(
+        step: &'static str,
+        ok: impl Into<Option<bool>>,
+        told: impl Into<String>,
+    ) -> Self {
         Self {
             step,
             ok: ok.into(),

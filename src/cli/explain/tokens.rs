@@ -4,10 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{
-    addresses, bodies,
-    capture::Capture,
-    causes::{Cause, key_variants},
-    steps::Step,
+    addresses, bodies, capture::Capture, causes::Cause, secrets::key_variants, steps::Step,
 };
 use crate::{
     clock::Timestamp,
@@ -38,7 +35,11 @@ impl TokenSubject<'_> {
             Ok(None) => return vec![Step::new("token", false, format!("no header {name}"))],
             Err(_) => return vec![Step::new("token", false, format!("several headers {name}"))],
         };
-        let mut steps = vec![Step::new("token", true, format!("found in the header {name}"))];
+        let mut steps = vec![Step::new(
+            "token",
+            true,
+            format!("found in the header {name}"),
+        )];
         let algorithms: Vec<_> = rule.algorithms.iter().map(|known| known.name()).collect();
         let taken = format!("a JWS by {}", algorithms.join(" or "));
         let token = match rule.read(value) {
@@ -62,11 +63,7 @@ impl TokenSubject<'_> {
         steps
     }
 
-    fn circumstances<'c>(
-        &self,
-        body: &'c [u8],
-        public_url: Option<&'c str>,
-    ) -> Circumstances<'c> {
+    fn circumstances<'c>(&self, body: &'c [u8], public_url: Option<&'c str>) -> Circumstances<'c> {
         Circumstances {
             body,
             public_url,
@@ -105,10 +102,10 @@ impl TokenSubject<'_> {
                 bytes: key,
                 validity: Validity::default(),
             }];
-            let verdict = self
-                .verifier
-                .rule
-                .verify(&token, Keys::Secrets(&secrets), &circumstances);
+            let verdict =
+                self.verifier
+                    .rule
+                    .verify(&token, Keys::Secrets(&secrets), &circumstances);
             !matches!(verdict, Err(TokenFault::Signature))
         };
         self.secrets.iter().find_map(|secret| {

@@ -57,7 +57,11 @@ pub(super) async fn send(
     let mut tally = Tally::new(u64::from(plan.count) * u64::from(plan.copies));
     let mut under_way = JoinSet::new();
     let mut first = Some(first);
-    let limit = if plan.every.is_some() { IN_FLIGHT_MAX } else { 1 };
+    let limit = if plan.every.is_some() {
+        IN_FLIGHT_MAX
+    } else {
+        1
+    };
     let sending = async {
         for number in 0..plan.count {
             if let Some(every) = plan.every {
@@ -188,7 +192,11 @@ impl Tally {
         self.shown_at = Some(Instant::now());
         let mut stderr = std::io::stderr().lock();
         // A terminal that is gone is shown nothing.
-        drop(write!(stderr, "\r{} of {}\u{1b}[K", self.sent, self.planned));
+        drop(write!(
+            stderr,
+            "\r{} of {}\u{1b}[K",
+            self.sent, self.planned
+        ));
         drop(stderr.flush());
     }
 
@@ -199,7 +207,11 @@ impl Tally {
         let refused: u64 = self.refused.values().sum();
         let seconds = took.as_secs_f64();
         if interrupted {
-            anstream::println!("ended early: {} of {} were answered", self.sent, self.planned);
+            anstream::println!(
+                "ended early: {} of {} were answered",
+                self.sent,
+                self.planned
+            );
         }
         anstream::println!(
             "{BOLD}sent {}{BOLD:#} in {seconds:.1} s ({:.0}/s)",

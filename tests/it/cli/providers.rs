@@ -116,13 +116,22 @@ async fn every_symmetric_preset_is_accepted_and_its_flaws_are_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_events_are_told_of_together() {
-    let github = PRESETS.iter().find(|preset| preset.name == "github").unwrap();
+    let github = PRESETS
+        .iter()
+        .find(|preset| preset.name == "github")
+        .unwrap();
     let gateway = Serving::start(&route(github, symmetric(github).unwrap())).await;
     for (arguments, code, told) in [
         (
             &["--count", "20"][..],
             0,
-            &["sent 20", "accepted 20, duplicate 0", "refused 0", "p50", "p99"][..],
+            &[
+                "sent 20",
+                "accepted 20, duplicate 0",
+                "refused 0",
+                "p50",
+                "p99",
+            ][..],
         ),
         (
             &["--count", "20", "--rate", "1000/s", "--duplicate"],
@@ -140,7 +149,14 @@ async fn many_events_are_told_of_together() {
             &["accepted 0", "refused 3 (3 × 401)"],
         ),
         (
-            &["--count", "3", "--url", "https://127.0.0.1:1", "--ca", "data/tls/localhost.crt"],
+            &[
+                "--count",
+                "3",
+                "--url",
+                "https://127.0.0.1:1",
+                "--ca",
+                "data/tls/localhost.crt",
+            ],
             1,
             &["without an answer 3"],
         ),

@@ -25,7 +25,10 @@ fn a_dump_of_curl_is_read_with_its_body_in_it_or_beside_it() {
     let explained = explain("github", curl(&headers, BODY).as_bytes(), &[], &[]);
     let causes = explained.causes();
     assert_eq!(causes[0].0, "body_changed", "{causes:?}");
-    assert!(causes[0].1.contains("without the line end after it"), "{causes:?}");
+    assert!(
+        causes[0].1.contains("without the line end after it"),
+        "{causes:?}"
+    );
 
     let directory = temporary();
     let file = directory.path().join("body.json");
