@@ -41,7 +41,6 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one value, made once a process")]
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),

@@ -280,7 +280,7 @@ fn put(body: &mut Value, pointer: &Pointer, value: Value) {
     let mut at = body;
     for token in pointer.tokens() {
         if &**token == "*" {
-            if !at.as_array().is_some_and(|items| !items.is_empty()) {
+            if at.as_array().is_none_or(Vec::is_empty) {
                 *at = Value::Array(vec![Value::Null]);
             }
             at = &mut at[0];

@@ -119,11 +119,8 @@ impl KeyedScheme {
             Some(_) => scheme.elements(request).unwrap_or_default(),
             None => Vec::new(),
         };
-        let refused = |element: &&Value| self.judge_one(request, Some(element), now).is_err();
-        let at = elements
-            .iter()
-            .position(|element| refused(element))
-            .unwrap_or(0);
+        let is_refused = |element: &&Value| self.judge_one(request, Some(element), now).is_err();
+        let at = elements.iter().position(is_refused).unwrap_or(0);
         let root = elements.get(at).copied();
         let mut reading = Reading::new(scheme, request, root);
         let signatures = reading.signatures();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// A larger body is not written anew.
-const REWRITTEN_BYTES_MAX: usize = 2 * 1024 * 1024;
+const REWRITTEN_BYTES_MAX: usize = 512 * 1024;
 /// Nor is one deeper than this.
 const DEPTH_MAX: usize = 128;
 

@@ -164,7 +164,7 @@ fn digest(judged: &Judged) -> Step {
         false => format!("expected {}; received {received}", expected.join(", ")),
     };
     let matches = judged.tried.iter().any(|tried| tried.matches);
-    Step::new("digest", matches, told)
+    Step::new("digest", is_tried(judged).then_some(matches), told)
 }
 
 fn secret(judged: &Judged) -> Step {
@@ -180,11 +180,23 @@ fn secret(judged: &Judged) -> Step {
         }
         (None, None) => {
             let names: Vec<_> = judged.tried.iter().map(|tried| &*tried.name).collect();
-            let told = match names.is_empty() {
-                true => "there is none".to_owned(),
-                false => format!("none of {} matches", names.join(", ")),
-            };
-            Step::new("secret", false, told)
+            match is_tried(judged) {
+                true => Step::new(
+                    "secret",
+                    false,
+                    format!("none of {} matches", names.join(", ")),
+                ),
+                false => Step::new(
+                    "secret",
+                    None,
+                    "the key is fetched, or came with a handshake",
+                ),
+            }
         }
     }
+}
+
+/// False where the configuration holds no key.
+fn is_tried(judged: &Judged) -> bool {
+    !judged.tried.is_empty()
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::program::{hookgate_where, hookgate_with, stderr, stdout};
@@ -54,6 +54,18 @@ secrets = [{ env = "SECRET" }]
 event_id = { json = "/id" }
 deliver = []
 
+[routes.netlify]
+path = "/hooks/netlify"
+provider = "netlify"
+secrets = [{ env = "SECRET" }]
+deliver = []
+
+[routes.link]
+path = "/hooks/link"
+verify = { query_key = { name = "key" }, keys = [{ name = "link-2026", sha256 = "THE DIGEST" }] }
+event_id = { json = "/id" }
+deliver = []
+
 [routes.crm]
 path = "/hooks/crm"
 verify = { api_key = { header = "X-Api-Key" }, keys = [{ name = "crm-2026", sha256 = "THE DIGEST" }] }
@@ -71,6 +83,17 @@ fn http(route: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     }
     text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
     text.into_bytes()
+}
+
+/// A request with a token of `signed`, whose body is `sent`.
+fn by_token(signed: &str, sent: &str) -> Vec<u8> {
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = part(json!({ "alg": "HS256", "typ": "JWT" }));
+    let claims = part(json!({ "iss": "netlify", "sha256": sha256_hex(signed) }));
+    let signed = format!("{header}.{claims}");
+    let signature = hmac_sha256(SECRET.as_bytes(), &[signed.as_bytes()]);
+    let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+    http("netlify", &[("X-Webhook-Signature", &token)], sent)
 }
 
 struct Explained {
@@ -444,6 +467,34 @@ fn each_cause_is_found() {
             none,
             "other_place",
             "stands in the header authorization",
+        ),
+        (
+            "link",
+            http("link", &[("X-Api-Key", "canary-key-1")], BODY),
+            none,
+            "other_place",
+            "it belongs into the parameter key of the query string",
+        ),
+        (
+            "netlify",
+            by_token(BODY, compact),
+            none,
+            "body_changed",
+            "of the body as JSON with a space",
+        ),
+        (
+            "netlify",
+            by_token(BODY, BODY),
+            &with_space,
+            "secret_whitespace",
+            "without the space around it",
+        ),
+        (
+            "netlify",
+            http("netlify", &[("X-Webhook-Signature", "a.b")], BODY),
+            none,
+            "token",
+            "not a JWS",
         ),
         (
             "crm",

@@ -9,6 +9,7 @@ use hookgate::{
 };
 
 use super::program::{Serving, hookgate, stderr, stdout};
+use crate::support::sign::sha256_hex;
 
 /// The first scheme that a shared secret proves; `None`: another kind of preset.
 fn symmetric(preset: &Preset) -> Option<Option<&Scheme>> {
@@ -164,4 +165,92 @@ async fn many_events_are_told_of_together() {
         let fault = complaint(&gateway, "github", arguments, code, told);
         assert_eq!(fault, None);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_route_takes_is_sent() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let routes = format!(
+        r#"
+        [routes.discord]
+        path = "/hooks/discord"
+        provider = "discord"
+        secrets = [{{ value = "{}" }}]
+        deliver = []
+
+        [routes.link]
+        path = "/hooks/link"
+        verify = {{ query_key = {{ name = "key" }}, keys = [{{ name = "link", sha256 = "{}" }}] }}
+        event_id = {{ json = "/id" }}
+        deliver = []
+
+        [routes.form]
+        path = "/hooks/form"
+        verify = "none"
+        content = ["form"]
+        event_id = {{ json = "/id" }}
+        deliver = []
+
+        [routes.deep-form]
+        path = "/hooks/deep-form"
+        verify = "none"
+        content = ["form"]
+        event_id = {{ json = "/event/id" }}
+        deliver = []
+
+        [routes.xml]
+        path = "/hooks/xml"
+        verify = "none"
+        content = ["xml"]
+        event_id = {{ json = "/order/id" }}
+        deliver = []
+
+        [routes.get]
+        path = "/hooks/get"
+        methods = ["GET"]
+        verify = "none"
+        content = ["form"]
+        event_id = {{ json = "/id" }}
+        deliver = []
+
+        [routes.list]
+        path = "/hooks/list"
+        verify = "none"
+        event_id = {{ json = "/*/id" }}
+        deliver = []
+
+        [routes.split]
+        path = "/hooks/split"
+        verify = "none"
+        split = "/events"
+        event_id = {{ json = "/id" }}
+        deliver = []
+        "#,
+        hex::encode(key.public_key_raw()),
+        sha256_hex("canary-secret-link"),
+    );
+    let gateway = Serving::start(&routes).await;
+    let pem = gateway.directory.path().join("signing.pem");
+    std::fs::write(&pem, key.serialize_pem()).unwrap();
+    let pem = pem.to_str().unwrap();
+    let twice = ["\"status\":\"accepted\"", "\"status\":\"duplicate\""];
+    let refused = ["401 Unauthorized"];
+    let discord = ["--duplicate", "--signing-key", pem];
+    let forged = ["--bad-signature", "--signing-key", pem];
+    let link = ["--duplicate", "--key", "canary-secret-link"];
+    let other = ["--bad-signature", "--key", "canary-secret-link"];
+    let timeless = ["--stale", "--key", "canary-secret-link"];
+    let mut complaints = vec![
+        complaint(&gateway, "discord", &discord, 0, &twice),
+        complaint(&gateway, "discord", &forged, 1, &refused),
+        complaint(&gateway, "discord", &[], 64, &["--signing-key"]),
+        complaint(&gateway, "link", &link, 0, &twice),
+        complaint(&gateway, "link", &other, 1, &refused),
+        complaint(&gateway, "link", &timeless, 64, &["--stale means nothing"]),
+    ];
+    for name in ["form", "deep-form", "xml", "get", "list", "split"] {
+        complaints.push(complaint(&gateway, name, &["--duplicate"], 0, &twice));
+    }
+    let complaints: Vec<_> = complaints.into_iter().flatten().collect();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
