@@ -305,7 +305,9 @@ fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
 }
 
 /// `None` when no route has its keys fetched.
-fn key_fetcher(config: &Config) -> Result<Option<Arc<dyn KeyFetcher>>, HttpFetcherFault> {
+pub(crate) fn key_fetcher(
+    config: &Config,
+) -> Result<Option<Arc<dyn KeyFetcher>>, HttpFetcherFault> {
     let fetches = |route: &Arc<Route>| match &route.verify {
         Verify::Nobody => false,
         Verify::All(verifiers) => verifiers.iter().any(Verifier::fetches),

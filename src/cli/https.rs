@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
 /// The whole exchange.
@@ -61,6 +61,11 @@ impl Answer {
 impl Https {
     /// `Err` tells in words why TLS cannot be set up.
     pub(super) fn new(trust: &Trust<'_>) -> Result<Self, String> {
+        Self::showing(trust, None)
+    }
+
+    /// With a certificate of its own: chain and key, both PEM.
+    pub(super) fn showing(trust: &Trust<'_>, own: Option<(&str, &str)>) -> Result<Self, String> {
         let roots = match trust {
             Trust::Pem(pem) => roots_of(pem)?,
             Trust::System => system_roots(),
@@ -69,8 +74,19 @@ impl Https {
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be set up: {error}"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let tls = match own {
+            None => tls.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain: Result<Vec<_>, _> =
+                    CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
+                let chain = chain.map_err(|error| format!("--cert: not a certificate: {error}"))?;
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+                let key = key.map_err(|error| format!("--cert-key: not a private key: {error}"))?;
+                tls.with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("--cert and --cert-key: {error}"))?
+            }
+        };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

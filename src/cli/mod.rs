@@ -14,6 +14,7 @@ use crate::config::Config;
 mod admin;
 mod check;
 mod demo;
+mod explain;
 mod https;
 mod keys;
 mod providers;
@@ -22,7 +23,9 @@ mod secrets;
 mod send;
 mod serve;
 mod sign;
+mod tamper;
 mod telemetry;
+mod tokens;
 
 /// Bad configuration or usage (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -46,6 +49,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Send(send::Send),
+    Explain(explain::Explain),
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Keys(keys) => keys.run(),
         Command::EvaluateExpressions => crate::expression::run(),
         Command::Secrets(secrets) => secrets.run(),

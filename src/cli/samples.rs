@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    config::{EventIdSource, Field, Kind, Pointer, Route},
+    config::{EventIdSource, Field, Kind, Pointer, Route, Verifier, Verify},
+    payload::{self, Content},
 };
 
 /// The API keys of the demo routes. Their digests stand in the project's `routes.toml`.
@@ -19,12 +20,109 @@ pub(super) struct Naming<'a> {
     pub(super) now: Timestamp,
 }
 
-/// A body that `route` takes: the provider's own example where one is known, with every required
-/// value put in, and the id and the type where the route reads them from the body.
+/// What a sample is sent as: the first kind that the route takes.
+pub(super) fn content_type(route: &Route) -> &str {
+    match (route.json_types.first(), route.content.first()) {
+        (Some(own), _) => own,
+        (None, Some(Content::Form)) => payload::FORM,
+        (None, Some(Content::Xml)) => Content::Xml.media_type(),
+        (None, Some(Content::Any)) if !route.content.contains(&Content::Json) => {
+            "application/octet-stream"
+        }
+        _ => Content::Json.media_type(),
+    }
+}
+
+/// A body that `route` takes, of the kind that [`content_type`] says; of a route for GET a form, its query string.
+pub(super) fn sample(route: &Route, naming: &Naming<'_>) -> Vec<u8> {
+    let document = body_for(route, naming);
+    let is_get = route.methods.first().is_some_and(|method| method == "GET");
+    match (is_get, route.content.first()) {
+        _ if !route.json_types.is_empty() => document.to_string().into_bytes(),
+        (true, _) | (_, Some(Content::Form)) => form(&document),
+        (false, Some(Content::Xml)) => xml(&document),
+        _ => document.to_string().into_bytes(),
+    }
+}
+
+/// Its members as fields; what is deeper goes, as the whole, into the field `payload`, which is opened.
+fn form(document: &Value) -> Vec<u8> {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    match document.as_object() {
+        Some(members)
+            if !members
+                .values()
+                .any(|one| one.is_object() || one.is_array()) =>
+        {
+            for (name, value) in members {
+                form.append_pair(name, &text(value));
+            }
+        }
+        _ => {
+            form.append_pair("payload", &document.to_string());
+        }
+    }
+    form.finish().into_bytes()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An object of one member is its root.
+fn xml(document: &Value) -> Vec<u8> {
+    let mut out = String::from("<?xml version=\"1.0\"?>");
+    match document.as_object() {
+        Some(members) if members.len() == 1 => elements(members, &mut out),
+        Some(members) => {
+            out.push_str("<event>");
+            elements(members, &mut out);
+            out.push_str("</event>");
+        }
+        None => out.push_str("<event/>"),
+    }
+    out.into_bytes()
+}
+
+fn elements(members: &Map<String, Value>, out: &mut String) {
+    for (name, value) in members {
+        let list = match value {
+            Value::Array(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for one in list {
+            out.push_str(&format!("<{name}>"));
+            match one {
+                Value::Object(members) => elements(members, out),
+                one => {
+                    let text = text(one).replace('&', "&amp;").replace('<', "&lt;");
+                    out.push_str(&text);
+                }
+            }
+            out.push_str(&format!("</{name}>"));
+        }
+    }
+}
+
+/// The document of a body that `route` takes: the provider's own example where one is known, with every required
+/// value put in, and the id and the type where the route reads them from the body. A route that splits gets a list of one.
 pub(super) fn body_for(route: &Route, naming: &Naming<'_>) -> Value {
     let mut body = example(&route.name, naming.now);
+    for pointer in signed_pointers(route) {
+        if at(&body, &pointer).is_none() {
+            put(&mut body, &pointer, value_of(Kind::Object, naming.now));
+        }
+    }
     let ids = match route.event_id.first() {
         Some(EventIdSource::Fields(fields)) => fields.as_slice(),
+        // The same body would be the same event.
+        Some(EventIdSource::BodySha256) if body.is_object() => {
+            body["sample"] = value_of(Kind::String, naming.now);
+            &[]
+        }
         _ => &[],
     };
     for pointer in ids.iter().filter_map(pointer_of) {
@@ -36,7 +134,7 @@ pub(super) fn body_for(route: &Route, naming: &Naming<'_>) -> Value {
     if let Some(Field::Json(pointer)) = route.event_type.first() {
         if let Some(event_type) = naming.event_type {
             put(&mut body, pointer, event_type.into());
-        } else if matches!(body.pointer(pointer.as_str()), None | Some(Value::Null)) {
+        } else if matches!(at(&body, pointer), None | Some(Value::Null)) {
             put(&mut body, pointer, "test".into());
         }
     }
@@ -48,7 +146,40 @@ pub(super) fn body_for(route: &Route, naming: &Naming<'_>) -> Value {
             naming.now,
         );
     }
-    body
+    match &route.split {
+        None => body,
+        Some(list) => {
+            let mut whole = Value::Null;
+            put(&mut whole, list, Value::Array(vec![body]));
+            whole
+        }
+    }
+}
+
+/// The document with another id, where the route reads one place of it for that.
+pub(super) fn named(route: &Route, mut document: Value, id: &str) -> Option<Value> {
+    let Some(EventIdSource::Fields(fields)) = route.event_id.first() else {
+        return None;
+    };
+    let [Field::Json(pointer)] = fields.as_slice() else {
+        return None;
+    };
+    put(&mut document, pointer, id.into());
+    Some(document)
+}
+
+/// Elements that must be there to be signed.
+fn signed_pointers(route: &Route) -> Vec<Pointer> {
+    let Verify::All(verifiers) = &route.verify else {
+        return Vec::new();
+    };
+    let schemes = verifiers.iter().flat_map(|verifier| match verifier {
+        Verifier::Signature(verifier) => verifier.schemes.as_slice(),
+        _ => &[],
+    });
+    let each = schemes.filter_map(|keyed| keyed.scheme.each.as_deref());
+    each.filter_map(|pointer| Pointer::parse(pointer).ok())
+        .collect()
 }
 
 /// The examples of the project's own routes; for any other an object to be filled.
@@ -91,7 +222,7 @@ fn pointer_of(field: &Field) -> Option<&Pointer> {
 
 /// Leaves a value of the right kind as it is.
 fn ensure(body: &mut Value, pointer: &Pointer, kind: Kind, now: Timestamp) {
-    let found = body.pointer(pointer.as_str());
+    let found = at(body, pointer);
     if !found.is_some_and(|value| is_kind(value, kind)) {
         put(body, pointer, value_of(kind, now));
     }
@@ -131,10 +262,30 @@ fn value_of(kind: Kind, now: Timestamp) -> Value {
     }
 }
 
-/// Sets what stands at `pointer`; what is on the way and no object becomes one.
+/// What stands at `pointer`; `*` is the first element.
+fn at<'v>(body: &'v Value, pointer: &Pointer) -> Option<&'v Value> {
+    pointer.tokens().iter().try_fold(body, |value, token| {
+        if &**token == "*" {
+            return value.as_array()?.first();
+        }
+        match value {
+            Value::Array(items) => items.get(token.parse::<usize>().ok()?),
+            value => value.get(&**token),
+        }
+    })
+}
+
+/// Sets what stands at `pointer`; what is on the way and no object becomes one, at `*` a list of one element.
 fn put(body: &mut Value, pointer: &Pointer, value: Value) {
     let mut at = body;
     for token in pointer.tokens() {
+        if &**token == "*" {
+            if at.as_array().is_none_or(Vec::is_empty) {
+                *at = Value::Array(vec![Value::Null]);
+            }
+            at = &mut at[0];
+            continue;
+        }
         let index = token.parse::<usize>().ok();
         let in_array =
             index.filter(|&index| at.as_array().is_some_and(|items| index < items.len()));

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    ApiKey, JwtSecret, Secret,
+    ApiKey, JwtSecret, Secret, SecretText,
     reader::{Node, Place, Table, quoted},
 };
 use crate::signature::{KeyedScheme, Scheme, SecretForm, Source, Validity, schemes_of};
@@ -93,6 +93,17 @@ pub(super) fn read_token_secrets(node: Node<'_>) -> Vec<JwtSecret> {
             name: name.into(),
             secret: loaded.secret,
             validity: loaded.validity,
+        })
+        .collect()
+}
+
+/// The secrets of a list, as they stand.
+pub(super) fn read_texts(node: Node<'_>) -> Vec<SecretText> {
+    let secrets = read_secrets(node).into_iter();
+    secrets
+        .map(|(_, name, loaded)| SecretText {
+            name,
+            text: loaded.secret,
         })
         .collect()
 }

@@ -26,6 +26,12 @@ impl Config {
         Self::parse(&text, &name, base, &environment)
     }
 
+    /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working
+    /// directory.
+    pub fn of_text(text: &str, name: &str) -> Result<Self, Faults> {
+        Self::parse(text, name, Path::new(""), &environment)
+    }
+
     /// Like [`Config::load`], from `text`; `file_name` is what faults call it, `base_dir` is what
     /// relative paths start from, and `env` gives the value of an environment variable.
     pub fn parse(
@@ -109,6 +115,6 @@ fn syntax_fault(text: &str, file_name: &str, error: &toml::de::Error) -> Fault {
     clippy::disallowed_methods,
     reason = "the configuration is what names environment variables"
 )]
-fn environment(name: &str) -> Option<String> {
+pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -39,6 +39,7 @@ pub mod secret;
 mod server;
 mod store;
 mod targets;
+mod texts;
 mod tls;
 mod verifier;
 mod verify;
@@ -48,6 +49,7 @@ pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
 pub use scheme::{parse_schemes, schemes_text};
 pub use secret::Secret;
+pub use texts::{SecretText, secret_texts, secret_texts_of};
 pub use verifier::{
     ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier,
     Verify,

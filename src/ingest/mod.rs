@@ -63,6 +63,8 @@ pub struct Gate {
     body_timeout: Duration,
     budget: Arc<Budget>,
     draining: AtomicBool,
+    /// A handshake has no effect then but its answer.
+    is_rehearsal: bool,
     request_ids: RequestIds,
     refusals: RefusalLog,
     /// The series of requests that reach no route.
@@ -110,6 +112,7 @@ impl Gate {
             body_timeout: config.server.body_timeout,
             budget: Budget::new(config.server.max_body_in_flight),
             draining: AtomicBool::new(false),
+            is_rehearsal: false,
             request_ids: RequestIds::new(),
             refusals: RefusalLog::new(now),
             unrouted: metrics.unrouted.clone(),
@@ -128,6 +131,14 @@ impl Gate {
     /// The secrets that came with handshakes.
     pub fn secrets(&self) -> &Arc<KeptSecrets> {
         &self.secrets
+    }
+
+    /// For [`rehearse`]: no secret is kept, no subscription confirmed.
+    pub fn for_rehearsal(self) -> Self {
+        Self {
+            is_rehearsal: true,
+            ..self
+        }
     }
 
     /// To be made on the thread that is to use it.
@@ -252,6 +263,18 @@ pub async fn receive(
     };
     metrics.duration.observe(began.elapsed().as_secs_f64());
     response
+}
+
+/// [`receive`] for the operator, who is told why a request is refused: nothing is logged, nothing counted.
+pub async fn rehearse(
+    desk: &Desk,
+    certificate: Option<&PeerCertificate>,
+    head: &RequestHead,
+    mut payload: Payload,
+) -> Result<(), Rejection> {
+    let endpoint = find(&desk.gate, head).map_err(|(_, rejection)| rejection)?;
+    let taken = accept(desk, &endpoint, certificate, head, &mut payload).await;
+    taken.map(drop)
 }
 
 fn find(

@@ -13,6 +13,7 @@ mod claim;
 mod content;
 mod draft;
 mod encoding;
+mod explain;
 mod form;
 pub mod jwt;
 mod key;
@@ -25,6 +26,7 @@ mod traits;
 mod verify;
 
 pub use certificate::{CertificateFault, certificate_url, is_host, key_of_certificate};
+pub use explain::{Applies, Explanation, Judged, Time, Tried, explain};
 pub use secret::{SecretFault, schemes_of};
 pub use sign::{SignFault, Signed, Signing};
 pub use template::{TemplateFault, TemplateFaultKind, parse_template, template_text};

@@ -23,7 +23,7 @@ impl TimestampRule {
 
 impl Unit {
     /// Numbers are digits only: no sign, no space, no fraction.
-    fn parse(self, text: &[u8]) -> Option<Timestamp> {
+    pub(super) fn parse(self, text: &[u8]) -> Option<Timestamp> {
         let text = std::str::from_utf8(text).ok()?;
         if text.len() > TEXT_BYTES_MAX {
             return None;

@@ -81,7 +81,7 @@ pub(super) fn judge_of(
 
 impl Scheme {
     /// Whether anything stands where the signature does.
-    fn is_signed(&self, request: &Request<'_>) -> bool {
+    pub(super) fn is_signed(&self, request: &Request<'_>) -> bool {
         match (&self.signature, &self.each) {
             (Source::Json(_), Some(_)) => self.elements(request).is_some_and(|all| {
                 all.iter()
@@ -92,7 +92,7 @@ impl Scheme {
     }
 
     /// Whether what stands there has an entry for this scheme.
-    fn has_entry(&self, request: &Request<'_>) -> bool {
+    pub(super) fn has_entry(&self, request: &Request<'_>) -> bool {
         let mut reading = Reading::new(self, request, None);
         let signatures = match &self.each {
             None => reading.signatures(),
@@ -152,7 +152,7 @@ impl KeyedScheme {
             .unwrap_or(Err(Refusal::MissingSignature))
     }
 
-    fn judge_one(
+    pub(super) fn judge_one(
         &self,
         request: &Request<'_>,
         element: Option<&Value>,
@@ -271,7 +271,11 @@ impl Refusal {
 
 impl Scheme {
     /// Every signature that decodes.
-    fn claims(&self, signatures: &Signatures<'_>, reading: &mut Reading<'_>) -> Vec<Claim> {
+    pub(super) fn claims(
+        &self,
+        signatures: &Signatures<'_>,
+        reading: &mut Reading<'_>,
+    ) -> Vec<Claim> {
         let mut claims = Vec::new();
         let mut few = self.form.signatures(&signatures.only, |text| {
             claims.extend(Claim::decode(self, None, text));

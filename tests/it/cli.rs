@@ -3,10 +3,16 @@
 mod check;
 mod demo;
 #[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod explain;
+#[allow(
     clippy::expect_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod program;
+mod providers;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"

@@ -49,8 +49,8 @@ const REASONS: [(u16, &[&str]); 11] = [
             "missing_timestamp",
             "stale_timestamp",
             "repeated_header",
-            "invalid_client_certificate",
             "invalid_token",
+            "invalid_client_certificate",
         ],
     ),
     (

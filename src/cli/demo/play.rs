@@ -66,9 +66,9 @@ async fn send(stage: &Stage, step: Step) -> Result<Sent, String> {
     if let [(_, statuses)] = step.deliveries {
         stage.receivers.plan(&step.id, statuses);
     }
-    let headers = headers(route, &step)?;
     let path = step.path.unwrap_or(&route.path);
     let url = format!("https://{}{path}", stage.app.public_addr());
+    let headers = headers(route, &step, &url)?;
     let body = Bytes::from(step.forged.clone().unwrap_or_else(|| step.body.clone()));
     let answer = stage
         .client
@@ -82,18 +82,16 @@ async fn send(stage: &Stage, step: Step) -> Result<Sent, String> {
     })
 }
 
-fn headers(route: &Route, step: &Step) -> Result<HeaderMap, String> {
-    let signer = Signer {
-        route,
-        key: step.key,
-    };
-    signer.headers(Unsigned {
+fn headers(route: &Route, step: &Step, url: &str) -> Result<HeaderMap, String> {
+    let ready = Signer::new(route, step.key).ready(&Unsigned {
         id: &step.id,
         event_type: None,
         at: step.at,
+        url,
         body: &step.body,
         headers: HeaderMap::new(),
-    })
+    })?;
+    Ok(ready.headers)
 }
 
 fn uid(answer: &Answer) -> Option<Uuid> {

@@ -119,6 +119,7 @@ fn every_subcommand_has_help_with_examples() {
         &["demo"],
         &["check"],
         &["send"],
+        &["explain"],
         &["keys", "new"],
         &["providers"],
         &["providers", "show"],
