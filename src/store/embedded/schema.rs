@@ -4,7 +4,7 @@ use std::{
     fs::{DirBuilder, File, TryLockError},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
@@ -141,6 +141,23 @@ pub(super) struct Home {
     _lock: File,
 }
 
+/// How long a lock that another holds is waited for. A process that was just started by whoever held the lock before has
+/// it too, until it runs its own program; and a gateway that is being stopped may not be quite gone.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// Blocks for up to [`LOCK_WAIT`].
+fn locked(file: &File) -> Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(LOCK_WAIT / 50);
+            }
+            answer => return answer,
+        }
+    }
+}
+
 impl Home {
     /// Makes the directory where it is missing, and locks it.
     pub(super) fn lock(directory: &Path) -> Result<Self, OpenError> {
@@ -157,7 +174,7 @@ impl Home {
             .write(true)
             .open(directory.join("lock"))
             .map_err(unwritable)?;
-        match file.try_lock() {
+        match locked(&file) {
             Ok(()) => Ok(Self {
                 directory: directory.to_owned(),
                 _lock: file,

@@ -24,8 +24,11 @@ async fn open(rig: &Cluster) -> RedisStore {
         shards: SHARDS,
         ..Options::new(rig.servers(), Durability::Always)
     };
-    let opened = RedisStore::open(options, metrics()).await;
-    opened.unwrap_or_else(|error| panic!("{error}"))
+    // On a busy machine a node may not answer in time at once.
+    until("the store opens", async || {
+        RedisStore::open(options.clone(), metrics()).await.ok()
+    })
+    .await
 }
 
 /// Ids of events of every shard.
