@@ -16,7 +16,9 @@ use crate::{
     signature::jwt::TokenFault,
 };
 
-pub(super) use provider::{ROUTE as PROVIDER_ROUTE, configuration as provider_route};
+pub(super) use provider::{
+    ROUTE as PROVIDER_ROUTE, configuration as provider_route, load as load_provider,
+};
 
 use super::{ConfigFile, EXIT_USAGE, RED};
 use capture::{Capture, read_bounded};
@@ -59,12 +61,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "NAME", required_unless_present = "provider")]
     route: Option<String>,
     /// Instead of a route: the provider that is to have sent it.
-    #[arg(
-        long,
-        value_name = "NAME",
-        conflicts_with = "route",
-        requires = "secret_env"
-    )]
+    #[arg(long, value_name = "NAME", conflicts_with = "route")]
     provider: Option<String>,
     /// With --provider: the environment variable that holds the secret; may be repeated.
     #[arg(long, value_name = "VAR", requires = "provider")]
@@ -244,7 +241,7 @@ impl Source {
     fn load(&self) -> Result<Config, String> {
         let config = match self {
             Self::File { path, .. } => Config::load(path),
-            Self::Provider(text) => Config::of_text(text, "--provider"),
+            Self::Provider(text) => return provider::load(text, "--public-url"),
         };
         config.map_err(|faults| faults.to_string())
     }

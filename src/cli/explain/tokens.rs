@@ -82,7 +82,7 @@ impl TokenSubject<'_> {
             TokenFault::ExpiredKey => Some(Cause::new("expired_secret", fault.to_string())),
             _ => None,
         };
-        let unknown = || Cause::new("token", format!("the token is {fault}"));
+        let unknown = || Cause::new("token", format!("the token is not taken: {fault}"));
         vec![found.unwrap_or_else(unknown)]
     }
 
@@ -162,7 +162,7 @@ impl TokenSubject<'_> {
             })
             .collect();
         let told = format!(
-            "the token is {fault} (it was received with {}): a clock is off, or it is an old one",
+            "the token is not taken: {fault} (it was received with {}): a clock is off, or it is an old one",
             times.join(", ")
         );
         Cause::new("clock_off", told)
