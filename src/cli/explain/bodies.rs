@@ -85,7 +85,12 @@ impl Variants<'_> {
         ];
         let sorted = sorted(&document, 0);
         for text in std::iter::once(text.to_owned()).chain(sorted) {
+            let is_sorted = text != *self.text();
             for layout in layouts {
+                // Sorted it has no layout of its own.
+                if is_sorted && layout.is_none() {
+                    continue;
+                }
                 let (name, laid_out) = match layout {
                     None => ("", text.clone()),
                     Some(layout) => (layout.name, layout.write(&text)),
@@ -93,7 +98,7 @@ impl Variants<'_> {
                 for (escaping, write) in ESCAPINGS {
                     let body = write(&laid_out);
                     let mut told: Vec<_> = [name, escaping].into();
-                    if text != *self.text() {
+                    if is_sorted {
                         told.push("with sorted keys");
                     }
                     told.retain(|part| !part.is_empty());

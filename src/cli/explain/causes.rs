@@ -30,6 +30,12 @@ impl Cause {
         let told = told.into();
         Self { code, told }
     }
+
+    pub(super) fn key_unavailable() -> Self {
+        let told = "the key that the provider publishes cannot be fetched from here; what can be judged without it is \
+                    right";
+        Self::new("key_unavailable", told)
+    }
 }
 
 /// What was found, the surest first. Never empty: that nothing was found is told, too.
@@ -43,6 +49,13 @@ pub(super) fn find(subject: &Subject<'_>, explanation: &Explanation) -> Vec<Caus
         causes.extend(sure(subject, explanation));
     }
     causes.extend(incomplete(subject));
+    if causes.is_empty() && subject.verifier.secret_from_handshake {
+        causes.push(Cause::new(
+            "secret_not_here",
+            "the secret came with a handshake and is kept in the store, which is not read here: `hookgate secrets show \
+             ROUTE` prints it, and --provider NAME --secret-env VAR judges by it",
+        ));
+    }
     if causes.is_empty() {
         causes.push(Cause::new(
             "unknown",

@@ -11,7 +11,7 @@ use crate::{
         Config, Route, SecretText, SignatureVerifier, Verifier, Verify, secret_texts,
         secret_texts_of,
     },
-    ingest::rejection::{Detail, Rejection},
+    ingest::rejection::{Detail, Reason, Rejection},
     payload::Content,
     signature::jwt::TokenFault,
 };
@@ -29,7 +29,7 @@ use rehearsal::{Outcome, rehearse};
 use report::{Captured, Report, Verified};
 use steps::Step;
 use subject::Subject;
-use tokens::TokenSubject;
+use tokens::{TokenSubject, Verdict};
 
 mod addresses;
 mod bodies;
@@ -81,6 +81,7 @@ pub(super) struct Explain {
     /// When it was received, RFC 3339 or seconds since 1970 [default: as the capture says, or now].
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
+    /// How to write what was found.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
@@ -297,8 +298,17 @@ impl Inquest<'_> {
         }
         let refusal = self.refusal(index, self.capture)?;
         let reason = refusal.as_ref().map(|refusal| refusal.reason.as_str());
+        let is_without_key = refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.reason == Reason::KeyUnavailable);
         let (kind, steps, causes) = match verifier {
-            Verifier::Signature(verifier) => self.signature(route, verifier, refusal.is_some()),
+            Verifier::Signature(verifier) => {
+                let (kind, steps, causes) = self.signature(route, verifier, refusal.is_some());
+                match is_without_key {
+                    true => (kind, steps, vec![Cause::key_unavailable()]),
+                    false => (kind, steps, causes),
+                }
+            }
             Verifier::Jwt(verifier) => {
                 let subject = TokenSubject {
                     capture: self.capture,
@@ -308,9 +318,12 @@ impl Inquest<'_> {
                     secrets: &self.secrets,
                     now: self.at,
                 };
-                let fault = refusal.as_ref().map(token_fault);
-                let causes = fault.map(|fault| subject.causes(fault));
-                ("token", subject.steps(fault), causes.unwrap_or_default())
+                let verdict = match &refusal {
+                    None => Verdict::Proven,
+                    Some(_) if is_without_key => Verdict::WithoutKey,
+                    Some(refusal) => Verdict::Refused(token_fault(refusal)),
+                };
+                ("token", subject.steps(verdict), subject.causes(verdict))
             }
             other => {
                 let presented = Presented::of(other);

@@ -15,6 +15,15 @@ use crate::{
     },
 };
 
+/// What the gateway itself says.
+#[derive(Clone, Copy)]
+pub(super) enum Verdict {
+    Proven,
+    Refused(TokenFault),
+    /// The key cannot be fetched.
+    WithoutKey,
+}
+
 pub(super) struct TokenSubject<'a> {
     pub(super) capture: &'a Capture,
     pub(super) body: &'a [u8],
@@ -26,8 +35,7 @@ pub(super) struct TokenSubject<'a> {
 }
 
 impl TokenSubject<'_> {
-    /// `refused`: what the gateway itself says.
-    pub(super) fn steps(&self, refused: Option<TokenFault>) -> Vec<Step> {
+    pub(super) fn steps(&self, verdict: Verdict) -> Vec<Step> {
         let rule = &self.verifier.rule;
         let name = &*rule.header;
         let value = match self.capture.unique(name) {
@@ -57,9 +65,13 @@ impl TokenSubject<'_> {
         );
         steps.push(Step::new("claims", claims.is_ok(), told));
         // The signature is told first, so with a fault of the claims it was right.
-        let unsigned = refused.filter(|fault| claims.err() != Some(*fault));
-        let told = unsigned.map_or_else(|| "a key matches".to_owned(), |fault| fault.to_string());
-        steps.push(Step::new("signature", unsigned.is_none(), told));
+        steps.push(match verdict {
+            Verdict::WithoutKey => Step::new("signature", None, "the key cannot be fetched"),
+            Verdict::Refused(fault) if claims.err() != Some(fault) => {
+                Step::new("signature", false, fault.to_string())
+            }
+            _ => Step::new("signature", true, "a key matches"),
+        });
         steps
     }
 
@@ -71,7 +83,12 @@ impl TokenSubject<'_> {
         }
     }
 
-    pub(super) fn causes(&self, fault: TokenFault) -> Vec<Cause> {
+    pub(super) fn causes(&self, verdict: Verdict) -> Vec<Cause> {
+        let fault = match verdict {
+            Verdict::Proven => return Vec::new(),
+            Verdict::WithoutKey => return vec![Cause::key_unavailable()],
+            Verdict::Refused(fault) => fault,
+        };
         let found = match fault {
             TokenFault::Signature => self.other_secret_form(),
             TokenFault::Audience => self.other_address(),

@@ -21,6 +21,7 @@ use words::Words;
     after_help = "Examples:\n  hookgate providers\n  hookgate providers --format json\n  hookgate providers show stripe"
 )]
 pub(super) struct Providers {
+    /// How to write the list.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     #[command(subcommand)]
@@ -40,6 +41,7 @@ enum Command {
     /// Print one provider as the routes.toml that it stands for
     #[command(after_help = "Examples:\n  hookgate providers show github")]
     Show {
+        /// The provider, as `hookgate providers` names it
         #[arg(value_name = "NAME")]
         name: String,
     },

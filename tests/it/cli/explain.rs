@@ -61,6 +61,18 @@ provider = "netlify"
 secrets = [{ env = "SECRET" }]
 deliver = []
 
+[routes.asana]
+path = "/hooks/asana"
+provider = "asana"
+secrets = [{ handshake = true }]
+deliver = []
+
+[routes.oidc]
+path = "/hooks/oidc"
+verify = { jwt = { jwks_url = "http://127.0.0.1:1/keys", allow_private = true, issuer = "issuer", audience = "hooks" } }
+event_id = { json = "/id" }
+deliver = []
+
 [routes.link]
 path = "/hooks/link"
 verify = { query_key = { name = "key" }, keys = [{ name = "link-2026", sha256 = "THE DIGEST" }] }
@@ -252,42 +264,34 @@ fn a_provider_needs_no_configuration() {
 #[test]
 fn what_a_provider_lacks_is_told_by_argument() {
     let directory = temporary();
-    let rows: [(&[&str], &str); 7] = [
+    let rows = [
         (
-            &["githb"],
+            "githb",
             "error: --provider: found \"githb\", expected one of",
         ),
         (
-            &["github"],
+            "github",
             "error: --secret-env: missing, expected a list of secrets",
         ),
+        ("paypal", "error: --param: missing, expected { webhook_id"),
+        ("paypal --param webhook=1", "--param webhook_id: missing"),
         (
-            &["paypal"],
-            "error: --param: missing, expected { webhook_id",
-        ),
-        (
-            &["paypal", "--param", "webhook=1"],
-            "--param webhook_id: missing",
-        ),
-        (
-            &["paypal", "--param", "webhook_id=1", "--secret-env", "PATH"],
+            "paypal --param webhook_id=1 --secret-env PATH",
             "error: --secret-env: found secrets, but paypal is proven by a certificate",
         ),
         (
-            &["square", "--secret-env", "PATH"],
+            "square --secret-env PATH",
             "error: --public-url: missing, expected the address",
         ),
-        (
-            &["cidaas"],
-            "keys = [ … ] }; a route tells that: --route NAME",
-        ),
+        ("cidaas", "keys = [ … ] }; a route tells that: --route NAME"),
     ];
     let capture = "POST /x HTTP/1.1\nContent-Type: application/json\n\n{}";
     for (named, expected) in rows {
-        let arguments = ["explain", "--capture", "-", "--provider"];
-        let (code, told) = fault(directory.path(), &[&arguments[..], named].concat(), capture);
-        assert_eq!(code, Some(64), "{named:?}: {told}");
-        assert!(told.contains(expected), "{named:?}: {told}");
+        let mut arguments = vec!["explain", "--capture", "-", "--provider"];
+        arguments.extend(named.split(' '));
+        let (code, told) = fault(directory.path(), &arguments, capture);
+        assert_eq!(code, Some(64), "{named}: {told}");
+        assert!(told.contains(expected), "{named}: {told}");
         assert!(!told.contains("routes.capture"), "{told}");
     }
     let arguments = [
@@ -322,6 +326,47 @@ fn what_a_provider_lacks_is_told_by_argument() {
         stderr(&output).contains("error: --provider: found \"githb\""),
         "{}",
         stderr(&output)
+    );
+}
+
+/// The configuration holds no key: what is wrong is not guessed at.
+#[test]
+fn a_key_that_is_not_here_is_told() {
+    let signed = http("asana", &[("X-Hook-Signature", &"ab".repeat(32))], BODY);
+    let explained = explain("asana", &signed, &[], &[]);
+    let causes = explained.causes();
+    assert_eq!(causes[0].0, "secret_not_here", "{causes:?}");
+    assert!(causes[0].1.contains("hookgate secrets show"), "{causes:?}");
+
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({ "iss": "issuer", "aud": "hooks", "exp": AT + 60 });
+    let header = json!({ "alg": "RS256", "kid": "1" });
+    let signature = URL_SAFE_NO_PAD.encode([1; 256]);
+    let token = format!("Bearer {}.{}.{signature}", part(header), part(claims));
+    let explained = explain(
+        "oidc",
+        &http("oidc", &[("Authorization", &token)], BODY),
+        &[],
+        &[],
+    );
+    assert_eq!(
+        explained.report["verifiers"][0]["reason"],
+        "key_unavailable"
+    );
+    assert_eq!(explained.causes()[0].0, "key_unavailable");
+    let steps = explained.report["verifiers"][0]["steps"]
+        .as_array()
+        .unwrap();
+    let last = steps.last().unwrap();
+    assert_eq!(
+        (&last["step"], &last["ok"]),
+        (&json!("signature"), &Value::Null)
+    );
+    let explained = explain("oidc", &http("oidc", &[], BODY), &[], &[]);
+    let told = explained.causes()[0].1;
+    assert_eq!(
+        told,
+        "the token is not taken: no token stands where one must"
     );
 }
 

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Route, capture, environment; the cause's code, and what its words hold.
+type Row<'r> = (&'r str, Vec<u8>, &'r [(&'r str, &'r str)], &'r str, &'r str);
+
 #[test]
 fn each_cause_is_found() {
     let at = AT.to_string();
@@ -60,7 +63,7 @@ fn each_cause_is_found() {
     let with_space = [("SECRET", padded.as_str())];
     let in_base64 = [("SECRET", base64_key.as_str())];
     let in_hex = [("SECRET", hex_key.as_str())];
-    let rows: Vec<(&str, Vec<u8>, &[(&str, &str)], &str, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         (
             "github",
             from_github(&with(compact), BODY),
