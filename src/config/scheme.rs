@@ -135,7 +135,9 @@ fn read_scheme(kind: &'static str, node: Node<'_>, name: String) -> Option<Schem
         None => Some(SecretForm::Text),
     };
     let guards = read_guards(table.take("when"));
-    let body_sha256 = table.take("body_sha256").map(|node| read_part(&node));
+    let body_sha256 = table
+        .take("body_sha256")
+        .map(|node| read_part(&node, "{query:bodySHA256}"));
     let each = table.take("each").map(|node| read_pointer(&node));
     let allowed = table.flag("allow_unsigned_body", false);
     table.finish();
@@ -283,15 +285,15 @@ fn read_signed(node: &Node<'_>) -> Option<Vec<Part>> {
 }
 
 /// A template of one placeholder.
-fn read_part(node: &Node<'_>) -> Option<Part> {
-    const SHAPE: &str = "one placeholder such as \"{query:bodySHA256}\"";
-    let parts = parse_template(node.string(SHAPE)?)
-        .map_err(|fault| node.reject(format!("{SHAPE} ({fault})")))
+fn read_part(node: &Node<'_>, example: &str) -> Option<Part> {
+    let shape = &format!("one placeholder such as \"{example}\"");
+    let parts = parse_template(node.string(shape)?)
+        .map_err(|fault| node.reject(format!("{shape} ({fault})")))
         .ok()?;
     match <[Part; 1]>::try_from(parts) {
         Ok([part]) if !matches!(part, Part::Literal(_)) => Some(part),
         _ => {
-            node.reject(SHAPE);
+            node.reject(shape);
             None
         }
     }

@@ -31,6 +31,13 @@ impl Cause {
         Self { code, told }
     }
 
+    /// Where nothing else was found.
+    pub(super) fn wrong_secret() -> Self {
+        let told = "the secret is another than the sender's, or what was captured is not what was signed: nothing else \
+                    that commonly goes wrong explains it";
+        Self::new("wrong_secret", told)
+    }
+
     pub(super) fn key_unavailable() -> Self {
         let told = "the key that the provider publishes cannot be fetched from here; what can be judged without it is \
                     right";
@@ -57,11 +64,10 @@ pub(super) fn find(subject: &Subject<'_>, explanation: &Explanation) -> Vec<Caus
         ));
     }
     if causes.is_empty() {
-        causes.push(Cause::new(
-            "unknown",
-            "nothing that commonly goes wrong explains it: the secret is another than the sender's, or what was \
-             captured is not what was signed",
-        ));
+        causes.push(match explanation.verdict {
+            Err(Refusal::SignatureMismatch) => Cause::wrong_secret(),
+            _ => Cause::new("unknown", "nothing that commonly goes wrong explains it"),
+        });
     }
     causes
 }

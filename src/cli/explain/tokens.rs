@@ -90,7 +90,9 @@ impl TokenSubject<'_> {
             Verdict::Refused(fault) => fault,
         };
         let found = match fault {
-            TokenFault::Signature => self.other_secret_form(),
+            TokenFault::Signature => self
+                .other_secret_form()
+                .or_else(|| self.is_shared().then(Cause::wrong_secret)),
             TokenFault::Audience => self.other_address(),
             TokenFault::Body => self.other_body(),
             TokenFault::Expired | TokenFault::NotYet | TokenFault::TooOld => {
@@ -108,8 +110,12 @@ impl TokenSubject<'_> {
         value.ok().flatten().unwrap_or_default()
     }
 
+    fn is_shared(&self) -> bool {
+        matches!(self.verifier.keys, JwtKeySource::Secrets(_))
+    }
+
     fn other_secret_form(&self) -> Option<Cause> {
-        if !matches!(self.verifier.keys, JwtKeySource::Secrets(_)) {
+        if !self.is_shared() {
             return None;
         }
         let token = self.verifier.rule.read(self.value()).ok()?;

@@ -13,7 +13,7 @@ pub(super) fn read_certificate(node: Node<'_>) -> Option<KeySource> {
     let hosts = table.require("hosts", HOSTS_SHAPE);
     let path_ends = table.take("path_ends");
     table.finish();
-    let url = url.and_then(|node| read_part(&node));
+    let url = url.and_then(|node| read_part(&node, "{header:X-Cert-Url}"));
     let hosts = hosts.and_then(|node| {
         let place = node.place.clone();
         let hosts = node.list(HOSTS_SHAPE)?;

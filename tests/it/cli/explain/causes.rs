@@ -226,7 +226,7 @@ fn each_cause_is_found() {
             "github",
             from_github(&github(" another-secret ", BODY.as_bytes()), BODY),
             none,
-            "unknown",
+            "wrong_secret",
             "another than the sender's",
         ),
         (
@@ -355,10 +355,17 @@ fn each_cause_is_found() {
             "not a JWS",
         ),
         (
+            "netlify",
+            by_token(BODY, BODY),
+            &[("SECRET", "canary-another-secret-0123456789")],
+            "wrong_secret",
+            "another than the sender's",
+        ),
+        (
             "crm",
             http("crm", &[("X-Api-Key", "canary-key-2")], BODY),
             none,
-            "unknown",
+            "wrong_secret",
             "the sender has another",
         ),
     ];
