@@ -37,7 +37,7 @@ pub(super) struct Send {
     #[arg(long, value_name = "NAME", required_unless_present = "provider")]
     route: Option<String>,
     /// Instead of a route: the provider to send as; --url is then the whole address.
-    #[arg(long, value_name = "NAME", conflicts_with = "route", requires_all = ["secret_env", "url"])]
+    #[arg(long, value_name = "NAME", conflicts_with = "route", requires = "url")]
     provider: Option<String>,
     /// With --provider: the environment variable that holds the secret.
     #[arg(long, value_name = "VAR", requires = "provider")]
@@ -180,7 +180,7 @@ impl Send {
     fn provider_config(&self, provider: &str) -> Result<Config, String> {
         let url = self.url.as_ref();
         let text = explain::provider_route(provider, &self.secret_env, &self.params, url)?;
-        Config::of_text(&text, "--provider").map_err(|faults| faults.to_string())
+        explain::load_provider(&text, "--url")
     }
 
     /// The next event. `Err` is a fault of usage, in words.

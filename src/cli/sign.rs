@@ -240,6 +240,10 @@ impl Signer<'_> {
                 true => format!(
                     "the route {route} is proven by a public key: give the private one with --signing-key FILE"
                 ),
+                false if verifier.secret_from_handshake => format!(
+                    "the secret of the route {route} came with a handshake and is kept in the store: `hookgate secrets \
+                     show {route}` prints it, and --provider NAME --secret-env VAR signs with it"
+                ),
                 false => format!("the route {route} has no secret that is in force now"),
             }
         }))

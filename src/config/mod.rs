@@ -44,6 +44,7 @@ mod tls;
 mod verifier;
 mod verify;
 
+pub(crate) use error::closest;
 pub use error::{Fault, Faults};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;

@@ -39,16 +39,13 @@ impl<'a> Beside<'a> {
     }
 
     pub(super) fn refuse_without_provider(self) {
-        let nodes = [
-            self.secrets,
-            self.scheme,
-            self.tolerance,
-            self.params,
-            self.verify_token,
-        ];
-        for node in nodes.into_iter().flatten() {
-            node.place
-                .fault("a key that goes with `provider`", "it within `verify`");
+        const FOUND: &str = "a key that goes with `provider`";
+        let movable = [self.secrets, self.tolerance, self.params];
+        for node in movable.into_iter().flatten() {
+            node.place.fault(FOUND, "it within `verify`");
+        }
+        for node in [self.scheme, self.verify_token].into_iter().flatten() {
+            node.place.fault(FOUND, "`provider`, or not this key");
         }
     }
 }

@@ -85,11 +85,17 @@ fn read_route(
         );
     }
     let preset = proof.preset;
-    let public_url = read_public_url(&mut table, path.as_ref().map(|(path, _)| path), inherited);
-    if public_url.is_none() && proof.signs_address() {
-        let shape = "the address that the provider calls and signs, such as \"https://hooks.example.com/hooks/crm\", or `public_url` in [server]";
-        table.place.missing("public_url", shape);
-    }
+    let public_url = match table.take("public_url") {
+        Some(node) => read_public_url(&node),
+        None => {
+            let url = inherited_url(path.as_ref().map(|(path, _)| path), inherited);
+            if url.is_none() && proof.signs_address() {
+                let shape = "the address that the provider calls and signs, such as \"https://hooks.example.com/hooks/crm\", or `public_url` in [server]";
+                table.place.missing("public_url", shape);
+            }
+            url
+        }
+    };
     let event_id = read_event_id(&mut table, &proof);
     let (event_type, typed) = read_event_type(&mut table, &proof);
     let content = table.take("content");
@@ -150,19 +156,17 @@ fn read_path<'a>(table: &mut Table<'a>) -> Option<(String, Place<'a>)> {
     Some((path, node.place))
 }
 
-/// What the route says, else the server's address and the path. Requests' query strings are appended to it.
-fn read_public_url(
-    table: &mut Table<'_>,
-    path: Option<&String>,
-    inherited: &Inherited<'_>,
-) -> Option<url::Url> {
-    if let Some(node) = table.take("public_url") {
-        let url = node.http_url()?;
-        if url.query().is_some() {
-            node.reject("a URL without a query");
-        }
-        return Some(url);
+/// What the route says. Requests' query strings are appended to it.
+fn read_public_url(node: &Node<'_>) -> Option<url::Url> {
+    let url = node.http_url()?;
+    if url.query().is_some() {
+        node.reject("a URL without a query");
     }
+    Some(url)
+}
+
+/// The gateway's address and the route's path.
+fn inherited_url(path: Option<&String>, inherited: &Inherited<'_>) -> Option<url::Url> {
     let mut url = inherited.public_url?.clone();
     let path = format!("{}{}", url.path().trim_end_matches('/'), path?);
     url.set_path(&path);

@@ -7,13 +7,17 @@ use super::{
     scalar::{DAY, MINUTE, NAME_SHAPE, is_name},
 };
 use crate::signature::{
-    Algorithm, Encoding, Form, Guard, KeySource, Method, Part, Scheme, SecretForm, Source, Test,
-    TimestampRule, Unit, parse_template,
+    Algorithm, Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source, TimestampRule,
+    Unit, parse_template,
 };
 
+mod certificate;
 mod check;
+mod guards;
 mod print;
 
+use certificate::read_certificate;
+use guards::read_guards;
 pub use print::{parse_schemes, schemes_text};
 
 /// The oldest signature that may ever be believed.
@@ -131,7 +135,9 @@ fn read_scheme(kind: &'static str, node: Node<'_>, name: String) -> Option<Schem
         None => Some(SecretForm::Text),
     };
     let guards = read_guards(table.take("when"));
-    let body_sha256 = table.take("body_sha256").map(|node| read_part(&node));
+    let body_sha256 = table
+        .take("body_sha256")
+        .map(|node| read_part(&node, "{query:bodySHA256}"));
     let each = table.take("each").map(|node| read_pointer(&node));
     let allowed = table.flag("allow_unsigned_body", false);
     table.finish();
@@ -279,15 +285,15 @@ fn read_signed(node: &Node<'_>) -> Option<Vec<Part>> {
 }
 
 /// A template of one placeholder.
-fn read_part(node: &Node<'_>) -> Option<Part> {
-    const SHAPE: &str = "one placeholder such as \"{query:bodySHA256}\"";
-    let parts = parse_template(node.string(SHAPE)?)
-        .map_err(|fault| node.reject(format!("{SHAPE} ({fault})")))
+fn read_part(node: &Node<'_>, example: &str) -> Option<Part> {
+    let shape = &format!("one placeholder such as \"{example}\"");
+    let parts = parse_template(node.string(shape)?)
+        .map_err(|fault| node.reject(format!("{shape} ({fault})")))
         .ok()?;
     match <[Part; 1]>::try_from(parts) {
         Ok([part]) if !matches!(part, Part::Literal(_)) => Some(part),
         _ => {
-            node.reject(SHAPE);
+            node.reject(shape);
             None
         }
     }
@@ -387,91 +393,4 @@ fn read_secret_form(node: Node<'_>) -> Option<SecretForm> {
             None
         }
     }
-}
-
-/// What a request must have for the scheme to apply.
-fn read_guards(node: Option<Node<'_>>) -> Option<Vec<Guard>> {
-    let Some(node) = node else {
-        return Some(Vec::new());
-    };
-    let nodes = node.list("a list such as [{ header = \"X-Signature-Version\", is = \"1\" }]")?;
-    nodes.into_iter().map(read_guard).collect()
-}
-
-fn read_guard(node: Node<'_>) -> Option<Guard> {
-    const SHAPE: &str = "one of `present = true`, `is`, `starts_with` and `contains`";
-    let mut table =
-        node.table("a table such as { header = \"X-Signature-Version\", is = \"1\" }")?;
-    let place = table.place.clone();
-    let guarded = read_place(&mut table, "a header, or `json` or `query`");
-    let present = table.take("present");
-    let is = table.take("is");
-    let start = table.take("starts_with");
-    let part = table.take("contains");
-    table.finish();
-    let text = |node: &Node<'_>| read_word(node);
-    let test = match (present, is, start, part) {
-        (Some(node), None, None, None) => match node.boolean()? {
-            true => Some(Test::Present),
-            false => {
-                node.reject("true");
-                None
-            }
-        },
-        (None, Some(node), None, None) => text(&node).map(Test::Is),
-        (None, None, Some(node), None) => text(&node).map(Test::StartsWith),
-        (None, None, None, Some(node)) => text(&node).map(Test::Contains),
-        _ => {
-            place.fault("no test, or several", SHAPE);
-            None
-        }
-    };
-    Some(Guard {
-        place: guarded?,
-        test: test?,
-    })
-}
-
-fn read_certificate(node: Node<'_>) -> Option<KeySource> {
-    const HOSTS_SHAPE: &str = "a list of host names such as [\"*.example.com\"]";
-    let mut table =
-        node.table("a table such as { url = \"{header:X-Cert-Url}\", hosts = [ … ] }")?;
-    let url = table.require("url", "where the request names the certificate's address");
-    let hosts = table.require("hosts", HOSTS_SHAPE);
-    let path_ends = table.take("path_ends");
-    table.finish();
-    let url = url.and_then(|node| read_part(&node));
-    let hosts = hosts.and_then(|node| {
-        let place = node.place.clone();
-        let hosts = node.list(HOSTS_SHAPE)?;
-        if hosts.is_empty() {
-            place.fault("an empty list", HOSTS_SHAPE);
-        }
-        let hosts = hosts.iter().map(|node| node.parse(HOST_SHAPE, host));
-        hosts.collect::<Option<Vec<_>>>()
-    });
-    let path_ends = path_ends.map_or(Some(String::new()), |node| {
-        Some(
-            node.string("what the path ends with, e.g. \".pem\"")?
-                .to_owned(),
-        )
-    });
-    Some(KeySource::Certificate {
-        url: url?,
-        hosts: hosts?.into(),
-        path_ends: path_ends?.into(),
-    })
-}
-
-const HOST_SHAPE: &str =
-    "a host name; `*` stands for one label, at the beginning for one or more, not for the last two";
-
-/// A pattern must end in two labels of its own: else anybody's host would fit.
-fn host(text: &str) -> Option<Cow<'static, str>> {
-    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    let is_label = |label: &str| !label.is_empty() && label.bytes().all(inner);
-    let mut labels = text.rsplit('.');
-    let own = labels.next().is_some_and(is_label) && labels.next().is_some_and(is_label);
-    let rest = labels.all(|label| label == "*" || is_label(label));
-    (own && rest).then(|| text.to_owned().into())
 }

@@ -181,8 +181,7 @@ impl Kind {
         if lines::is_request_line(first) {
             return Ok(Self::Http);
         }
-        let is_curl = |line: &[u8]| line.strip_prefix(b"> ").is_some_and(lines::is_request_line);
-        if bytes.split(|byte| *byte == b'\n').any(is_curl) {
+        if lines::is_curl(bytes) {
             return Ok(Self::Curl);
         }
         Err(CaptureFault::at(at + 1, "something else", EXPECTED))

@@ -30,6 +30,19 @@ impl Cause {
         let told = told.into();
         Self { code, told }
     }
+
+    /// Where nothing else was found.
+    pub(super) fn wrong_secret() -> Self {
+        let told = "the secret is another than the sender's, or what was captured is not what was signed: nothing else \
+                    that commonly goes wrong explains it";
+        Self::new("wrong_secret", told)
+    }
+
+    pub(super) fn key_unavailable() -> Self {
+        let told = "the key that the provider publishes cannot be fetched from here; what can be judged without it is \
+                    right";
+        Self::new("key_unavailable", told)
+    }
 }
 
 /// What was found, the surest first. Never empty: that nothing was found is told, too.
@@ -43,12 +56,18 @@ pub(super) fn find(subject: &Subject<'_>, explanation: &Explanation) -> Vec<Caus
         causes.extend(sure(subject, explanation));
     }
     causes.extend(incomplete(subject));
-    if causes.is_empty() {
+    if causes.is_empty() && subject.verifier.secret_from_handshake {
         causes.push(Cause::new(
-            "unknown",
-            "nothing that commonly goes wrong explains it: the secret is another than the sender's, or what was \
-             captured is not what was signed",
+            "secret_not_here",
+            "the secret came with a handshake and is kept in the store, which is not read here: `hookgate secrets show \
+             ROUTE` prints it, and --provider NAME --secret-env VAR judges by it",
         ));
+    }
+    if causes.is_empty() {
+        causes.push(match explanation.verdict {
+            Err(Refusal::SignatureMismatch) => Cause::wrong_secret(),
+            _ => Cause::new("unknown", "nothing that commonly goes wrong explains it"),
+        });
     }
     causes
 }

@@ -99,7 +99,7 @@ impl<'v> Presented<'v> {
                 ),
             ),
             None => Cause::new(
-                "unknown",
+                "wrong_secret",
                 "no key of the route stands anywhere in the request: the sender has another",
             ),
         };

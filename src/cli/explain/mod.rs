@@ -11,12 +11,14 @@ use crate::{
         Config, Route, SecretText, SignatureVerifier, Verifier, Verify, secret_texts,
         secret_texts_of,
     },
-    ingest::rejection::{Detail, Rejection},
+    ingest::rejection::{Detail, Reason, Rejection},
     payload::Content,
     signature::jwt::TokenFault,
 };
 
-pub(super) use provider::{ROUTE as PROVIDER_ROUTE, configuration as provider_route};
+pub(super) use provider::{
+    ROUTE as PROVIDER_ROUTE, configuration as provider_route, load as load_provider,
+};
 
 use super::{ConfigFile, EXIT_USAGE, RED};
 use capture::{Capture, read_bounded};
@@ -27,7 +29,7 @@ use rehearsal::{Outcome, rehearse};
 use report::{Captured, Report, Verified};
 use steps::Step;
 use subject::Subject;
-use tokens::TokenSubject;
+use tokens::{TokenSubject, Verdict};
 
 mod addresses;
 mod bodies;
@@ -59,12 +61,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "NAME", required_unless_present = "provider")]
     route: Option<String>,
     /// Instead of a route: the provider that is to have sent it.
-    #[arg(
-        long,
-        value_name = "NAME",
-        conflicts_with = "route",
-        requires = "secret_env"
-    )]
+    #[arg(long, value_name = "NAME", conflicts_with = "route")]
     provider: Option<String>,
     /// With --provider: the environment variable that holds the secret; may be repeated.
     #[arg(long, value_name = "VAR", requires = "provider")]
@@ -84,6 +81,7 @@ pub(super) struct Explain {
     /// When it was received, RFC 3339 or seconds since 1970 [default: as the capture says, or now].
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
+    /// How to write what was found.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
@@ -244,7 +242,7 @@ impl Source {
     fn load(&self) -> Result<Config, String> {
         let config = match self {
             Self::File { path, .. } => Config::load(path),
-            Self::Provider(text) => Config::of_text(text, "--provider"),
+            Self::Provider(text) => return provider::load(text, "--public-url"),
         };
         config.map_err(|faults| faults.to_string())
     }
@@ -300,8 +298,17 @@ impl Inquest<'_> {
         }
         let refusal = self.refusal(index, self.capture)?;
         let reason = refusal.as_ref().map(|refusal| refusal.reason.as_str());
+        let is_without_key = refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.reason == Reason::KeyUnavailable);
         let (kind, steps, causes) = match verifier {
-            Verifier::Signature(verifier) => self.signature(route, verifier, refusal.is_some()),
+            Verifier::Signature(verifier) => {
+                let (kind, steps, causes) = self.signature(route, verifier, refusal.is_some());
+                match is_without_key {
+                    true => (kind, steps, vec![Cause::key_unavailable()]),
+                    false => (kind, steps, causes),
+                }
+            }
             Verifier::Jwt(verifier) => {
                 let subject = TokenSubject {
                     capture: self.capture,
@@ -311,9 +318,12 @@ impl Inquest<'_> {
                     secrets: &self.secrets,
                     now: self.at,
                 };
-                let fault = refusal.as_ref().map(token_fault);
-                let causes = fault.map(|fault| subject.causes(fault));
-                ("token", subject.steps(fault), causes.unwrap_or_default())
+                let verdict = match &refusal {
+                    None => Verdict::Proven,
+                    Some(_) if is_without_key => Verdict::WithoutKey,
+                    Some(refusal) => Verdict::Refused(token_fault(refusal)),
+                };
+                ("token", subject.steps(verdict), subject.causes(verdict))
             }
             other => {
                 let presented = Presented::of(other);

@@ -1,11 +1,7 @@
 //! What would come of the request as a whole.
 
 use super::{capture::Capture, rehearsal::Outcome, report::Told, steps::Step};
-use crate::{
-    config::{Route, Verifier, Verify},
-    event::Event,
-    ingest::rejection::Detail,
-};
+use crate::{config::Route, event::Event, ingest::rejection::Detail};
 
 /// What the gateway would answer, without what it would tell of the body.
 pub(super) fn told(outcome: &Outcome) -> Told {
@@ -93,14 +89,6 @@ pub(super) fn notes(route: &Route, capture: &Capture, is_provider: bool) -> Vec<
             "whether the captured body is exact to the last byte is not known; --body FILE gives the bytes"
                 .to_owned(),
         );
-    }
-    if let Verify::All(verifiers) = &route.verify {
-        let is_kept = |verifier: &Verifier| matches!(verifier, Verifier::Signature(one) if one.secret_from_handshake);
-        if verifiers.iter().any(is_kept) {
-            notes.push(
-                "the route's secret came with a handshake and is kept in the store, which is not read here".to_owned(),
-            );
-        }
     }
     notes
 }

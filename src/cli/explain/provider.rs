@@ -1,6 +1,7 @@
 //! A route for a provider that no configuration names.
 
 use super::capture::Capture;
+use crate::config::{Config, Fault};
 
 /// What the route is called.
 pub(in crate::cli) const ROUTE: &str = "capture";
@@ -33,7 +34,9 @@ pub(super) fn configuration_for(
             .collect();
         toml::Value::Table(secret)
     });
-    route.insert("secrets".into(), toml::Value::Array(secrets.collect()));
+    if !secret_variables.is_empty() {
+        route.insert("secrets".into(), toml::Value::Array(secrets.collect()));
+    }
     if method != "POST" {
         let methods = vec![method.into()];
         route.insert("methods".into(), toml::Value::Array(methods));
@@ -61,6 +64,38 @@ pub(super) fn configuration_for(
         .into_iter()
         .collect();
     Ok(root.to_string())
+}
+
+/// Reads what [`configuration`] wrote. Its faults are told by the arguments that they come of; `address`: the one that
+/// gives the provider's address.
+pub(in crate::cli) fn load(text: &str, address: &str) -> Result<Config, String> {
+    Config::of_text(text, "--provider").map_err(|faults| {
+        let told = faults.as_slice().iter();
+        let told: Vec<_> = told.map(|fault| by_argument(fault, address)).collect();
+        told.join("\n")
+    })
+}
+
+fn by_argument(fault: &Fault, address: &str) -> String {
+    let prefix = format!("routes.{ROUTE}.");
+    let key = fault.key.strip_prefix(&prefix).unwrap_or(&fault.key);
+    let argument = match key.split(['.', '[']).next().unwrap_or_default() {
+        "params" => key.replacen("params", "--param", 1).replacen('.', " ", 1),
+        "secrets" => "--secret-env".to_owned(),
+        "public_url" => address.to_owned(),
+        _ => "--provider".to_owned(),
+    };
+    let told = Fault {
+        file: argument,
+        line: 0,
+        column: 0,
+        key: String::new(),
+        ..fault.clone()
+    };
+    match key {
+        "verify" => format!("{told}; a route tells that: --route NAME"),
+        _ => told.to_string(),
+    }
 }
 
 /// The address that was called.

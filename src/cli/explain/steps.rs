@@ -189,7 +189,7 @@ fn secret(judged: &Judged) -> Step {
                 false => Step::new(
                     "secret",
                     None,
-                    "the key is fetched, or came with a handshake",
+                    "not in the configuration: it is fetched, or came with a handshake",
                 ),
             }
         }

@@ -15,6 +15,15 @@ use crate::{
     },
 };
 
+/// What the gateway itself says.
+#[derive(Clone, Copy)]
+pub(super) enum Verdict {
+    Proven,
+    Refused(TokenFault),
+    /// The key cannot be fetched.
+    WithoutKey,
+}
+
 pub(super) struct TokenSubject<'a> {
     pub(super) capture: &'a Capture,
     pub(super) body: &'a [u8],
@@ -26,8 +35,7 @@ pub(super) struct TokenSubject<'a> {
 }
 
 impl TokenSubject<'_> {
-    /// `refused`: what the gateway itself says.
-    pub(super) fn steps(&self, refused: Option<TokenFault>) -> Vec<Step> {
+    pub(super) fn steps(&self, verdict: Verdict) -> Vec<Step> {
         let rule = &self.verifier.rule;
         let name = &*rule.header;
         let value = match self.capture.unique(name) {
@@ -57,9 +65,13 @@ impl TokenSubject<'_> {
         );
         steps.push(Step::new("claims", claims.is_ok(), told));
         // The signature is told first, so with a fault of the claims it was right.
-        let unsigned = refused.filter(|fault| claims.err() != Some(*fault));
-        let told = unsigned.map_or_else(|| "a key matches".to_owned(), |fault| fault.to_string());
-        steps.push(Step::new("signature", unsigned.is_none(), told));
+        steps.push(match verdict {
+            Verdict::WithoutKey => Step::new("signature", None, "the key cannot be fetched"),
+            Verdict::Refused(fault) if claims.err() != Some(fault) => {
+                Step::new("signature", false, fault.to_string())
+            }
+            _ => Step::new("signature", true, "a key matches"),
+        });
         steps
     }
 
@@ -71,9 +83,16 @@ impl TokenSubject<'_> {
         }
     }
 
-    pub(super) fn causes(&self, fault: TokenFault) -> Vec<Cause> {
+    pub(super) fn causes(&self, verdict: Verdict) -> Vec<Cause> {
+        let fault = match verdict {
+            Verdict::Proven => return Vec::new(),
+            Verdict::WithoutKey => return vec![Cause::key_unavailable()],
+            Verdict::Refused(fault) => fault,
+        };
         let found = match fault {
-            TokenFault::Signature => self.other_secret_form(),
+            TokenFault::Signature => self
+                .other_secret_form()
+                .or_else(|| self.is_shared().then(Cause::wrong_secret)),
             TokenFault::Audience => self.other_address(),
             TokenFault::Body => self.other_body(),
             TokenFault::Expired | TokenFault::NotYet | TokenFault::TooOld => {
@@ -82,7 +101,7 @@ impl TokenSubject<'_> {
             TokenFault::ExpiredKey => Some(Cause::new("expired_secret", fault.to_string())),
             _ => None,
         };
-        let unknown = || Cause::new("token", format!("the token is {fault}"));
+        let unknown = || Cause::new("token", format!("the token is not taken: {fault}"));
         vec![found.unwrap_or_else(unknown)]
     }
 
@@ -91,8 +110,12 @@ impl TokenSubject<'_> {
         value.ok().flatten().unwrap_or_default()
     }
 
+    fn is_shared(&self) -> bool {
+        matches!(self.verifier.keys, JwtKeySource::Secrets(_))
+    }
+
     fn other_secret_form(&self) -> Option<Cause> {
-        if !matches!(self.verifier.keys, JwtKeySource::Secrets(_)) {
+        if !self.is_shared() {
             return None;
         }
         let token = self.verifier.rule.read(self.value()).ok()?;
@@ -162,7 +185,7 @@ impl TokenSubject<'_> {
             })
             .collect();
         let told = format!(
-            "the token is {fault} (it was received with {}): a clock is off, or it is an old one",
+            "the token is not taken: {fault} (it was received with {}): a clock is off, or it is an old one",
             times.join(", ")
         );
         Cause::new("clock_off", told)

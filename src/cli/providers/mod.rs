@@ -6,7 +6,8 @@ use clap::{Subcommand, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::json;
 
-use super::failed;
+use super::{EXIT_USAGE, RED};
+use crate::config::closest;
 use crate::providers::{PRESETS, Preset, preset};
 
 mod show;
@@ -18,9 +19,10 @@ use words::Words;
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  hookgate providers\n  hookgate providers --format json\n  hookgate providers show stripe"
+    after_help = "Examples:\n  hookgate providers\n  hookgate providers --format json\n  hookgate providers show stripe\n\nExit codes: 0 printed, 64 usage."
 )]
 pub(super) struct Providers {
+    /// How to write the list.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     #[command(subcommand)]
@@ -40,6 +42,7 @@ enum Command {
     /// Print one provider as the routes.toml that it stands for
     #[command(after_help = "Examples:\n  hookgate providers show github")]
     Show {
+        /// The provider, as `hookgate providers` names it
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -50,11 +53,7 @@ impl Providers {
         let text = match (self.command, self.format) {
             (Some(Command::Show { name }), _) => match preset(&name) {
                 Some(preset) => show::toml(preset),
-                None => {
-                    return failed(format_args!(
-                        "{name:?} is no provider; `hookgate providers` lists them"
-                    ));
-                }
+                None => return unknown(&name),
             },
             (None, Format::Table) => table(),
             (None, Format::Json) => json(),
@@ -63,6 +62,17 @@ impl Providers {
         anstream::println!("{}", text.trim_end());
         ExitCode::SUCCESS
     }
+}
+
+fn unknown(name: &str) -> ExitCode {
+    let names = PRESETS.iter().map(|preset| preset.name);
+    let near = closest(&name.to_lowercase(), names)
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    anstream::eprintln!(
+        "{RED}error{RED:#}: {name:?} is no provider{near}\n`hookgate providers` lists them."
+    );
+    EXIT_USAGE.into()
 }
 
 const HEADER: [&str; 6] = [

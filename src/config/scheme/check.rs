@@ -133,7 +133,13 @@ fn covers(scheme: &Scheme, place: &Part) -> bool {
     scheme.signed.contains(place)
         || match place {
             Part::Query(_) => signs(|part| matches!(part, Part::Url | Part::Path)),
-            Part::Json(_) => signs(|part| matches!(part, Part::Body)),
+            Part::Json(pointer) => scheme.signed.iter().any(|part| match part {
+                Part::Body => true,
+                Part::JsonLines(names) => names
+                    .iter()
+                    .any(|name| pointer.strip_prefix('/') == Some(name)),
+                _ => false,
+            }),
             Part::Header(name) => scheme.signed.iter().any(|part| match part {
                 Part::Listed(listed) => listed.required.contains(name),
                 _ => false,

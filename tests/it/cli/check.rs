@@ -184,9 +184,11 @@ fn the_reference_names_every_key_of_the_configuration() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let reference = std::fs::read_to_string(project.join("docs/configuration.md")).unwrap();
     let mut keys = BTreeSet::new();
-    for entry in std::fs::read_dir(project.join("src/config")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "rs") {
+    let mut left = vec![project.join("src/config")];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).unwrap();
+            left.extend(entries.map(|entry| entry.unwrap().path()));
             continue;
         }
         let source = std::fs::read_to_string(path).unwrap().replace("(\n", "(");
@@ -196,7 +198,7 @@ fn the_reference_names_every_key_of_the_configuration() {
         }
     }
     assert!(
-        keys.len() > 60,
+        keys.contains("path_ends") && keys.contains("starts_with"),
         "the source is read otherwise now: {keys:?}"
     );
     let named = |key: &str| {
@@ -226,4 +228,18 @@ fn the_readme_s_route_is_valid() {
     std::fs::write(directory.path().join("routes.toml"), toml).unwrap();
     let output = hookgate(directory.path(), &["check"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_provider_that_is_not_known_is_told_with_one_that_comes_near() {
+    let directory = temporary();
+    for (name, near) in [
+        ("Githb", "; did you mean `github`?"),
+        ("Stripe", "; did you mean `stripe`?"),
+        ("nothing-like-any", " is no provider\n"),
+    ] {
+        let output = hookgate(directory.path(), &["providers", "show", name]);
+        assert_eq!(output.status.code(), Some(64));
+        assert!(stderr(&output).contains(near), "{}", stderr(&output));
+    }
 }

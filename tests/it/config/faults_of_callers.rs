@@ -218,9 +218,11 @@ verify_token = { env = "SHORT" }"#,
             ),
             (
                 r#"verify = "none"
-verify_token = { env = "SECRET" }"#,
+verify_token = { env = "SECRET" }
+scheme = "v1""#,
                 &[
-                    "routes.toml:3:16: routes.a.verify_token: found a key that goes with `provider`, expected it within `verify`",
+                    "routes.toml:3:16: routes.a.verify_token: found a key that goes with `provider`, expected `provider`, or not this key",
+                    "routes.toml:4:10: routes.a.scheme: found a key that goes with `provider`, expected `provider`, or not this key",
                 ],
             ),
             (

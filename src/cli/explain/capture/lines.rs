@@ -1,6 +1,7 @@
 //! Requests written as lines: plain HTTP, and what `curl -v` shows.
 
 use super::{Capture, CaptureFault};
+use crate::clock::Timestamp;
 
 /// `POST /path HTTP/1.1`
 pub(super) fn is_request_line(line: &[u8]) -> bool {
@@ -41,6 +42,54 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// Those of `curl -v`, without the time that `--trace-time` writes before each.
+fn dump_lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    lines(bytes).map(|line| Line {
+        text: untimed(line.text),
+        ..line
+    })
+}
+
+/// `14:02:55.075818 > POST …` → `> POST …`
+fn untimed(line: &[u8]) -> &[u8] {
+    const SHAPE: &[u8] = b"00:00:00.000000 ";
+    let matches = |(byte, shape): (&u8, &u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte == shape,
+    };
+    match line.split_at_checked(SHAPE.len()) {
+        Some((time, rest)) if time.iter().zip(SHAPE).all(matches) => rest,
+        _ => line,
+    }
+}
+
+/// Whether this is a line that says what curl sent first.
+fn begins_request(line: &Line<'_>) -> bool {
+    line.text.strip_prefix(b"> ").is_some_and(is_request_line)
+}
+
+pub(super) fn is_curl(bytes: &[u8]) -> bool {
+    dump_lines(bytes).any(|line| begins_request(&line))
+}
+
+/// What the answer to the request with this number says of its time.
+fn answered_at(bytes: &[u8], number: usize) -> Option<Timestamp> {
+    let mut begun = 0;
+    let after = dump_lines(bytes).skip_while(|line| {
+        begun += usize::from(begins_request(line));
+        begun < number
+    });
+    let until_next = after.skip(1).take_while(|line| !begins_request(line));
+    let mut headers = until_next.filter_map(|line| line.text.strip_prefix(b"< "));
+    let date = headers.find_map(|header| {
+        let (name, value) = header.split_at_checked("date:".len())?;
+        name.eq_ignore_ascii_case(b"date:").then_some(value)
+    })?;
+    let date = std::str::from_utf8(date).ok()?.trim();
+    let at = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(Timestamp::from_millis(at.timestamp().as_millisecond()))
+}
+
 /// One request: its line, headers, an empty line, and the body to the end of the file.
 pub(super) fn parse_http(
     bytes: &[u8],
@@ -78,8 +127,7 @@ pub(super) fn parse_curl(
     entry: Option<usize>,
     has_body: bool,
 ) -> Result<Capture, CaptureFault> {
-    let sent = |line: &Line<'_>| line.text.strip_prefix(b"> ").is_some_and(is_request_line);
-    let count = lines(bytes).filter(sent).count();
+    let count = dump_lines(bytes).filter(begins_request).count();
     let number = match entry {
         None if count > 1 => {
             let found = format!("{count} requests");
@@ -92,11 +140,12 @@ pub(super) fn parse_curl(
     };
     let mut capture = Capture {
         kind: "a dump of curl -v",
+        at: answered_at(bytes, number),
         ..Capture::default()
     };
     let mut begun = 0;
-    let mut lines = lines(bytes).skip_while(|line| {
-        begun += usize::from(sent(line));
+    let mut lines = dump_lines(bytes).skip_while(|line| {
+        begun += usize::from(begins_request(line));
         begun < number
     });
     if let Some(first) = lines.next() {
@@ -123,7 +172,8 @@ pub(super) fn parse_curl(
     for line in lines {
         if is_curls_own(line.text) || line.text.starts_with(b"> ") {
             // What curl says before it sends stands before the body.
-            if body.is_some_and(|(start, end)| start == end) && line.text.starts_with(b"*") {
+            let is_before = line.text.starts_with(b"*") || line.text.starts_with(b"} [");
+            if is_before && body.is_some_and(|(start, end)| start == end) {
                 body = Some((line.next, line.next));
                 continue;
             }

@@ -44,6 +44,73 @@ fn a_dump_of_curl_is_read_with_its_body_in_it_or_beside_it() {
     assert_eq!(first.code, Some(0), "{}", first.all);
 }
 
+/// With `--trace-time` each line of curl's begins with its time; the answer's `Date` says when the request came.
+#[test]
+fn a_dump_of_curl_tells_its_time_by_the_answer() {
+    let signature = stripe(SECRET, &AT.to_string(), BODY.as_bytes());
+    let length = BODY.len();
+    let dump = |date: &str| {
+        format!(
+            "14:02:55.070636 *   Trying 127.0.0.1:8443...\n14:02:55.075818 > POST /hooks/stripe HTTP/1.1\n\
+             14:02:55.075818 > Content-Type: application/json\n14:02:55.075818 > Content-Length: {length}\n\
+             14:02:55.075818 > Stripe-Signature: {signature}\n14:02:55.075818 > \n\
+             14:02:55.075977 }} [{length} bytes data]\n{BODY}\n14:02:55.077337 < HTTP/1.1 200 OK\n\
+             14:02:55.077417 < Date: {date}\n14:02:55.077436 < \n< date: Thu, 01 Jan 1970 00:00:00 GMT\n"
+        )
+    };
+    let timely = dump("Wed, 20 May 2026 15:30:01 GMT");
+    let explained = explain_as_told("stripe", timely.as_bytes(), &[], &[]);
+    assert_eq!(explained.code, Some(0), "{}", explained.all);
+    assert_eq!(explained.report["capture"]["received_at_from"], "capture");
+    let late = dump("Wed, 20 May 2026 16:30:01 GMT");
+    let explained = explain_as_told("stripe", late.as_bytes(), &[], &[]);
+    assert_eq!(explained.causes()[0].0, "clock_off", "{}", explained.all);
+    for date in ["yesterday", ""] {
+        let explained = explain_as_told("stripe", dump(date).as_bytes(), &[], &[]);
+        assert_eq!(explained.report["capture"]["received_at_from"], "now");
+    }
+}
+
+#[test]
+fn har_entries_carry_their_time_and_their_bytes() {
+    let signature = stripe(SECRET, &AT.to_string(), BODY.as_bytes());
+    let entry = |post: Value| {
+        json!({
+            "startedDateTime": "2026-05-20T15:30:01.000Z",
+            "request": {
+                "method": "POST",
+                "url": "https://hooks.example.com/hooks/stripe",
+                "headers": [
+                    { "name": ":authority", "value": "hooks.example.com" },
+                    { "name": "Content-Type", "value": "application/json" },
+                    { "name": "Stripe-Signature", "value": signature },
+                ],
+                "postData": post,
+            },
+        })
+    };
+    let text = entry(json!({ "mimeType": "application/json", "text": BODY }));
+    let base64 = entry(json!({ "text": BASE64_STANDARD.encode(BODY), "encoding": "base64" }));
+    let none: &[&str] = &[];
+    for (har, more) in [
+        (json!({ "log": { "entries": [text.clone()] } }), none),
+        (
+            json!({ "log": { "entries": [json!({}), base64.clone()] } }),
+            &["--entry", "2"],
+        ),
+        (text, none),
+        (base64, none),
+    ] {
+        let explained = explain_as_told("stripe", har.to_string().as_bytes(), &[], more);
+        assert_eq!(explained.code, Some(0), "{}", explained.all);
+        assert!(
+            explained.all.contains("as the capture says"),
+            "{}",
+            explained.all
+        );
+    }
+}
+
 #[test]
 fn plain_http_may_be_chunked() {
     let signature = github(SECRET, BODY.as_bytes());
