@@ -49,7 +49,7 @@ pub(super) async fn create(
     if filter.state == Some(StateFilter::Pending) {
         return Err(malformed(
             "state",
-            "dead or delivered: what is pending is under way",
+            "dead, delivered or filtered: what is pending is under way",
         ));
     }
     let targets = &state.sources.targets;

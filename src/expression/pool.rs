@@ -5,7 +5,10 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::available_parallelism,
     time::Duration,
 };
@@ -23,6 +26,8 @@ use super::{
     worker::COMMAND,
 };
 
+/// One for those whose expressions run away, one for all others.
+const WORKERS_MIN: usize = 2;
 const WORKERS_MAX: usize = 4;
 /// After so many evaluations a worker is replaced: what memory it has left over counts against its bound.
 const EVALUATIONS_MAX: u32 = 1000;
@@ -76,6 +81,8 @@ pub enum Failure {
 pub struct Pool {
     workers: Workers,
     seats: Semaphore,
+    /// Of them, those that may be taken by runaways at one time.
+    runaways: Semaphore,
     share: usize,
     idle: Mutex<Vec<Worker>>,
 }
@@ -84,31 +91,41 @@ impl Pool {
     /// Starts nothing yet.
     pub fn new(workers: Workers) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        let seats = cores.min(WORKERS_MAX);
+        let seats = cores.clamp(WORKERS_MIN, WORKERS_MAX);
         Self {
             workers,
             seats: Semaphore::new(seats),
-            share: (seats - 1).max(1),
+            runaways: Semaphore::new(seats - 1),
+            share: seats - 1,
             idle: Mutex::default(),
         }
     }
 
     /// For those whose expressions are the same.
     pub fn share(&self) -> Share {
-        Share(Semaphore::new(self.share))
+        Share {
+            permits: Semaphore::new(self.share),
+            runs_away: AtomicBool::new(false),
+        }
     }
 
     /// The right to one worker. `None`: all are taken for long.
     pub async fn seat<'p>(&'p self, share: &'p Share) -> Option<Seat<'p>> {
         let permits = async {
-            let of_share = share.0.acquire().await.ok()?;
-            Some((self.seats.acquire().await.ok()?, of_share))
+            let of_share = share.permits.acquire().await.ok()?;
+            let of_runaways = match share.runs_away.load(Ordering::Relaxed) {
+                true => Some(self.runaways.acquire().await.ok()?),
+                false => None,
+            };
+            let of_all = self.seats.acquire().await.ok()?;
+            Some((of_all, of_runaways, of_share))
         };
         let permits = timeout(SEAT_WAIT_MAX, permits).await.ok()??;
         Some(Seat {
             worker: self.idle().pop(),
             until: Instant::now() + self.workers.patience.min(PATIENCE),
             pool: self,
+            share,
             _permits: permits,
         })
     }
@@ -118,9 +135,20 @@ impl Pool {
     }
 }
 
-/// How many workers some have at one time: not all, so that whose expressions run away do not keep others waiting.
+/// How many workers some have at one time: not all, so that whose expressions run away do not keep others waiting. All
+/// whose last one ran away have no more than that together.
 #[derive(Debug)]
-pub struct Share(Semaphore);
+pub struct Share {
+    permits: Semaphore,
+    runs_away: AtomicBool,
+}
+
+impl Share {
+    /// Whether their last expression ran away.
+    fn note(&self, ran_away: bool) {
+        self.runs_away.store(ran_away, Ordering::Relaxed);
+    }
+}
 
 /// The use of one worker for one delivery.
 #[derive(Debug)]
@@ -128,7 +156,12 @@ pub struct Seat<'p> {
     pool: &'p Pool,
     worker: Option<Worker>,
     until: Instant,
-    _permits: (SemaphorePermit<'p>, SemaphorePermit<'p>),
+    share: &'p Share,
+    _permits: (
+        SemaphorePermit<'p>,
+        Option<SemaphorePermit<'p>>,
+        SemaphorePermit<'p>,
+    ),
 }
 
 impl Seat<'_> {
@@ -144,6 +177,7 @@ impl Seat<'_> {
         };
         let parts = [&head[..], expression.source().as_bytes(), document];
         let until = self.until;
+        let share = self.share;
         let asked = async {
             loop {
                 let (mut worker, is_new) = match self.worker.take() {
@@ -160,11 +194,15 @@ impl Seat<'_> {
                         return Err(Failure::Failed(text));
                     }
                     Ok(Reply::Spent) => {
+                        share.note(true);
                         let text = format!("over {CPU_MAX:?} of processor time");
                         return Err(Failure::Failed(text));
                     }
                     Err(_) => match worker.cause_of_death().await {
-                        failure @ Failure::Failed(_) => return Err(failure),
+                        failure @ Failure::Failed(_) => {
+                            share.note(true);
+                            return Err(failure);
+                        }
                         // It may have been gone before it was asked.
                         Failure::Unable(_) if !is_new => {}
                         failure => return Err(failure),
@@ -175,13 +213,16 @@ impl Seat<'_> {
         match timeout_at(until, asked).await {
             Ok(answered) => answered,
             Err(_) => {
+                share.note(true);
                 let patience = self.pool.workers.patience;
                 Err(Failure::Unable(format!("no answer within {patience:?}")))
             }
         }
     }
 
+    /// After an answer.
     fn keep(&mut self, worker: Worker) {
+        self.share.note(false);
         if worker.evaluations < EVALUATIONS_MAX {
             self.worker = Some(worker);
         }

@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{clock::Timestamp, event::Event, payload::position, store::TOGETHER_MAX};
+use crate::{
+    clock::Timestamp,
+    event::Event,
+    payload::position,
+    store::{TOGETHER_DELIVERIES_MAX, TOGETHER_MAX},
+};
 
 use super::{
     json::List,
@@ -29,10 +34,20 @@ impl Documented<'_> {
             violations.truncate(VIOLATIONS_MAX);
             return Err(violated(Reason::SchemaViolation, violations));
         }
-        let events = valid.into_iter().enumerate();
-        events
-            .map(|(index, event)| event.identify(now).map_err(|why| self.unnamed(why, index)))
-            .collect()
+        let mut events = Vec::with_capacity(valid.len());
+        let mut deliveries = 0;
+        for (index, event) in valid.into_iter().enumerate() {
+            let event = event.identify(now);
+            let event = event.map_err(|why| self.unnamed(why, index))?;
+            deliveries += event.deliveries.len();
+            if deliveries > TOGETHER_DELIVERIES_MAX {
+                return Err(self.refused(format!(
+                    "holds elements of more than {TOGETHER_DELIVERIES_MAX} deliveries"
+                )));
+            }
+            events.push(event);
+        }
+        Ok(events)
     }
 
     /// Slices of the request's body.
@@ -40,17 +55,10 @@ impl Documented<'_> {
         let body = &self.authentic.body;
         let texts = list.elements(body);
         let texts = texts.map_err(|fault| rejection_of(fault, self.authentic.content))?;
-        let refused = |message: String| {
-            let pointer = self.pointer();
-            violated(
-                Reason::SchemaViolation,
-                vec![Violation { pointer, message }],
-            )
-        };
         let texts =
-            texts.ok_or_else(|| refused("is missing or no array; expected array".into()))?;
+            texts.ok_or_else(|| self.refused("is missing or no array; expected array".into()))?;
         if texts.len() > TOGETHER_MAX {
-            return Err(refused(format!("holds more than {TOGETHER_MAX} elements")));
+            return Err(self.refused(format!("holds more than {TOGETHER_MAX} elements")));
         }
         let element = |text: &str| body.slice_ref(text.as_bytes());
         Ok(texts.into_iter().map(element).collect())
@@ -100,6 +108,15 @@ impl Documented<'_> {
             message: rejection.reason.told().to_owned(),
         };
         violated(rejection.reason, vec![violation])
+    }
+
+    /// For what the list is.
+    fn refused(&self, message: String) -> Rejection {
+        let pointer = self.pointer();
+        violated(
+            Reason::SchemaViolation,
+            vec![Violation { pointer, message }],
+        )
     }
 
     fn pointer(&self) -> String {

@@ -1,6 +1,6 @@
 //! Whether the payload is what the route expects.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use actix_http::RequestHead;
 use bytes::Bytes;
@@ -199,13 +199,16 @@ impl EventType {
 /// Each type once, in the order of the document; `None`: one is no short text, or they are too many.
 fn distinct(values: &[Found<'_>]) -> Option<Vec<Arc<str>>> {
     let mut types: Vec<Arc<str>> = Vec::new();
+    let mut known = HashSet::new();
     for value in values {
         if let Found::Missing | Found::Null = value {
             continue;
         }
         let text = text_of(value).filter(|text| is_short_text(text))?;
-        if types.iter().all(|known| **known != *text) {
-            types.push(text.as_ref().into());
+        if !known.contains(text.as_ref()) {
+            let one: Arc<str> = text.as_ref().into();
+            known.insert(one.clone());
+            types.push(one);
         }
         if types.len() > TYPES_MAX {
             return None;

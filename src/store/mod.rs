@@ -55,7 +55,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// [`Store::accept_all`] for the events of one request, which are all of one route that says `together`: one atomic
     /// step for all of them. Each is accepted or a duplicate (of each other, too); answers for each, in order.
-    /// More than [`TOGETHER_MAX`], or more than the store can take in one step, are an error and leave nothing.
+    /// More than [`TOGETHER_MAX`], or of more deliveries than [`TOGETHER_DELIVERIES_MAX`], or more than the store can take
+    /// in one step, are an error and leave nothing.
     async fn accept_together(&self, events: Vec<Arc<Event>>)
     -> Result<Vec<Acceptance>, StoreError>;
 
@@ -132,9 +133,21 @@ pub trait Store: Send + Sync + 'static {
 
 /// Events that one request may bring: they are one step, which others wait for.
 pub const TOGETHER_MAX: usize = 1_000;
+/// Deliveries that they may have, all in all.
+pub const TOGETHER_DELIVERIES_MAX: usize = 32_000;
 
-pub(crate) fn too_many_together() -> StoreError {
-    StoreError::Unavailable(format!("more than {TOGETHER_MAX} events in one request"))
+pub(crate) fn check_together(events: &[Arc<Event>]) -> Result<(), StoreError> {
+    let deliveries = events.iter().map(|event| event.deliveries.len()).sum();
+    for (what, count, max) in [
+        ("events", events.len(), TOGETHER_MAX),
+        ("deliveries", deliveries, TOGETHER_DELIVERIES_MAX),
+    ] {
+        if count > max {
+            let text = format!("more than {max} {what} in one request");
+            return Err(StoreError::Unavailable(text));
+        }
+    }
+    Ok(())
 }
 
 /// The answer to the only one that was asked.

@@ -64,10 +64,9 @@ use crate::{
     metrics::Metrics,
     store::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
-        Retention, Settled, Settlement, Store, StoreError, StoredEvent, TOGETHER_MAX, Want,
+        Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want, check_together,
         listing::{Page, Query},
         replays::Replay,
-        too_many_together,
     },
 };
 
@@ -240,9 +239,7 @@ impl Store for Embedded {
         if !events.iter().all(|event| is_fit(event)) {
             return Err(does_not_fit());
         }
-        if events.len() > TOGETHER_MAX {
-            return Err(too_many_together());
-        }
+        check_together(&events)?;
         let asked = Ask::Accept(events.into_iter().map(Arrival::of).collect());
         match self.call(asked).await? {
             Answer::Accepted(acceptances) => Ok(acceptances),

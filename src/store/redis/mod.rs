@@ -40,10 +40,9 @@ use self::{
 };
 use super::{
     Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
-    Retention, Settled, Settlement, Store, StoreError, StoredEvent, TOGETHER_MAX, Want,
+    Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want, check_together,
     listing::{Page, Query},
     replays::Replay,
-    too_many_together,
 };
 use crate::{
     clock::Clock,
@@ -378,9 +377,7 @@ impl Store for RedisStore {
         let Some(first) = events.first() else {
             return Ok(Vec::new());
         };
-        if events.len() > TOGETHER_MAX {
-            return Err(too_many_together());
-        }
+        check_together(&events)?;
         let number = shard::of_event(first, self.shards.len());
         let is_elsewhere = |event: &Arc<Event>| shard::of_event(event, self.shards.len()) != number;
         if events.iter().any(is_elsewhere) {

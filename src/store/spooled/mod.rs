@@ -24,11 +24,10 @@ use uuid::Uuid;
 
 use super::{
     Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
-    Settlement, Store, StoreError, StoredEvent, TOGETHER_MAX, Want,
+    Settlement, Store, StoreError, StoredEvent, Want, check_together,
     listing::{Page, Query},
     only,
     replays::Replay,
-    too_many_together,
 };
 use crate::{
     clock::Clock,
@@ -198,9 +197,7 @@ impl Store for Spooled {
         &self,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
-        if events.len() > TOGETHER_MAX {
-            return Err(too_many_together());
-        }
+        check_together(&events)?;
         let seen = self.state.view();
         if events.iter().all(|event| seen.takes(event)) {
             match self.primary.accept_together(events.clone()).await {

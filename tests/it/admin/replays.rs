@@ -122,7 +122,7 @@ async fn what_a_replay_cannot_be_is_told() {
         ),
         (
             r#"{"state": "pending"}"#,
-            "`state`: expected dead or delivered: ",
+            "`state`: expected dead, delivered or filtered: ",
         ),
         (
             r#"{"state": ["dead"]}"#,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use hookgate::{
     event::{DeliveryState, Event, Outcome},
-    store::{Acceptance, Settled, StoreError, TOGETHER_MAX},
+    store::{Acceptance, Settled, StoreError, TOGETHER_DELIVERIES_MAX, TOGETHER_MAX},
 };
 
 use super::subject::{LONG, Subject, ids, in_order, with_body};
@@ -136,6 +136,16 @@ pub(super) async fn leaves_nothing_of_more_than_a_request_can_bring(subject: &Su
     let refused = subject.store.accept_together(events.clone()).await;
     let refused = refused.expect_err("one too many");
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+    let targets: Vec<_> = (0..=TOGETHER_DELIVERIES_MAX / TOGETHER_MAX)
+        .map(|n| format!("t{n}"))
+        .collect();
+    let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+    let many = numbers[..TOGETHER_MAX].iter();
+    let many = many.map(|id| Arc::new(of_request(subject, id, &targets)));
+    let refused = subject.store.accept_together(many.collect()).await;
+    let refused = refused.expect_err("too many deliveries");
+    assert!(refused.to_string().contains("deliveries"), "{refused}");
+    assert_eq!(subject.depth("t0").await.pending, 0);
     for event in &events {
         assert!(!subject.is_stored(event.uid).await, "{}", event.id);
     }

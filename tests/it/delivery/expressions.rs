@@ -343,6 +343,33 @@ async fn a_backlog_that_runs_away_does_not_keep_others_waiting() {
     assert!(failed < LOOPING, "all of them went first");
 }
 
+/// However many they are: a worker is left for those that are well.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_run_away_together_do_not_keep_others_waiting() {
+    const LOOPING: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+    const BACKLOG: usize = 12;
+    let (receiver, well) = (Receiver::start().await, Receiver::start().await);
+    let lines = LOOPING.map(|name| (name, when("def f: f; f")));
+    let lines = lines.into_iter().chain([("well", when("true"))]);
+    let targets = LOOPING.map(|name| target(name, &receiver.url()));
+    let targets = targets.into_iter().chain([target("well", &well.url())]);
+    let rig = Rig::start_in(world(lines), targets);
+    for n in 0..BACKLOG {
+        rig.send(event(&format!("loop_{n}"), &LOOPING)).await;
+    }
+    rig.model.wait_for(LOOPING.len() * 2, has_failed).await;
+    let failed = || ended(&rig).iter().filter(|one| has_failed(one)).count();
+    let before = failed();
+    for n in 0..BACKLOG {
+        rig.send(event(&format!("evt_{n}"), &["well"])).await;
+        rig.model.wait_for(n + 1, is_delivered).await;
+    }
+    // In turn with the six, each of these would have waited for some of theirs.
+    let meanwhile = failed() - before;
+    assert!(meanwhile < 2 * BACKLOG, "{meanwhile} went before {BACKLOG}");
+    assert!(failed() < LOOPING.len() * BACKLOG, "none was left");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_worker_deliveries_wait() {
     let receiver = Receiver::start().await;

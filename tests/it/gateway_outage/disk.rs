@@ -77,9 +77,8 @@ async fn a_full_disk_is_503_until_there_is_room_and_loses_nothing() {
         load.more_acknowledged(100).await;
         let ballast = Ballast::fill(&gateway);
         load.more_failed(SENDERS as u64).await;
+        no_more_room(&gateway).await;
         assert_store_unavailable(&load.post(&gateway.client, id).await);
-        let ready = gateway.admin.get("/readyz").await;
-        assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
         // The operator can tell a full disk from any other reason for a 503.
         let told =
             |line: &str| line.contains("rejected") && line.contains("cause=the store is full");
@@ -93,6 +92,22 @@ async fn a_full_disk_is_503_until_there_is_room_and_loses_nothing() {
     let log = load.stop().await;
     log.assert_only("store_unavailable");
     drained(&log, &sinks, &[&gateway]).await;
+}
+
+/// A first refusal lets the write-ahead log begin anew if all of it could be moved: then there is room in it once more,
+/// for as many events as it holds. What is refused after such a refusal stays refused, so both must be seen.
+async fn no_more_room(gateway: &Process) {
+    const IN_A_ROW: usize = 20;
+    let mut refused = 0;
+    wait_for("a store that stays full", async || {
+        let ready = gateway.admin.get("/readyz").await.status;
+        refused = match ready == StatusCode::SERVICE_UNAVAILABLE {
+            true => refused + 1,
+            false => 0,
+        };
+        (refused == IN_A_ROW).then_some(())
+    })
+    .await;
 }
 
 /// Where there is a file `full`, the store's directory becomes a small file system with what lay in it, filled to

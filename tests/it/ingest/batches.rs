@@ -222,6 +222,29 @@ async fn a_request_brings_none_to_a_thousand_events() {
     gateway.finish().await;
 }
 
+/// Of many targets it brings fewer: one step is short, whatever others have configured.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_brings_no_more_deliveries_than_a_step_may_have() {
+    let names: Vec<_> = (0..40).map(|n| format!("t{n}")).collect();
+    let targets = names.iter().map(|name| {
+        format!("[targets.{name}]\nurl = \"http://{name}.example.com/\"\npaused = true\n")
+    });
+    let route = format!(
+        "[routes.batch]\npath = \"/hooks/batch\"\nverify = \"none\"\nsplit = \"/events\"\n\
+         event_id = {{ json = \"/id\" }}\ndeliver = {names:?}\n"
+    );
+    let gateway = Gateway::start(&(targets.collect::<String>() + &route)).await;
+    let elements: Vec<_> = (0..801).map(|n| element(&n.to_string(), "sent")).collect();
+    let texts: Vec<_> = elements.iter().map(String::as_str).collect();
+    let reply = batch(&texts).send(&gateway.client).await;
+    assert_problem(&reply, "schema_violation", "32,040 deliveries");
+    assert_eq!(pointers(&reply.json()), ["/events"]);
+    let reply = batch(&texts[..800]).send(&gateway.client).await;
+    assert_eq!(told(&reply).len(), 800);
+    assert!(told(&reply).iter().all(|(status, _)| status == "accepted"));
+    gateway.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_document_may_be_the_list() {
     let gateway = Gateway::start(BATCHES).await;
