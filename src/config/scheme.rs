@@ -7,8 +7,8 @@ use super::{
     scalar::{DAY, MINUTE, NAME_SHAPE, is_name},
 };
 use crate::signature::{
-    Algorithm, Encoding, Form, Guard, KeySource, Method, Part, Scheme, SecretForm, Source, Test,
-    TimestampRule, Unit, parse_template,
+    Algorithm, Encoding, Form, Guard, KeySource, Method, Part, REGION, Scheme, SecretForm, Source,
+    Test, TimestampRule, Unit, parse_template,
 };
 
 mod check;
@@ -463,8 +463,8 @@ fn read_certificate(node: Node<'_>) -> Option<KeySource> {
     })
 }
 
-const HOST_SHAPE: &str =
-    "a host name; `*` stands for one label, at the beginning for one or more, not for the last two";
+const HOST_SHAPE: &str = "a host name; `*` stands for one label, at the beginning for one or more, `{region}` for a region of Amazon's, not for the last two";
+const ANY_LABEL: &str = "*";
 
 /// A pattern must end in two labels of its own: else anybody's host would fit.
 fn host(text: &str) -> Option<Cow<'static, str>> {
@@ -472,6 +472,6 @@ fn host(text: &str) -> Option<Cow<'static, str>> {
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(inner);
     let mut labels = text.rsplit('.');
     let own = labels.next().is_some_and(is_label) && labels.next().is_some_and(is_label);
-    let rest = labels.all(|label| label == "*" || is_label(label));
+    let rest = labels.all(|label| [ANY_LABEL, REGION].contains(&label) || is_label(label));
     (own && rest).then(|| text.to_owned().into())
 }

@@ -20,6 +20,8 @@ use url::Url;
 use crate::{
     clock::Timestamp,
     config::{Rate, Secret},
+    keys::Keys,
+    payload::Content,
     providers::{
         Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
     },
@@ -71,7 +73,7 @@ impl Handshakes {
 
     /// Whether the head tells of a handshake: then the route's own methods and kinds of content do not bind it.
     pub(super) fn announced(&self, head: &RequestHead) -> bool {
-        let request = Request::new(head, &[], None);
+        let request = Request::new(head, &[], Content::Any, None);
         self.rows.iter().any(|row| {
             let mut told = row.when.iter().filter(|condition| of_head(condition));
             row.when.iter().any(of_head) && told.all(|condition| request.meets(condition))
@@ -94,33 +96,46 @@ pub(super) struct Challenge<'a> {
 }
 
 impl Received<'_> {
-    /// A handshake that needs no signature. 403, 429.
-    pub(super) fn challenge(&self) -> Result<Option<Challenge<'_>>, Rejection> {
-        let handshakes = &self.endpoint.handshakes;
-        let request = Request::new(self.head, &self.unverified_body, None);
-        let Some(row) = handshakes.find(&request, false) else {
-            return Ok(None);
-        };
-        handshakes
-            .unsigned
-            .take(Instant::now())
-            .map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))?;
-        if let HandshakeProof::VerifyToken(value) = row.proof {
-            let token = self.endpoint.route.verify_token.as_ref();
-            check_token(&request, value, token)?;
-        }
-        Ok(Some(Challenge {
+    /// A handshake that needs no signature.
+    pub(super) fn challenge(&self) -> Option<Challenge<'_>> {
+        let body = &self.unverified_body;
+        let request = Request::new(self.head, body, self.content, None);
+        let row = self.endpoint.handshakes.find(&request, false)?;
+        Some(Challenge {
             row,
             request,
             endpoint: self.endpoint,
-        }))
+        })
+    }
+
+    /// Whether it may be answered. A secret is taken from those alone whom all that the route asks beside it proves.
+    /// 401, 403, 429, 503.
+    pub(super) async fn admit(
+        &self,
+        challenge: &Challenge<'_>,
+        keys: Option<&Keys>,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        if matches!(challenge.row.effect, Effect::KeepSecret(_)) && self.endpoint.secret.is_some() {
+            self.prove(|verifier| !verifier.awaits_secret(), keys, now)
+                .await?;
+        }
+        let taken = self.endpoint.handshakes.unsigned.take(Instant::now());
+        taken.map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))?;
+        match challenge.row.proof {
+            HandshakeProof::VerifyToken(value) => {
+                let token = self.endpoint.route.verify_token.as_ref();
+                check_token(&challenge.request, value, token)
+            }
+            HandshakeProof::AsEvents | HandshakeProof::Nothing => Ok(()),
+        }
     }
 }
 
 impl Authentic<'_> {
     /// A handshake that was signed as events are.
     pub(super) fn challenge(&self) -> Option<Challenge<'_>> {
-        let request = Request::new(self.head, &self.body, Some(self));
+        let request = Request::new(self.head, &self.body, self.content, Some(self));
         let row = self.endpoint.handshakes.find(&request, true)?;
         Some(Challenge {
             row,
