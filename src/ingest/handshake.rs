@@ -43,13 +43,14 @@ mod request;
 
 use request::Request;
 
-/// Unsigned ones of one route, in a minute and at once. That it is not zero is checked when this is compiled.
-const UNSIGNED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+/// Those of one route that are unsigned, or call an address, in a minute and at once. That it is not zero is checked when
+/// this is compiled.
+const BOUNDED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
 /// What one route's provider asks before it sends events.
 pub(super) struct Handshakes {
     rows: &'static [Handshake],
-    unsigned: RateLimiter,
+    bounded: RateLimiter,
 }
 
 /// A handshake with its answer.
@@ -61,13 +62,13 @@ pub(super) struct Met {
 impl Handshakes {
     pub(super) fn new(rows: &'static [Handshake], now: Instant) -> Self {
         let rate = Rate {
-            limit: UNSIGNED_PER_MINUTE,
+            limit: BOUNDED_PER_MINUTE,
             period: Duration::from_secs(60),
-            burst: UNSIGNED_PER_MINUTE,
+            burst: BOUNDED_PER_MINUTE,
         };
         Self {
             rows,
-            unsigned: RateLimiter::new(rate, now),
+            bounded: RateLimiter::new(rate, now),
         }
     }
 
@@ -78,6 +79,12 @@ impl Handshakes {
             let mut told = row.when.iter().filter(|condition| of_head(condition));
             row.when.iter().any(of_head) && told.all(|condition| request.meets(condition))
         })
+    }
+
+    /// 429.
+    fn take(&self) -> Result<(), Rejection> {
+        let taken = self.bounded.take(Instant::now());
+        taken.map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))
     }
 
     fn find(&self, request: &Request<'_>, signed: bool) -> Option<&'static Handshake> {
@@ -120,8 +127,7 @@ impl Received<'_> {
             self.prove(|verifier| !verifier.awaits_secret(), keys, now)
                 .await?;
         }
-        let taken = self.endpoint.handshakes.unsigned.take(Instant::now());
-        taken.map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))?;
+        self.endpoint.handshakes.take()?;
         match challenge.row.proof {
             HandshakeProof::VerifyToken(value) => {
                 let token = self.endpoint.route.verify_token.as_ref();
@@ -146,7 +152,7 @@ impl Authentic<'_> {
 }
 
 impl Challenge<'_> {
-    /// The answer is made first: what cannot be answered has no effect. 403, 503.
+    /// The answer is made first: what cannot be answered has no effect. 403, 429, 503.
     pub(super) async fn meet(self, gate: &Gate, now: Timestamp) -> Result<Met, Rejection> {
         let (row, request) = (self.row, &self.request);
         let response = answer(&row.answer, request)?;
@@ -157,6 +163,8 @@ impl Challenge<'_> {
                 keep(request.given(value)?, self.endpoint, gate, now).await?;
             }
             Effect::Confirm(value, hosts) => {
+                // What was signed once can be sent again, by whoever has caught it.
+                self.endpoint.handshakes.take()?;
                 confirm(&request.given(value)?, hosts, gate).await?;
             }
         }
