@@ -9,7 +9,9 @@ use super::{
     ApiKey, JwtSecret, Secret, SecretText,
     reader::{Node, Place, Table, quoted},
 };
-use crate::signature::{KeyedScheme, Scheme, SecretForm, Source, Validity, schemes_of};
+use crate::signature::{
+    KeyedScheme, Scheme, SecretFault, SecretForm, Source, Validity, is_public, schemes_of,
+};
 
 const SECRET_SHAPE: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { value = \"…\" }";
 /// A secret that a signature rests on has at least this many bytes.
@@ -85,16 +87,22 @@ fn too_short(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
     (bytes < SIGNATURE_SECRET_BYTES_MIN).then_some(encoding)
 }
 
-/// The secrets of a token; empty only after a fault.
+/// The secrets of a token; empty only after a fault. Whoever has a public key could sign with it as a secret.
 pub(super) fn read_token_secrets(node: Node<'_>) -> Vec<JwtSecret> {
-    let secrets = read_secrets(node).into_iter();
-    secrets
-        .map(|(_, name, loaded)| JwtSecret {
+    let mut secrets = Vec::new();
+    for (place, name, loaded) in read_secrets(node) {
+        if is_public(loaded.secret.expose()) {
+            let fault = SecretFault::PublicKey;
+            let found = format!("a secret that does not fit ({fault})");
+            place.fault(found, fault.remedy());
+        }
+        secrets.push(JwtSecret {
             name: name.into(),
             secret: loaded.secret,
             validity: loaded.validity,
-        })
-        .collect()
+        });
+    }
+    secrets
 }
 
 /// The secrets of a list, as they stand.

@@ -81,7 +81,7 @@ fn read_keys(table: &mut Table<'_>, secrets: Option<Node<'_>>) -> Option<JwtKeyS
     let allow_private = allow_private.and_then(|node| node.boolean());
     match (url, file, secrets) {
         (Some(node), None, None) => Some(JwtKeySource::Url {
-            url: read_url(&node)?,
+            url: node.parse(KEY_URL_SHAPE, key_url)?,
             allow_private: allow_private.unwrap_or(false),
         }),
         (None, Some(node), None) => read_file(&node).map(JwtKeySource::File),
@@ -98,19 +98,19 @@ fn read_keys(table: &mut Table<'_>, secrets: Option<Node<'_>>) -> Option<JwtKeyS
     }
 }
 
-fn read_url(node: &Node<'_>) -> Option<url::Url> {
-    const SHAPE: &str = "an https URL without credentials, such as \"https://issuer.example.com/.well-known/jwks.json\" (http only on a loopback address)";
-    node.parse(SHAPE, |text| {
-        let url = url::Url::parse(text).ok()?;
-        let is_loopback = match url.host()? {
-            url::Host::Domain(_) => false,
-            url::Host::Ipv4(address) => address.is_loopback(),
-            url::Host::Ipv6(address) => address.is_loopback(),
-        };
-        let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_loopback;
-        let is_bare = url.username().is_empty() && url.password().is_none();
-        (is_safe && is_bare).then_some(url)
-    })
+/// Where keys may be asked for.
+pub(super) const KEY_URL_SHAPE: &str = "an https URL without credentials, such as \"https://issuer.example.com/.well-known/jwks.json\" (http only on a loopback address)";
+
+pub(super) fn key_url(text: &str) -> Option<url::Url> {
+    let url = url::Url::parse(text).ok()?;
+    let is_loopback = match url.host()? {
+        url::Host::Domain(_) => false,
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    };
+    let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_loopback;
+    let is_bare = url.username().is_empty() && url.password().is_none();
+    (is_safe && is_bare).then_some(url)
 }
 
 fn read_file(node: &Node<'_>) -> Option<KeySet> {

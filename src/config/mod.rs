@@ -3,8 +3,8 @@
 //! [`Config::load`] reads the file, tells every fault at once, and only then returns a `Config`.
 
 use std::{
-    collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc,
-    time::Duration,
+    borrow::Cow, collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf,
+    sync::Arc, time::Duration,
 };
 
 use ipnet::IpNet;
@@ -335,6 +335,18 @@ pub struct Route {
     pub rate: Option<Rate>,
     pub respond: Respond,
     pub enabled: bool,
+}
+
+impl Route {
+    /// What the provider called. Of a route without an address only the query string is known; no more is asked for there.
+    pub fn called(&self, query: Option<&str>) -> Cow<'_, str> {
+        match (&self.public_url, query) {
+            (None, None) => Cow::Borrowed(""),
+            (None, Some(query)) => Cow::Owned(format!("?{query}")),
+            (Some(url), None) => Cow::Borrowed(url.as_str()),
+            (Some(url), Some(query)) => Cow::Owned(format!("{url}?{query}")),
+        }
+    }
 }
 
 /// One place in a request.

@@ -4,6 +4,7 @@ use super::{
     JwtKeySource, JwtVerifier, Secret, SignatureVerifier, Verifier, Verify,
     credentials::{read_signature_secrets, read_token_secrets},
     handshake,
+    jwt::{KEY_URL_SHAPE, key_url},
     reader::{Node, Place, Table, quoted},
     scheme::TOLERANCE_MAX,
     verify::read_verify,
@@ -316,7 +317,7 @@ fn read_token(
         let url = key_url(text);
         if url.is_none() {
             let found = format!("{}, which is no address of keys", quoted(text));
-            route.fault(found, "an https URL without credentials");
+            route.fault(found, KEY_URL_SHAPE);
         }
         url
     };
@@ -349,17 +350,4 @@ fn read_token(
         }
     };
     Some(Verifier::Jwt(JwtVerifier { rule, keys }))
-}
-
-/// https, or http on this machine.
-fn key_url(text: &str) -> Option<url::Url> {
-    let url = url::Url::parse(text).ok()?;
-    let is_loopback = match url.host()? {
-        url::Host::Domain(name) => name == "localhost",
-        url::Host::Ipv4(address) => address.is_loopback(),
-        url::Host::Ipv6(address) => address.is_loopback(),
-    };
-    let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_loopback;
-    let has_credentials = !url.username().is_empty() || url.password().is_some();
-    (is_safe && !has_credentials).then_some(url)
 }

@@ -122,6 +122,11 @@ impl Verifier {
         }
     }
 
+    /// Whether its secret comes with a handshake.
+    pub fn awaits_secret(&self) -> bool {
+        matches!(self, Self::Signature(verifier) if verifier.secret_from_handshake)
+    }
+
     /// The names of what can match: label values of `credential_uses_total`.
     pub fn credentials(&self) -> Vec<Arc<str>> {
         match self {

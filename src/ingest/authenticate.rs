@@ -53,19 +53,7 @@ impl<'a> Received<'a> {
         keys: Option<&Keys>,
         now: Timestamp,
     ) -> Result<Authentic<'a>, Rejection> {
-        let proven = match (&self.endpoint.route.verify, &self.endpoint.asker) {
-            (Verify::Nobody, _) => Vec::new(),
-            (Verify::All(verifiers), None) => {
-                let unproven = Unproven::new(&self, now);
-                let results: Vec<_> = verifiers.iter().map(|one| unproven.check(one)).collect();
-                results.into_iter().collect::<Result<_, _>>()?
-            }
-            // Boxed, so that the others' futures are no larger for it.
-            (Verify::All(verifiers), Some(asker)) => {
-                let unproven = Unproven::new(&self, now);
-                Box::pin(unproven.check_with_fetched_keys(verifiers, asker, keys)).await?
-            }
-        };
+        let proven = self.prove(|_| true, keys, now).await?;
         for credential in &proven {
             self.endpoint.metrics.credential_used(credential);
         }
@@ -78,6 +66,28 @@ impl<'a> Received<'a> {
             unfit: self.unfit,
             _share: self.share,
         })
+    }
+
+    /// The names of the credentials that matched, of these verifiers. 401, 503.
+    pub(super) async fn prove(
+        &self,
+        by: impl Fn(&Verifier) -> bool,
+        keys: Option<&Keys>,
+        now: Timestamp,
+    ) -> Result<Vec<Arc<str>>, Rejection> {
+        let Verify::All(verifiers) = &self.endpoint.route.verify else {
+            return Ok(Vec::new());
+        };
+        let verifiers = verifiers.iter().filter(|verifier| by(verifier));
+        let unproven = Unproven::new(self, now);
+        match &self.endpoint.asker {
+            None => {
+                let results: Vec<_> = verifiers.map(|one| unproven.check(one)).collect();
+                results.into_iter().collect()
+            }
+            // Boxed, so that the others' futures are no larger for it.
+            Some(asker) => Box::pin(unproven.check_with_fetched_keys(verifiers, asker, keys)).await,
+        }
     }
 }
 
@@ -217,28 +227,16 @@ impl<'r> Unproven<'r> {
         fetched_key: Option<&[u8]>,
         look: impl FnOnce(&Message<'_>) -> T,
     ) -> T {
-        let document = || {
-            let json = payload::document(self.content, self.body).ok()??;
-            serde_json::from_slice(&json).ok()
-        };
+        let document = || payload::tree(self.content, self.body);
         look(&Message {
             method: self.method,
-            url: &self.url(),
+            url: &self.route.called(self.query),
             headers: &self.headers,
             body: self.body,
             document: &document,
             params: &verifier.params,
             fetched_key,
         })
-    }
-
-    /// What the provider called.
-    fn url(&self) -> Cow<'r, str> {
-        match (&self.route.public_url, self.query) {
-            (None, _) => Cow::Borrowed(""),
-            (Some(url), None) => Cow::Borrowed(url.as_str()),
-            (Some(url), Some(query)) => Cow::Owned(format!("{url}?{query}")),
-        }
     }
 
     pub(super) fn token(&self, verifier: &JwtVerifier) -> Result<Token<'_>, Rejection> {

@@ -41,13 +41,13 @@ impl Unproven<'_> {
     ///
     /// Keys are fetched only when all else that can be checked has passed. Of a request that is refused anyway the
     /// signatures are judged by the keys that are at hand, so that the time tells little.
-    pub(super) async fn check_with_fetched_keys(
-        &self,
-        verifiers: &[Verifier],
+    pub(super) async fn check_with_fetched_keys<'v>(
+        &'v self,
+        verifiers: impl Iterator<Item = &'v Verifier>,
         asker: &Asker,
         keys: Option<&Keys>,
     ) -> Result<Vec<Arc<str>>, Rejection> {
-        let looks: Vec<_> = verifiers.iter().map(|one| self.look(one)).collect();
+        let looks: Vec<_> = verifiers.map(|one| self.look(one)).collect();
         let fetching = Fetching {
             keys,
             asker,

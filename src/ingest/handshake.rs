@@ -20,6 +20,8 @@ use url::Url;
 use crate::{
     clock::Timestamp,
     config::{Rate, Secret},
+    keys::Keys,
+    payload::Content,
     providers::{
         Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
     },
@@ -41,13 +43,14 @@ mod request;
 
 use request::Request;
 
-/// Unsigned ones of one route, in a minute and at once. That it is not zero is checked when this is compiled.
-const UNSIGNED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+/// Those of one route that are unsigned, or call an address, in a minute and at once. That it is not zero is checked when
+/// this is compiled.
+const BOUNDED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
 /// What one route's provider asks before it sends events.
 pub(super) struct Handshakes {
     rows: &'static [Handshake],
-    unsigned: RateLimiter,
+    bounded: RateLimiter,
 }
 
 /// A handshake with its answer.
@@ -59,23 +62,29 @@ pub(super) struct Met {
 impl Handshakes {
     pub(super) fn new(rows: &'static [Handshake], now: Instant) -> Self {
         let rate = Rate {
-            limit: UNSIGNED_PER_MINUTE,
+            limit: BOUNDED_PER_MINUTE,
             period: Duration::from_secs(60),
-            burst: UNSIGNED_PER_MINUTE,
+            burst: BOUNDED_PER_MINUTE,
         };
         Self {
             rows,
-            unsigned: RateLimiter::new(rate, now),
+            bounded: RateLimiter::new(rate, now),
         }
     }
 
     /// Whether the head tells of a handshake: then the route's own methods and kinds of content do not bind it.
     pub(super) fn announced(&self, head: &RequestHead) -> bool {
-        let request = Request::new(head, &[], None);
+        let request = Request::new(head, &[], Content::Any, None);
         self.rows.iter().any(|row| {
             let mut told = row.when.iter().filter(|condition| of_head(condition));
             row.when.iter().any(of_head) && told.all(|condition| request.meets(condition))
         })
+    }
+
+    /// 429.
+    fn take(&self) -> Result<(), Rejection> {
+        let taken = self.bounded.take(Instant::now());
+        taken.map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))
     }
 
     fn find(&self, request: &Request<'_>, signed: bool) -> Option<&'static Handshake> {
@@ -94,33 +103,45 @@ pub(super) struct Challenge<'a> {
 }
 
 impl Received<'_> {
-    /// A handshake that needs no signature. 403, 429.
-    pub(super) fn challenge(&self) -> Result<Option<Challenge<'_>>, Rejection> {
-        let handshakes = &self.endpoint.handshakes;
-        let request = Request::new(self.head, &self.unverified_body, None);
-        let Some(row) = handshakes.find(&request, false) else {
-            return Ok(None);
-        };
-        handshakes
-            .unsigned
-            .take(Instant::now())
-            .map_err(|wait| Rejection::with(Reason::RateLimited, Detail::RetryAfter(wait)))?;
-        if let HandshakeProof::VerifyToken(value) = row.proof {
-            let token = self.endpoint.route.verify_token.as_ref();
-            check_token(&request, value, token)?;
-        }
-        Ok(Some(Challenge {
+    /// A handshake that needs no signature.
+    pub(super) fn challenge(&self) -> Option<Challenge<'_>> {
+        let body = &self.unverified_body;
+        let request = Request::new(self.head, body, self.content, None);
+        let row = self.endpoint.handshakes.find(&request, false)?;
+        Some(Challenge {
             row,
             request,
             endpoint: self.endpoint,
-        }))
+        })
+    }
+
+    /// Whether it may be answered. A secret is taken from those alone whom all that the route asks beside it proves.
+    /// 401, 403, 429, 503.
+    pub(super) async fn admit(
+        &self,
+        challenge: &Challenge<'_>,
+        keys: Option<&Keys>,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        if matches!(challenge.row.effect, Effect::KeepSecret(_)) && self.endpoint.secret.is_some() {
+            self.prove(|verifier| !verifier.awaits_secret(), keys, now)
+                .await?;
+        }
+        self.endpoint.handshakes.take()?;
+        match challenge.row.proof {
+            HandshakeProof::VerifyToken(value) => {
+                let token = self.endpoint.route.verify_token.as_ref();
+                check_token(&challenge.request, value, token)
+            }
+            HandshakeProof::AsEvents | HandshakeProof::Nothing => Ok(()),
+        }
     }
 }
 
 impl Authentic<'_> {
     /// A handshake that was signed as events are.
     pub(super) fn challenge(&self) -> Option<Challenge<'_>> {
-        let request = Request::new(self.head, &self.body, Some(self));
+        let request = Request::new(self.head, &self.body, self.content, Some(self));
         let row = self.endpoint.handshakes.find(&request, true)?;
         Some(Challenge {
             row,
@@ -131,7 +152,7 @@ impl Authentic<'_> {
 }
 
 impl Challenge<'_> {
-    /// The answer is made first: what cannot be answered has no effect. 403, 503.
+    /// The answer is made first: what cannot be answered has no effect. 403, 429, 503.
     pub(super) async fn meet(self, gate: &Gate, now: Timestamp) -> Result<Met, Rejection> {
         let (row, request) = (self.row, &self.request);
         let response = answer(&row.answer, request)?;
@@ -142,6 +163,8 @@ impl Challenge<'_> {
                 keep(request.given(value)?, self.endpoint, gate, now).await?;
             }
             Effect::Confirm(value, hosts) => {
+                // What was signed once can be sent again, by whoever has caught it.
+                self.endpoint.handshakes.take()?;
                 confirm(&request.given(value)?, hosts, gate).await?;
             }
         }

@@ -300,7 +300,8 @@ async fn accept(
     let received = routed.read_body(payload).await?;
     let now = gate.clock.now();
     // Boxed, as all that is rare, so that the others' futures are no larger for it.
-    if let Some(challenge) = received.challenge()? {
+    if let Some(challenge) = received.challenge() {
+        Box::pin(received.admit(&challenge, gate.keys.as_ref(), now)).await?;
         let met = Box::pin(challenge.meet(gate, now)).await?;
         return Ok(Passed::Handshake(met));
     }

@@ -2,7 +2,8 @@
 //! and served on for a day when the address fails.
 //!
 //! Whoever asks has proven nothing yet. So a fetch has a deadline and a size, what fails is not tried again at once, and of
-//! keys that requests themselves name ([`Asked::is_named_by_the_request`]) only so many are kept, and fetched in a minute.
+//! keys that requests themselves name ([`Asked::is_named_by_the_request`]) only so many are kept, and only so many new ones
+//! are fetched in a minute.
 
 use std::{
     collections::HashMap,
@@ -225,7 +226,11 @@ impl Keys {
         asker: &Asker,
     ) -> Result<(), KeyFault> {
         let is_named = asked.is_named_by_the_request();
-        if is_named {
+        // What is known is only asked for again: others, who name what nobody has, do not stand in its way.
+        let is_known = entries
+            .get(name)
+            .is_some_and(|entry| entry.found().is_some());
+        if is_named && !is_known {
             let taken = asker.limiter.take(Instant::now());
             taken.map_err(unavailable)?;
             if !entries.contains_key(name) {

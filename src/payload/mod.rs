@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt};
 
 mod form;
 pub(crate) mod position;
+mod tree;
 mod xml;
 
 /// A kind of body that a route takes.
@@ -128,6 +129,12 @@ pub fn document(content: Content, body: &[u8]) -> Result<Option<Cow<'_, [u8]>>, 
                 column,
             }
         })
+}
+
+/// The document as a tree, for those who must prove what stands in it. `None`: there is none, or it can be read in two
+/// ways, since a name stands twice in an object.
+pub fn tree(content: Content, body: &[u8]) -> Option<serde_json::Value> {
+    tree::of_json(&document(content, body).ok()??)
 }
 
 /// What is wrong at a byte.

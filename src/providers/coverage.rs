@@ -43,7 +43,7 @@ impl Preset {
 }
 
 impl Preset {
-    /// What whoever has caught a request can do with it, in sentences; none where body and id are covered.
+    /// What whoever has caught a request can do with it, in sentences; none where body, id and time are covered.
     pub fn caveats(&self) -> Vec<String> {
         let coverage = self.coverage();
         let of = |wanted: &dyn Fn(&Coverage) -> bool| {
@@ -63,7 +63,29 @@ impl Preset {
                 "{who} does not cover the event id: the same request may be sent as another event"
             )
         });
-        body.into_iter().chain(id).collect()
+        body.into_iter().chain(id).chain(self.untimed()).collect()
+    }
+
+    /// Of the schemes that one secret is for, those without a time where another has one.
+    fn untimed(&self) -> Option<String> {
+        let bounded = |scheme: &&Scheme| {
+            let rule = scheme.timestamp.as_ref();
+            rule.is_some_and(|rule| rule.past.is_some())
+        };
+        let timed = self.schemes().iter().find(bounded)?;
+        let others = self
+            .schemes()
+            .iter()
+            .filter(|scheme| scheme.timestamp.is_none() && scheme.secret_form == timed.secret_form);
+        let names: Vec<_> = others.map(|scheme| &*scheme.name).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "{}: no time is signed, and without its newer signature the same request may be sent again later; scheme = \"{}\" \
+                 takes no such request",
+                names.join(" and "),
+                timed.name
+            )
+        })
     }
 }
 

@@ -86,6 +86,6 @@ pub enum Effect {
     Nothing,
     /// The value becomes the route's secret, if the route waits for one; else the handshake is refused.
     KeepSecret(Value),
-    /// The https address is called with GET before the answer, if its host is one of these (`*` stands for one label).
+    /// The https address is called with GET before the answer, if its host is one of these, written as for certificates.
     Confirm(Value, &'static [&'static str]),
 }

@@ -184,7 +184,10 @@ pub const AWS_SNS: &[Handshake] = &[Handshake {
     answer: ok(),
     effect: Effect::Confirm(
         Json("/SubscribeURL"),
-        &["sns.*.amazonaws.com", "sns.*.amazonaws.com.cn"],
+        &[
+            "sns.{region}.amazonaws.com",
+            "sns.{region}.amazonaws.com.cn",
+        ],
     ),
 }];
 

@@ -70,7 +70,12 @@ impl KeySource {
     }
 }
 
-/// Whether `host` is what `pattern` says: a first label `*` stands for one or more labels, any other for one.
+/// In a pattern: a label that is a region of Amazon's. Under the same domain a label may also be a service where anybody
+/// has a name of his own: `sns.s3.amazonaws.com` is a bucket.
+pub const REGION: &str = "{region}";
+
+/// Whether `host` is what `pattern` says: a first label `*` stands for one or more labels, any other for one, and
+/// [`REGION`] for a region.
 pub fn is_host(host: &str, pattern: &str) -> bool {
     let plain = |label: &str| {
         let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
@@ -86,8 +91,21 @@ pub fn is_host(host: &str, pattern: &str) -> bool {
         true => labels.len() >= wanted.len(),
         false => labels.len() == wanted.len(),
     };
-    fits && std::iter::zip(&labels, &wanted)
-        .all(|(label, wanted)| *wanted == "*" || label == wanted)
+    fits && std::iter::zip(&labels, &wanted).all(|(label, wanted)| match *wanted {
+        "*" => true,
+        REGION => is_region(label),
+        wanted => *label == wanted,
+    })
+}
+
+/// Two words or more and a number at the end, such as `us-gov-west-1`.
+fn is_region(label: &str) -> bool {
+    let all = |word: &str, is: fn(&u8) -> bool| !word.is_empty() && word.as_bytes().iter().all(is);
+    let Some((words, number)) = label.rsplit_once('-') else {
+        return false;
+    };
+    let is_word = |word: &str| all(word, u8::is_ascii_lowercase);
+    words.contains('-') && words.split('-').all(is_word) && all(number, u8::is_ascii_digit)
 }
 
 /// Why a certificate gives no key.

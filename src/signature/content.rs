@@ -268,6 +268,12 @@ impl<'r> Reading<'r> {
                 }
                 Cow::Borrowed(param.map_or(b"", |(_, value)| value.as_bytes()))
             }
+            // Its fields stand in the address.
+            Part::SortedForm
+                if message.method == "GET" && self.scheme.signed.contains(&Part::Url) =>
+            {
+                Cow::Borrowed(b"")
+            }
             Part::SortedForm => Cow::Owned(self.or_malformed(encoding::sorted_form(message.body))),
             Part::Crc32 => Cow::Owned(encoding::crc32(message.body).to_string().into_bytes()),
             Part::JsonLines(members) => {
@@ -299,11 +305,25 @@ impl<'r> Reading<'r> {
             Err(Repeated) => self.refuse(Refusal::RepeatedHeader),
             Ok(None) => match self.missing(part, Refusal::MissingSignature) {
                 // A member that is missing counts as empty.
+                Refusal::MissingSignature if self.holds_no_text(part) => {
+                    self.refuse(Refusal::MalformedSignature);
+                }
                 Refusal::MissingSignature if matches!(part, Part::Json(_)) => {}
                 refusal => self.refuse(refusal),
             },
         }
         Cow::Borrowed(b"")
+    }
+
+    /// Whether a list or an object stands where text belongs: it is not signed.
+    fn holds_no_text(&self, part: &Part) -> bool {
+        let Part::Json(pointer) = part else {
+            return false;
+        };
+        let value = self.request.root(self.root);
+        value
+            .and_then(|root| root.pointer(pointer))
+            .is_some_and(|value| value.is_array() || value.is_object())
     }
 
     /// A pair that must stand once.
@@ -322,17 +342,21 @@ impl<'r> Reading<'r> {
         b""
     }
 
-    /// `None` when one of the members is no text.
+    /// `None` when one of the members is no text, or one but the first holds a line break.
     fn json_lines(&self, members: &[Cow<'static, str>]) -> Option<Vec<u8>> {
         let root = self.request.root(self.root)?;
         let mut lines = Vec::new();
-        for name in members {
+        for (index, name) in members.iter().enumerate() {
             let Some(value) = root.get(&**name).filter(|value| !value.is_null()) else {
                 continue;
             };
+            let value = text_of(value)?;
+            if index > 0 && value.contains(&b'\n') {
+                return None;
+            }
             lines.extend_from_slice(name.as_bytes());
             lines.push(b'\n');
-            lines.extend_from_slice(&text_of(value)?);
+            lines.extend_from_slice(&value);
             lines.push(b'\n');
         }
         Some(lines)

@@ -25,9 +25,9 @@ mod timestamp;
 mod traits;
 mod verify;
 
-pub use certificate::{CertificateFault, certificate_url, is_host, key_of_certificate};
+pub use certificate::{CertificateFault, REGION, certificate_url, is_host, key_of_certificate};
 pub use explain::{Applies, Explanation, Judged, Time, Tried, explain};
-pub use secret::{SecretFault, schemes_of};
+pub use secret::{SecretFault, is_public, schemes_of};
 pub use sign::{SignFault, Signed, Signing};
 pub use template::{TemplateFault, TemplateFaultKind, parse_template, template_text};
 pub use verify::{ELEMENTS_MAX, ENTRIES_MAX, verify};
@@ -138,17 +138,19 @@ pub enum Part {
     Header(Cow<'static, str>),
     /// A value of the signature's pairs ([`Form::Pairs`]).
     Pair(Cow<'static, str>),
-    /// A string, number or boolean of the document, as text; empty where it is missing.
+    /// A string, number or boolean of the document, as text; empty where it is missing or null.
     Json(Cow<'static, str>),
     /// A parameter of the query string, decoded.
     Query(Cow<'static, str>),
     /// A parameter of the route, e.g. PayPal's `webhook_id`.
     Param(Cow<'static, str>),
-    /// Each field of the form, sorted by name: the name and then the value; of several values each once, sorted.
+    /// Each field of the form, sorted by name: the name and then the value; of several values each once, sorted. Nothing
+    /// of a GET whose [`Part::Url`] is signed, which holds them already.
     SortedForm,
     /// CRC-32 of the body, in decimal.
     Crc32,
-    /// `Key\nvalue\n` for each of these members of the document that is there.
+    /// `Key\nvalue\n` for each of these members of the document that is there. The value of the first alone may hold
+    /// line breaks: else one member could be written as several.
     JsonLines(Cow<'static, [Cow<'static, str>]>),
     /// The headers that the value of `list` names (split at `separator`), written `between_names…`: see [`Listed`].
     Listed(Listed),
@@ -233,8 +235,8 @@ pub enum KeySource {
     /// The route's secrets.
     Secrets,
     /// An X.509 certificate, fetched from the https address at `url`, a part of the request, if its host is one of
-    /// `hosts`: exact, but that `*` stands for one label (`sns.*.amazonaws.com`), or at the beginning for one or more
-    /// (`*.paypal.com`).
+    /// `hosts`: exact, but that `*` stands for one label, or at the beginning for one or more (`*.paypal.com`), and
+    /// `{region}` for one that is a region of Amazon's (`sns.{region}.amazonaws.com`).
     Certificate {
         url: Part,
         hosts: Cow<'static, [Cow<'static, str>]>,
@@ -281,7 +283,8 @@ pub struct Message<'a> {
     pub url: &'a str,
     pub headers: &'a dyn Headers,
     pub body: &'a [u8],
-    /// The body's document, made when it is asked for; `None` when the body has none.
+    /// The body's document, made when it is asked for; `None` when the body has none, or one in which a name stands
+    /// twice: what is proven would not be what is read.
     pub document: &'a dyn Fn() -> Option<serde_json::Value>,
     /// The route's parameters, by name.
     pub params: &'a [(String, String)],

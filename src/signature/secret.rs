@@ -217,7 +217,7 @@ fn seed(secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// Whether this is a key or certificate that its owner publishes, in one of the forms that these have.
-fn is_public(secret: &[u8]) -> bool {
+pub fn is_public(secret: &[u8]) -> bool {
     let spki = || base64(secret).is_ok_and(|der| SubjectPublicKeyInfo::from_der(&der).is_ok());
     secret.starts_with(PUBLIC_PREFIX)
         || contains(secret, b"PUBLIC KEY-----")

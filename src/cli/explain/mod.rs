@@ -355,11 +355,7 @@ impl Inquest<'_> {
         verifier: &SignatureVerifier,
         is_refused: bool,
     ) -> (&'static str, Vec<Step>, Vec<Cause>) {
-        let url = match (&route.public_url, &self.capture.query) {
-            (None, _) => String::new(),
-            (Some(url), None) => url.to_string(),
-            (Some(url), Some(query)) => format!("{url}?{query}"),
-        };
+        let url = route.called(self.capture.query.as_deref());
         let content_type = self.capture.header("content-type").next();
         let content_type = content_type.and_then(|value| std::str::from_utf8(value).ok());
         let content = match self.capture.method.as_str() {

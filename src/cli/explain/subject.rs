@@ -60,10 +60,7 @@ impl Subject<'_> {
     }
 
     fn with_message<T>(&self, body: &[u8], url: &str, then: impl FnOnce(&Message<'_>) -> T) -> T {
-        let document = || {
-            let text = payload::document(self.content, body).ok()??;
-            serde_json::from_slice(&text).ok()
-        };
+        let document = || payload::tree(self.content, body);
         then(&Message {
             method: &self.capture.method,
             url,

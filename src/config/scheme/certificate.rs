@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use super::read_part;
-use crate::{config::reader::Node, signature::KeySource};
+use crate::{
+    config::reader::Node,
+    signature::{KeySource, REGION},
+};
 
 pub(super) fn read_certificate(node: Node<'_>) -> Option<KeySource> {
     const HOSTS_SHAPE: &str = "a list of host names such as [\"*.example.com\"]";
@@ -36,8 +39,8 @@ pub(super) fn read_certificate(node: Node<'_>) -> Option<KeySource> {
     })
 }
 
-const HOST_SHAPE: &str =
-    "a host name; `*` stands for one label, at the beginning for one or more, not for the last two";
+const HOST_SHAPE: &str = "a host name; `*` stands for one label, at the beginning for one or more, `{region}` for a region of Amazon's, not for the last two";
+const ANY_LABEL: &str = "*";
 
 /// A pattern must end in two labels of its own: else anybody's host would fit.
 fn host(text: &str) -> Option<Cow<'static, str>> {
@@ -45,6 +48,6 @@ fn host(text: &str) -> Option<Cow<'static, str>> {
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(inner);
     let mut labels = text.rsplit('.');
     let own = labels.next().is_some_and(is_label) && labels.next().is_some_and(is_label);
-    let rest = labels.all(|label| label == "*" || is_label(label));
+    let rest = labels.all(|label| [ANY_LABEL, REGION].contains(&label) || is_label(label));
     (own && rest).then(|| text.to_owned().into())
 }

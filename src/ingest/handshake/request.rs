@@ -5,6 +5,7 @@ use std::{borrow::Cow, cell::OnceCell};
 use actix_http::RequestHead;
 
 use crate::{
+    payload::{self, Content},
     providers::{Condition, Value},
     signature::Headers as _,
 };
@@ -21,6 +22,7 @@ pub(super) struct Request<'a> {
     head: &'a RequestHead,
     headers: RequestHeaders<'a>,
     body: &'a [u8],
+    content: Content,
     /// `None`: nobody has proven anything.
     proven: Option<&'a Authentic<'a>>,
     document: OnceCell<Option<serde_json::Value>>,
@@ -33,12 +35,14 @@ impl<'a> Request<'a> {
     pub(super) fn new(
         head: &'a RequestHead,
         body: &'a [u8],
+        content: Content,
         proven: Option<&'a Authentic<'a>>,
     ) -> Self {
         Self {
             head,
             headers: RequestHeaders(&head.headers),
             body,
+            content,
             proven,
             document: OnceCell::new(),
         }
@@ -140,11 +144,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The body as JSON, whatever it is called.
+    /// A form as its document, any other body as JSON, whatever it is called.
     fn document(&self) -> Option<&serde_json::Value> {
         let parse = || {
             let small = self.body.len() <= BODY_BYTES_MAX;
-            small.then(|| serde_json::from_slice(self.body).ok())?
+            small.then(|| match self.content {
+                Content::Form => payload::tree(Content::Form, self.body),
+                _ => serde_json::from_slice(self.body).ok(),
+            })?
         };
         self.document.get_or_init(parse).as_ref()
     }

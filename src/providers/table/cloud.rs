@@ -28,8 +28,8 @@ pub(super) fn presets() -> Vec<Preset> {
 /// one of SNS alone.
 fn aws_sns() -> Preset {
     const CERTIFICATE_HOSTS: &[Cow<'static, str>] = &[
-        Cow::Borrowed("sns.*.amazonaws.com"),
-        Cow::Borrowed("sns.*.amazonaws.com.cn"),
+        Cow::Borrowed("sns.{region}.amazonaws.com"),
+        Cow::Borrowed("sns.{region}.amazonaws.com.cn"),
     ];
     let by_version = |name, version, algorithm| {
         hmac("", "")

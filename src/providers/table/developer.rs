@@ -203,7 +203,8 @@ fn netlify() -> Preset {
     }
 }
 
-/// `Sentry-Hook-Timestamp` is not signed, and so not looked at. A body may be empty.
+/// `Sentry-Hook-Timestamp` is not signed, and so not looked at. An empty body, which
+/// some of its events are said to have, is no JSON and refused.
 fn sentry() -> Preset {
     Preset {
         doubts: Some("all of it: from third-party documents"),
@@ -238,7 +239,7 @@ fn pagerduty() -> Preset {
     }
 }
 
-/// The request lists the headers that it signs; what is not in the list is not believed. Custom payloads can be of any
+/// The request lists the headers that it signs; its own name and the time must be among them. Custom payloads can be of any
 /// content type.
 fn contentful() -> Preset {
     Preset {

@@ -141,6 +141,12 @@ fn faults() {
                 ],
             ),
             (
+                r#"verify = { jwt = { issuer = "i", audience = "a" }, secrets = [{ env = "SECRET" }, { file = "public.pem" }] }"#,
+                &[
+                    "routes.toml:2:83: routes.a.verify.secrets[1]: found a secret that does not fit (a public key, which anyone may know, proves nothing where a secret is shared), expected the secret that both sides know",
+                ],
+            ),
+            (
                 r#"verify = { jwt = { jwks_url = "https://i.example/", issuer = "i", audience = "a", algorithms = ["HS256", "none"] } }"#,
                 &[
                     r#"routes.toml:2:97: routes.a.verify.jwt.algorithms[0]: found "HS256", expected "RS256", "PS256", "ES256" or "EdDSA""#,

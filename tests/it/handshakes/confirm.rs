@@ -104,6 +104,28 @@ async fn a_subscription_is_confirmed_before_it_is_answered() {
     gateway.finish().await;
 }
 
+/// Who has caught one can send it again and again: Amazon is not called as often.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_comes_again_and_again_is_bounded_in_rate() {
+    let vector = vector("sns-subscription");
+    let body = vector["body"].as_str().unwrap();
+    let (amazon, gateway) = start(&vector).await;
+    let mut answered = 0;
+    // The limit is 60 a minute; a slow machine may see a few more.
+    let refused = loop {
+        let reply = send(&gateway, body).await;
+        if reply.status != 200 {
+            break reply;
+        }
+        answered += 1;
+        assert!(answered < 600, "no limit");
+    };
+    assert_refused(&refused, 429, "rate_limited");
+    assert!(answered >= 60, "{answered}");
+    assert_eq!(amazon.called.lock().unwrap().len(), answered);
+    gateway.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unproven_subscription_calls_nobody() {
     let vector = vector("sns-subscription");

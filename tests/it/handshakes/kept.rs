@@ -197,6 +197,29 @@ async fn what_is_no_secret_is_not_kept() {
     gateway.finish().await;
 }
 
+/// Else whoever knows the address could leave a secret of his own, whatever the route asks of its callers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_taken_from_those_whom_all_other_verifiers_prove() {
+    let digest = sign::sha256_hex("canary-key-of-asana");
+    let beside = format!(
+        "{AWAITED}\nverify = {{ query_key = {{ name = \"key\" }}, keys = [{{ name = \"asana\", sha256 = \"{digest}\" }}] }}"
+    );
+    let gateway = Gateway::start(&route("asana", &beside)).await;
+    let client = &gateway.client;
+    let offer = |path: &'static str| async move {
+        let headers = [("X-Hook-Secret", FIRST)];
+        client.post(path, &headers, "{}").await
+    };
+    for path in ["/hooks/asana", "/hooks/asana?key=wrong"] {
+        assert_refused(&offer(path).await, 401, "");
+    }
+    assert_eq!(secrets(&gateway).await[0]["state"], "waiting");
+    let taken = offer("/hooks/asana?key=canary-key-of-asana").await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.text());
+    assert_eq!(secrets(&gateway).await[0]["secret"], FIRST);
+    gateway.finish().await;
+}
+
 /// Of those that come at once, one is taken and the others are told so.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_handshakes_at_once_one_gives_the_secret() {

@@ -71,6 +71,30 @@ async fn what_is_no_handshake_goes_the_ordinary_way() {
     gateway.finish().await;
 }
 
+/// A form with nothing but the webhook's number, unsigned.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ping_of_woocommerce_is_a_form() {
+    let gateway = Gateway::start(&keyed("woocommerce", "")).await;
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let send = |body| gateway.client.post("/hooks/woocommerce", &form, body);
+    let ping = send("webhook_id=12").await;
+    assert_eq!((ping.status.as_u16(), ping.text()), (200, String::new()));
+    for other in [
+        "webhook_id=12&a=1",
+        "webhook_id=1&webhook_id=2",
+        "id=12",
+        "",
+    ] {
+        assert_refused(&send(other).await, 401, "");
+    }
+    assert_eq!(
+        answered(&gateway.metrics().await, "woocommerce", "ping"),
+        1.0
+    );
+    assert_no_event(&gateway).await;
+    gateway.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verify_token_must_be_the_routes_own() {
     let with = keyed("meta", "verify_token = { value = \"canary-verify-token\" }");

@@ -339,4 +339,10 @@ async fn keys_that_requests_name_are_few_a_minute_and_few_in_all() {
     assert_eq!(get(&good, &rig.asker).await, Ok(true));
     assert_eq!(rig.fetcher.fetches(), 2_010);
     assert!(rig.keys.kept() <= 1_024, "{} are kept", rig.keys.kept());
+    // Nor do those who use up the fetches keep the one that is known from being asked for again.
+    rig.at(86_400);
+    let forged = good.join("forged.pem").unwrap();
+    assert!(is_unavailable(get(&forged, &rig.asker).await));
+    assert_eq!(get(&good, &rig.asker).await, Ok(true));
+    assert_eq!(rig.fetcher.fetches(), 2_011);
 }

@@ -130,6 +130,13 @@ fn what_is_not_covered_is_told() {
         caveats("github"),
         ["the proof does not cover the event id: the same request may be sent as another event"]
     );
+    assert_eq!(
+        caveats("hubspot"),
+        [
+            "v2 and v1: no time is signed, and without its newer signature the same request may be sent again later; \
+             scheme = \"v3\" takes no such request"
+        ]
+    );
     let gitlab = caveats("gitlab");
     assert_eq!(gitlab.len(), 2);
     assert!(

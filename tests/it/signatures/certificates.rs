@@ -21,9 +21,16 @@ fn source(hosts: &[&str], path_ends: &str) -> KeySource {
 
 #[test]
 fn an_address_is_allowed_only_as_it_is_meant() {
-    let sns = source(&["sns.*.amazonaws.com", "sns.*.amazonaws.com.cn"], ".pem");
+    let sns = source(
+        &[
+            "sns.{region}.amazonaws.com",
+            "sns.{region}.amazonaws.com.cn",
+        ],
+        ".pem",
+    );
     for url in [
         "https://sns.eu-west-1.amazonaws.com/a.pem",
+        "https://sns.us-gov-west-1.amazonaws.com/a.pem",
         "https://sns.cn-north-1.amazonaws.com.cn/Simple-0.pem",
     ] {
         assert_eq!(sns.allowed(url).map(String::from).as_deref(), Some(url));
@@ -51,6 +58,15 @@ fn an_address_is_allowed_only_as_it_is_meant() {
         "https://sns.a.b.amazonaws.com/a.pem",
         "https://sns.amazonaws.com/a.pem",
         "https://sns..amazonaws.com/a.pem",
+        // Buckets, which are anybody's.
+        "https://sns.s3.amazonaws.com/a.pem",
+        "https://sns.s3-eu-west-1.amazonaws.com/a.pem",
+        "https://sns.s3-website-eu-west-1.amazonaws.com/a.pem",
+        "https://sns.s3.amazonaws.com.cn/a.pem",
+        "https://sns.elb.amazonaws.com/a.pem",
+        "https://sns.eu-1.amazonaws.com/a.pem",
+        "https://sns.-west-1.amazonaws.com/a.pem",
+        "https://sns.eu-west-.amazonaws.com/a.pem",
         "https://bucket.s3.amazonaws.com/a.pem",
         "https://sns.s3.evil.amazonaws.com/a.pem",
         "https://127.0.0.1/a.pem",

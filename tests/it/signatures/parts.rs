@@ -73,9 +73,9 @@ fn every_part_stands_for_what_it_says() {
         ("{path}", "", "/in/a%2520b?x%253D1%2526y%253Da%252Bb%252521"),
         ("{query:x},{query:y}", "", "1,a b!"),
         (
-            "{json:/a/b}|{json:/n}|{json:/f}|{json:/t}|{json:/z}|{json:/l}|{json:/l/0/k}|{json:/none}",
+            "{json:/a/b}|{json:/n}|{json:/f}|{json:/t}|{json:/z}|{json:/l/0/k}|{json:/none}",
             json,
-            "x\ny|1130|1.5|true|||v|",
+            "x\ny|1130|1.5|true||v|",
         ),
         ("{json_lines:A,B,C}", json, "A\n1\nC\n3\n"),
         ("{sorted_form}", form, "a0a1b2c+ "),
@@ -104,6 +104,67 @@ fn every_part_stands_for_what_it_says() {
             "{template}"
         );
     }
+}
+
+/// What would else be left out of the signed text could be put into the request.
+#[test]
+fn what_is_no_text_is_not_signed_as_if_it_were_missing() {
+    let scheme = by_hand("{json:/a}|{json:/b}");
+    for (body, expected) in [
+        (r#"{"a":"x"}"#, Ok(0)),
+        (r#"{"a":"x","b":null}"#, Ok(0)),
+        (r#"{"a":"x","b":["y"]}"#, Err(Refusal::MalformedSignature)),
+        (r#"{"a":"x","b":{"c":1}}"#, Err(Refusal::MalformedSignature)),
+        (r#"{"a":"x","b":[]}"#, Err(Refusal::MalformedSignature)),
+    ] {
+        assert_eq!(request(&[], body).judge(&scheme, b"x|"), expected, "{body}");
+    }
+}
+
+/// Amazon signs its messages so: who may choose one member of them, the message, must not choose the others by it.
+#[test]
+fn no_member_but_the_first_holds_a_line_break() {
+    let scheme = by_hand("{json_lines:Message,Topic,Type}");
+    let signed = "Message\na\nTopic\nours\nType\nx\nTopic\ntheirs\nType\nx\n";
+    let judge = |body: &str| request(&[], body).judge(&scheme, signed.as_bytes());
+    let as_signed = r#"{"Message":"a\nTopic\nours\nType\nx","Topic":"theirs","Type":"x"}"#;
+    assert_eq!(judge(as_signed), Ok(0));
+    for shifted in [
+        r#"{"Message":"a","Topic":"ours","Type":"x\nTopic\ntheirs\nType\nx"}"#,
+        r#"{"Message":"a","Topic":"ours\nType\nx\nTopic\ntheirs","Type":"x"}"#,
+    ] {
+        assert_eq!(
+            judge(shifted),
+            Err(Refusal::MalformedSignature),
+            "{shifted}"
+        );
+    }
+}
+
+/// They stand in the address already.
+#[test]
+fn of_a_get_whose_address_is_signed_the_fields_are_not_signed_again() {
+    let get = |template: &str, content: &[u8]| {
+        let scheme = by_hand(template);
+        let mac = hmac_sha256(SECRET.as_bytes(), &[content]);
+        let headers = List(Vec::new()).with("x-signature", &format!("is:{}", hex::encode(mac)));
+        let message = Message {
+            method: "GET",
+            url: "https://a.example/in?b=2&a=1",
+            ..Message::new(&headers, b"b=2&a=1")
+        };
+        let keyed = [KeyedScheme {
+            secrets: vec![keyed(&scheme, SECRET, Validity::default())],
+            scheme,
+        }];
+        signature::verify(&keyed, &message, NOW).map(|proven| proven.secret)
+    };
+    let address = "{url}{sorted_form}";
+    assert_eq!(get(address, b"https://a.example/in?b=2&a=1"), Ok(0));
+    let twice = get(address, b"https://a.example/in?b=2&a=1a1b2");
+    assert_eq!(twice, Err(Refusal::SignatureMismatch));
+    assert_eq!(get("{sorted_form}", b"a1b2"), Ok(0));
+    assert_eq!(get("{sorted_form}", b""), Err(Refusal::SignatureMismatch));
 }
 
 #[test]
