@@ -5,7 +5,7 @@ use std::{borrow::Cow, cell::OnceCell};
 use serde_json::Value;
 
 use super::{
-    ENTRIES_MAX, Guard, Listed, Message, Part, Refusal, Repeated, Scheme, Source, Test, encoding,
+    Guard, Listed, Message, NUMBERED_MAX, Part, Refusal, Repeated, Scheme, Source, Test, encoding,
 };
 
 /// Headers that a request may list as signed.
@@ -69,7 +69,7 @@ impl<'m> Request<'m> {
             Source::Headers(names) | Source::Paired(names) => {
                 names.iter().any(|name| is_there(name))
             }
-            Source::Numbered(name) => (1..=ENTRIES_MAX).any(|n| is_there(&numbered(name, n))),
+            Source::Numbered(name) => (1..=NUMBERED_MAX).any(|n| is_there(&numbered(name, n))),
             Source::Json(pointer) => {
                 let root = self.root(root);
                 root.is_some_and(|root| text_at(root, pointer).is_some())
@@ -196,7 +196,7 @@ impl<'r> Reading<'r> {
                 }
             }
             Source::Numbered(name) => {
-                for place in 1..=ENTRIES_MAX {
+                for place in 1..=NUMBERED_MAX {
                     self.also(place, &numbered(name, place), &mut found);
                 }
             }

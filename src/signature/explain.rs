@@ -8,8 +8,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{
-    ENTRIES_MAX, Encoding, Form, Guard, KeyedScheme, Message, Method, Part, Proven, Refusal,
-    Scheme, Source, Test,
+    ENTRIES_MAX, Encoding, Form, Guard, KeyedScheme, Message, Method, NUMBERED_MAX, Part, Proven,
+    Refusal, Scheme, Source, Test,
     content::{Piece, Reading, Request, Signatures, numbered},
     key::Key,
     verify::{judge_of, verify},
@@ -289,7 +289,7 @@ impl Source {
             }
             Self::Paired(names) => headers(&mut names.iter().map(|name| name.to_string())),
             Self::Numbered(name) => {
-                headers(&mut (1..=ENTRIES_MAX).map(|number| numbered(name, number)))
+                headers(&mut (1..=NUMBERED_MAX).map(|number| numbered(name, number)))
             }
             Self::Json(_) | Self::Query(_) => vec![self.told()],
         }

@@ -30,7 +30,7 @@ pub use explain::{Applies, Explanation, Judged, Time, Tried, explain};
 pub use secret::{SecretFault, is_public, schemes_of};
 pub use sign::{SignFault, Signed, Signing};
 pub use template::{TemplateFault, TemplateFaultKind, parse_template, template_text};
-pub use verify::{ELEMENTS_MAX, ENTRIES_MAX, verify};
+pub use verify::{ELEMENTS_MAX, ENTRIES_MAX, NUMBERED_MAX, verify};
 
 /// How a provider signs a request.
 ///
@@ -95,7 +95,7 @@ pub enum Encoding {
 pub enum Source {
     /// The first of these headers that is there.
     Headers(Cow<'static, [Cow<'static, str>]>),
-    /// `NAME-1`, `NAME-2`, … up to [`ENTRIES_MAX`]: any may match.
+    /// `NAME-1`, `NAME-2`, … up to [`NUMBERED_MAX`]: any may match.
     Numbered(Cow<'static, str>),
     /// Each header belongs to the secret at the same place of the list; any may match.
     Paired(Cow<'static, [Cow<'static, str>]>),

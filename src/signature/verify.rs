@@ -13,6 +13,8 @@ use crate::clock::Timestamp;
 
 /// Entries that a signature header may list, of whatever kind. More is malformed.
 pub const ENTRIES_MAX: usize = 16;
+/// Numbered headers, one of each key of the sender (DocuSign has up to 100).
+pub const NUMBERED_MAX: usize = 100;
 
 /// Elements of a list of which each must pass ([`Scheme::each`]). More is malformed.
 pub const ELEMENTS_MAX: usize = 1_000;
@@ -286,10 +288,14 @@ impl Scheme {
                 claims.extend(Claim::decode(self, owner, text));
             });
         }
-        if claims.is_empty() || claims.len() > ENTRIES_MAX || !few {
+        let claims_max = match self.signature {
+            Source::Numbered(_) => NUMBERED_MAX,
+            _ => ENTRIES_MAX,
+        };
+        if claims.is_empty() || claims.len() > claims_max || !few {
             reading.refuse(Refusal::MalformedSignature);
         }
-        claims.truncate(ENTRIES_MAX);
+        claims.truncate(claims_max);
         claims
     }
 }
