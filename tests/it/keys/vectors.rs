@@ -31,10 +31,12 @@ pub(super) struct Vector {
 
 impl Vector {
     pub(super) fn of(provider: &str) -> Vec<Self> {
-        let all: Vec<Self> = serde_json::from_str(include_str!("../../vectors/keys.json")).unwrap();
-        let found: Vec<_> = all
+        let text = include_str!("../../vectors/vectors.json");
+        let all: Vec<Value> = serde_json::from_str(text).unwrap();
+        let found: Vec<Self> = all
             .into_iter()
-            .filter(|vector| vector.provider == provider)
+            .filter(|vector| vector["provider"] == provider)
+            .map(|vector| serde_json::from_value(vector).unwrap())
             .collect();
         assert!(!found.is_empty(), "no vector of {provider}");
         found
