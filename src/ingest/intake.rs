@@ -252,18 +252,22 @@ mod tests {
         }
     }
 
+    fn series() -> Arc<RouteMetrics> {
+        let labels = Labels {
+            routes: &[],
+            targets: &[],
+            reasons: &[],
+        };
+        Metrics::new(&labels).unwrap().unrouted
+    }
+
     #[test]
     fn the_events_of_one_turn_go_in_one_call_and_each_caller_gets_its_own_answer() {
         let store = Arc::new(Noting::default());
         let runtime = actix_rt::Runtime::new().unwrap();
         runtime.block_on(async {
             let intake = Intake::new(store.clone());
-            let labels = Labels {
-                routes: &[],
-                targets: &[],
-                reasons: &[],
-            };
-            let series = Metrics::new(&labels).unwrap().unrouted;
+            let series = series();
             let accept = |id: &str| {
                 let (intake, event, series) = (intake.clone(), event(id), series.clone());
                 async move { intake.accept(event, series).await }
@@ -306,12 +310,7 @@ mod tests {
         let runtime = actix_rt::Runtime::new().unwrap();
         runtime.block_on(async {
             let intake = Intake::new(store.clone());
-            let labels = Labels {
-                routes: &[],
-                targets: &[],
-                reasons: &[],
-            };
-            let series = Metrics::new(&labels).unwrap().unrouted;
+            let series = series();
             let events = || ["a", "b", "c"].map(event).into();
             let answers = intake.accept_together(events(), series.clone()).await;
             let answered: Vec<_> = answers
