@@ -9,6 +9,7 @@ use hookgate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
         Store, StoreError, StoredEvent, Want,
         listing::{Page, Query},
+        records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
 };
@@ -82,6 +83,30 @@ impl Store for Null {
 
     async fn forget_replay(&self, _: Uuid) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(None)
+    }
+
+    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        Ok(RecordPage::default())
+    }
+
+    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {

@@ -60,7 +60,7 @@ impl Admin {
         config: &config::Admin,
         sources: Sources,
     ) -> io::Result<Self> {
-        let token = config.token.as_ref().map(Token::new);
+        let token = config.tokens.first().map(|token| Token::new(&token.secret));
         let state = Data::new(State { sources, token });
         let server = HttpServer::new(move || {
             App::new()

@@ -46,6 +46,36 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Something that loads but should not stay, and where.
+///
+/// Shown as `routes.toml:12:11: targets.crm.headers.X-Key: a literal secret; …`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Warning {
+    /// The file as the operator named it.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// The key path.
+    pub key: String,
+    /// What, and the next step. Never the value of a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            line,
+            column,
+            key,
+            message,
+        } = self;
+        write!(f, "{file}:{line}:{column}: {key}: {message}")
+    }
+}
+
 /// All faults of a file in the order of the file, one a line when shown. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);

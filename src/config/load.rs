@@ -60,7 +60,7 @@ impl Config {
             return Err(faults);
         }
         let mut warnings = context.warnings.take();
-        warnings.sort();
+        warnings.sort_by_key(|(offset, _)| *offset);
         config.warnings = warnings.into_iter().map(|(_, warning)| warning).collect();
         Ok(config)
     }
@@ -93,6 +93,7 @@ fn read(mut root: Table<'_>) -> Config {
         targets: targets.valid,
         routes,
         warnings: Vec::new(),
+        files: Vec::new(),
     }
 }
 

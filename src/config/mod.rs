@@ -9,6 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 use rustls::{RootCertStore, sign::CertifiedKey};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     event::{RouteName, TargetName},
@@ -45,7 +46,7 @@ mod verifier;
 mod verify;
 
 pub(crate) use error::closest;
-pub use error::{Fault, Faults};
+pub use error::{Fault, Faults, Warning};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
 pub use scheme::{parse_schemes, schemes_text};
@@ -65,8 +66,11 @@ pub struct Config {
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// In the order of the file.
     pub routes: Vec<Arc<Route>>,
-    /// What loads but should not stay, e.g. a literal secret.
-    pub warnings: Vec<String>,
+    /// What loads but should not stay, e.g. a literal secret. In the order of the file.
+    pub warnings: Vec<Warning>,
+    /// Every file that was read, or looked for, on the way: the configuration, what it includes, secrets, certificates,
+    /// schemas. When one of them changes, the configuration may have.
+    pub files: Vec<PathBuf>,
 }
 
 /// The public listener.
@@ -116,8 +120,26 @@ pub enum Tls {
 pub struct Admin {
     /// Default `127.0.0.1:9090`.
     pub listen: SocketAddr,
-    /// Required when `listen` is not loopback. `/healthz` and `/readyz` need no token.
-    pub token: Option<Secret>,
+    /// Who may ask. One at least is required when `listen` is not loopback. `/healthz` and `/readyz` need no token.
+    pub tokens: Vec<AdminToken>,
+}
+
+/// A bearer token of the admin API.
+#[derive(Debug)]
+pub struct AdminToken {
+    /// As logs call whoever uses it. That of the one `token` is `admin`.
+    pub name: Arc<str>,
+    pub role: Role,
+    pub secret: Secret,
+}
+
+/// What a token opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Metrics, and everything that can be read.
+    Read,
+    /// That, and everything that changes something.
+    Write,
 }
 
 #[derive(Debug)]
@@ -189,6 +211,30 @@ pub struct Target {
     /// Signs what is sent, by Standard Webhooks.
     pub sign: Option<Sign>,
     pub tls: TargetTls,
+    pub fingerprint: Fingerprint,
+}
+
+/// A digest of all that a route or target was read from: what it says, the defaults that it takes, and the secrets and files
+/// that it names. Of two configurations, what has the same fingerprint is the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// Secrets are part of it: it is not shown.
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[fingerprint]")
+    }
 }
 
 /// When a target is given a rest: see [`crate::delivery`].
@@ -335,6 +381,9 @@ pub struct Route {
     pub rate: Option<Rate>,
     pub respond: Respond,
     pub enabled: bool,
+    /// Whether the bodies of refused requests are kept with their records.
+    pub keep_rejected: bool,
+    pub fingerprint: Fingerprint,
 }
 
 impl Route {

@@ -11,7 +11,8 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Fault, closest, position};
+use super::Fingerprint;
+use super::error::{Fault, Warning, closest, position};
 
 /// What the whole walk shares: the file, the world around it, and what was found wrong.
 pub(super) struct Context<'a> {
@@ -22,7 +23,7 @@ pub(super) struct Context<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) faults: RefCell<Vec<Fault>>,
     /// With the offset of each, to sort by.
-    pub(super) warnings: RefCell<Vec<(usize, String)>>,
+    pub(super) warnings: RefCell<Vec<(usize, Warning)>>,
 }
 
 impl Context<'_> {
@@ -71,11 +72,15 @@ impl<'a> Place<'a> {
 
     pub(super) fn warn(&self, message: impl Display) {
         let (line, column) = position(self.context.text, self.offset);
-        let text = format!(
-            "{}:{line}:{column}: {}: {message}",
-            self.context.file_name, self.path
-        );
-        self.context.warnings.borrow_mut().push((self.offset, text));
+        let warning = Warning {
+            file: self.context.file_name.to_owned(),
+            line,
+            column,
+            key: self.path.clone(),
+            message: message.to_string(),
+        };
+        let mut warnings = self.context.warnings.borrow_mut();
+        warnings.push((self.offset, warning));
     }
 
     pub(super) fn note(
@@ -254,6 +259,11 @@ impl<'a> Table<'a> {
             entries,
             known: Vec::new(),
         }
+    }
+
+    /// Of what stands in it.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&[format!("{:?}", self.entries).as_bytes()])
     }
 
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {

@@ -66,6 +66,7 @@ fn read_route(
     inherited: &Inherited<'_>,
     addresses: &mut Addresses,
 ) -> Route {
+    let fingerprint = table.fingerprint();
     let methods = read_methods(table.take("methods"));
     let path = read_path(&mut table);
     if let Some((path, place)) = &path {
@@ -141,6 +142,8 @@ fn read_route(
             .take("respond")
             .map_or_else(|| preset_respond(preset), read_respond),
         enabled: table.flag("enabled", true),
+        keep_rejected: table.flag("keep_rejected", false),
+        fingerprint,
     };
     table.finish();
     check_content(&route, &content_place);

@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 use rustls::RootCertStore;
 
 use super::{
-    Admin, Server, Tls,
+    Admin, AdminToken, Role, Server, Tls,
     credentials::read_token,
     reader::{Node, Place, Table},
     scalar::{HOUR, MINUTE},
@@ -173,7 +173,15 @@ pub(super) fn read_admin(mut table: Table<'_>, taken: &mut Taken) -> Admin {
     }
     Admin {
         listen,
-        token: token.and_then(read_token),
+        tokens: token
+            .and_then(read_token)
+            .map(|secret| AdminToken {
+                name: "admin".into(),
+                role: Role::Write,
+                secret,
+            })
+            .into_iter()
+            .collect(),
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) fn read_targets(table: Table<'_>, defaults: &Defaults) -> Targets {
 }
 
 fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> Option<Target> {
+    let fingerprint = table.fingerprint();
     let url = table
         .require("url", "a URL such as \"https://crm.example.com/in\"")
         .and_then(|node| node.http_url());
@@ -120,6 +121,7 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         breaker,
         sign,
         tls: tls.of_target(),
+        fingerprint,
     })
 }
 

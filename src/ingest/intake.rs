@@ -133,6 +133,7 @@ mod tests {
             Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
             StoredEvent, Want,
             listing::{Page, Query},
+            records::{Record, RecordPage, RecordQuery},
             replays::Replay,
         },
     };
@@ -211,6 +212,30 @@ mod tests {
 
         async fn forget_replay(&self, _: Uuid) -> Result<(), StoreError> {
             pending().await
+        }
+
+        async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
+            Ok(None)
+        }
+
+        async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
+            Ok(RecordPage::default())
+        }
+
+        async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
+            Ok(false)
+        }
+
+        async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+            Ok(Vec::new())
         }
 
         async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {

@@ -108,7 +108,7 @@ pub struct SpoolMetrics {
 }
 
 /// The operations of the store that are measured.
-pub const STORE_OPERATIONS: [&str; 16] = [
+pub const STORE_OPERATIONS: [&str; 22] = [
     "accept",
     "claim",
     "settle",
@@ -122,6 +122,12 @@ pub const STORE_OPERATIONS: [&str; 16] = [
     "keep_secret",
     "kept_secrets",
     "forget_secret",
+    "keep_records",
+    "record",
+    "records",
+    "pause_target",
+    "resume_target",
+    "paused_targets",
     "retire_targets",
     "expire",
     "ready",

@@ -26,6 +26,7 @@ use super::{
     Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want,
     listing::{Page, Query},
     only,
+    records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
 use crate::event::{Event, RouteName, TargetName};
@@ -174,6 +175,30 @@ impl Store for Handover {
 
     async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
         self.inner.forget_secret(route).await
+    }
+
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.inner.keep_records(records).await
+    }
+
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError> {
+        self.inner.record(request_id).await
+    }
+
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        self.inner.records(query).await
+    }
+
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
+        self.inner.pause_target(target).await
+    }
+
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError> {
+        self.inner.resume_target(target).await
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        self.inner.paused_targets().await
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

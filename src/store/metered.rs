@@ -19,6 +19,7 @@ use super::{
     Settlement, Store, StoreError, StoredEvent, Want,
     listing::{Page, Query},
     only,
+    records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
 
@@ -149,6 +150,34 @@ impl Store for Metered {
 
     async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
         self.measure("forget_secret", self.inner.forget_secret(route))
+            .await
+    }
+
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.measure("keep_records", self.inner.keep_records(records))
+            .await
+    }
+
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError> {
+        self.measure("record", self.inner.record(request_id)).await
+    }
+
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        self.measure("records", self.inner.records(query)).await
+    }
+
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
+        self.measure("pause_target", self.inner.pause_target(target))
+            .await
+    }
+
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError> {
+        self.measure("resume_target", self.inner.resume_target(target))
+            .await
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        self.measure("paused_targets", self.inner.paused_targets())
             .await
     }
 

@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod handover;
 pub mod listing;
 pub mod metered;
+pub mod records;
 pub mod redis;
 pub mod replays;
 pub mod spooled;
@@ -26,6 +27,7 @@ use crate::{
 
 use self::{
     listing::{Page, Query},
+    records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
 
@@ -110,6 +112,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets the route's secret, so that another may come. False: there is none.
     async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError>;
+
+    /// Keeps the records, and forgets the oldest beyond [`records::RECORDS_MAX`] and
+    /// [`records::RECORD_BODIES_BYTES_MAX`]. They need not survive a crash: nothing was promised.
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError>;
+
+    /// The record of a request; `None` when none is (or is no longer) kept.
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError>;
+
+    /// The records that match, a bounded number a call, newest first.
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError>;
+
+    /// Notes that an operator has paused the target, for all gateways and until it is resumed.
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError>;
+
+    /// False: no operator had paused it.
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError>;
+
+    /// The targets that an operator has paused.
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError>;
 
     /// Makes dead letters, with reason `target_removed`, of all pending deliveries whose target is not
     /// `known`; returns how many.

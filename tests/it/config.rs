@@ -25,6 +25,11 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
 }
 
+/// As people are told them.
+fn warnings(config: &Config) -> Vec<String> {
+    config.warnings.iter().map(ToString::to_string).collect()
+}
+
 /// Everything that holds a secret here has `canary` in it.
 fn environment(name: &str) -> Option<String> {
     let value = match name {

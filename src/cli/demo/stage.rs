@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(config.warnings.len(), 3);
         for warning in &config.warnings {
             assert!(
-                warning.contains("a secret is written in this file"),
+                warning.message.contains("a secret is written in this file"),
                 "{warning}"
             );
         }

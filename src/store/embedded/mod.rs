@@ -66,6 +66,7 @@ use crate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
         Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want, check_together,
         listing::{Page, Query},
+        records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
 };
@@ -349,6 +350,30 @@ impl Store for Embedded {
             Answer::Changed(changed) => Ok(changed),
             other => Err(mistaken(&other)),
         }
+    }
+
+    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(None)
+    }
+
+    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        Ok(RecordPage::default())
+    }
+
+    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        Ok(Vec::new())
     }
 
     /// In pieces, so that accepting goes on meanwhile.

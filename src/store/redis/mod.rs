@@ -42,6 +42,7 @@ use super::{
     Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
     Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want, check_together,
     listing::{Page, Query},
+    records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
 use crate::{
@@ -481,6 +482,30 @@ impl Store for RedisStore {
 
     async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
         secrets::forget(&self.first().keys, route).await
+    }
+
+    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(None)
+    }
+
+    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        Ok(RecordPage::default())
+    }
+
+    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

@@ -27,6 +27,7 @@ use super::{
     Settlement, Store, StoreError, StoredEvent, Want, check_together,
     listing::{Page, Query},
     only,
+    records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
 use crate::{
@@ -265,6 +266,30 @@ impl Store for Spooled {
 
     async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError> {
         self.primary.forget_secret(route).await
+    }
+
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.primary.keep_records(records).await
+    }
+
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError> {
+        self.primary.record(request_id).await
+    }
+
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        self.primary.records(query).await
+    }
+
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
+        self.primary.pause_target(target).await
+    }
+
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError> {
+        self.primary.resume_target(target).await
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        self.primary.paused_targets().await
     }
 
     /// In the primary now, if it is there; and again, or only then, once the spool is empty, because what it

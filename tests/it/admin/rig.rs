@@ -51,7 +51,7 @@ impl AdminRig {
         };
         let settings = config::Admin {
             listen: address,
-            token: None,
+            tokens: Vec::new(),
         };
         Self {
             admin: Admin::start(socket, &settings, sources).unwrap(),

@@ -13,7 +13,7 @@ use hookgate::{
     signature::{Algorithm, Encoding, Form, KeyedScheme, Method, Part, Source, Unit},
 };
 
-use super::{ROUTE, fixtures, parse};
+use super::{ROUTE, fixtures, parse, warnings};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -80,7 +80,7 @@ fn the_listeners_and_the_store_are_read() {
     assert_eq!(server.tls, tls);
 
     assert_eq!(admin.listen, address("0.0.0.0:9090"));
-    assert_eq!(admin.token.unwrap().expose(), b"canary-admin-token");
+    assert_eq!(admin.tokens[0].secret.expose(), b"canary-admin-token");
 
     assert!(
         matches!(&store.url, StoreUrl::Embedded { directory } if *directory == fixtures().join("state"))
@@ -431,7 +431,7 @@ fn sections_may_be_left_out() {
     let fine = route(&config, "fine");
     assert_eq!((fine.max_body, fine.dedupe_window), (1 << 20, 4 * DAY));
     assert!(fine.enabled && fine.respond.status == 200 && fine.rate.is_none());
-    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(warnings(&config), [""; 0]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use hookgate::config::{Verifier, Verify};
 
-use super::{ROUTE, fixtures, parse, target, told};
+use super::{ROUTE, fixtures, parse, target, told, warnings};
 
 fn github(secrets: &str) -> String {
     format!(
@@ -14,7 +14,7 @@ fn github(secrets: &str) -> String {
 fn a_literal_secret_loads_with_a_warning() {
     let config = parse(&github(r#"{ value = "canary-canary" }"#)).unwrap();
     assert_eq!(
-        config.warnings,
+        warnings(&config),
         [
             "routes.toml:5:12: routes.github.secrets[0]: a secret is written in this file; name an `env` or a `file` instead"
         ]
@@ -32,7 +32,7 @@ fn what_belongs_to_handshakes_is_read() {
     let secrets = r#"secrets = [{ env = "SECRET" }]"#;
     let meta = format!("provider = \"meta\"\n{secrets}");
     let config = route(&format!("{meta}\nverify_token = {{ env = \"SECRET\" }}"));
-    assert_eq!(config.warnings, [""; 0]);
+    assert_eq!(warnings(&config), [""; 0]);
     let token = config.routes[0].verify_token.as_ref().unwrap();
     assert_eq!(token.expose(), b"canary-canary");
     assert!(!format!("{config:?}").contains("canary-canary"));
@@ -40,7 +40,7 @@ fn what_belongs_to_handshakes_is_read() {
     let config = route(&meta);
     assert!(config.routes[0].verify_token.is_none());
     assert_eq!(
-        config.warnings,
+        warnings(&config),
         [
             "routes.toml:1:1: routes.a: Meta cannot register this address before `verify_token` says what it shows then"
         ]
@@ -90,7 +90,7 @@ secrets = [{ env = "SECRET" }]
 "#;
     let config = parse(text).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(
-        config.warnings,
+        warnings(&config),
         [
             "routes.toml:7:8: routes.a.verify.hmac: the timestamp is not part of `signed`, so anyone can renew an old request"
         ]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use hookgate::{
     clock::Clock,
-    config::{Jitter, Retry, RetryOn, Target, TargetTls, Wait},
+    config::{Fingerprint, Jitter, Retry, RetryOn, Target, TargetTls, Wait},
     delivery::{Delivery, Lines, Roots, Setup, lane_specs},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     expression::Workers,
@@ -203,6 +203,7 @@ pub(crate) fn target(name: &str, url: &str) -> Target {
         rate: None,
         sign: None,
         tls: TargetTls::default(),
+        fingerprint: Fingerprint::of(&[name.as_bytes()]),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use hookgate::{
-    config::{Config, Route},
+    config::{Config, Route, Warning},
     providers::Proof,
     signature::SecretForm,
 };
@@ -57,7 +57,7 @@ fn load(text: &str, preset: &Preset) -> Route {
     let config = Config::parse(&text, "routes.toml", Path::new("."), &|_| None);
     let mut config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     assert_eq!(config.routes.len(), 1, "{text}");
-    let unsigned = |warning: &&String| warning.contains("the timestamp is not part");
+    let unsigned = |warning: &&Warning| warning.message.contains("the timestamp is not part");
     assert_eq!(config.warnings.iter().find(unsigned), None, "{text}");
     let mut route = Arc::into_inner(config.routes.remove(0)).unwrap();
     // They come with the name alone.

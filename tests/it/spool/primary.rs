@@ -14,6 +14,7 @@ use hookgate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
         Settlement, Store, StoreError, StoredEvent, Want,
         listing::{Page, Query},
+        records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
 };
@@ -135,6 +136,30 @@ impl Store for Primary {
             _ => {}
         }
         events.iter().map(|event| inner.accept(event)).collect()
+    }
+
+    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(None)
+    }
+
+    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        Ok(RecordPage::default())
+    }
+
+    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

@@ -19,6 +19,7 @@ use hookgate::{
         Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, Lease, Replayed,
         Retention, Settled, Settlement, Store, StoreError, StoredDelivery, StoredEvent, Want,
         listing::{EventSummary, Page, Query},
+        records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
 };
@@ -489,6 +490,30 @@ impl Store for Model {
         let mut rows = self.rows.lock().unwrap();
         rows.replays.retain(|replay| replay.id != id);
         Ok(())
+    }
+
+    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(None)
+    }
+
+    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        Ok(RecordPage::default())
+    }
+
+    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
