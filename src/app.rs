@@ -28,6 +28,10 @@ use crate::{
         redis::{self, RedisStore},
         spooled::{self, Spooled},
     },
+    trace::{
+        Tracer,
+        otlp::{Otlp, OtlpFault},
+    },
 };
 
 /// A running gateway.
@@ -42,6 +46,7 @@ pub struct App {
     delivery: Delivery,
     /// Reads the kept secrets, again and again.
     secrets: AbortOnDropHandle<()>,
+    otlp: Option<Arc<Otlp>>,
     shutdown_grace: std::time::Duration,
 }
 
@@ -60,6 +65,8 @@ pub enum StartError {
     Delivery(#[from] DeliveryError),
     #[error(transparent)]
     Keys(#[from] HttpFetcherFault),
+    #[error(transparent)]
+    Otlp(#[from] OtlpFault),
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("cannot serve: {0}")]
@@ -86,6 +93,7 @@ impl App {
             config.server.client_authorities.clone(),
             clock.now(),
         )?;
+        let (otlp, tracer) = tracer(&config)?;
         let sockets = Sockets::bind(&config.server)?;
         let admin_socket = reserve(config.admin.listen)?;
         let metrics = Arc::new(metrics_for(&config)?);
@@ -123,9 +131,10 @@ impl App {
             roots: Roots::Native,
             names: Names::of_system(),
             replay_begun,
+            tracer: tracer.clone(),
         })?;
 
-        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics);
+        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics).with_tracer(tracer);
         let gate = Arc::new(match fetcher {
             Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock.clone(), Handle::current())),
             None => gate,
@@ -164,6 +173,7 @@ impl App {
             admin,
             delivery,
             secrets,
+            otlp,
             shutdown_grace: config.server.shutdown_grace,
         })
     }
@@ -203,6 +213,10 @@ impl App {
             .stop(deadline.saturating_duration_since(Instant::now()))
             .await;
         drop(self.secrets);
+        if let Some(otlp) = self.otlp {
+            // It waits for the collector on the thread that asks.
+            drop(tokio::task::spawn_blocking(move || otlp.end()).await);
+        }
         self.store.close().await;
         self.admin.stop().await;
     }
@@ -278,6 +292,16 @@ async fn with_spool(
         clock: clock.clone(),
     };
     Ok(Arc::new(Spooled::start(setup).await?))
+}
+
+/// Where spans go, and who makes them; without `[telemetry.otlp]` nobody does.
+fn tracer(config: &Config) -> Result<(Option<Arc<Otlp>>, Tracer), OtlpFault> {
+    let Some(settings) = &config.otlp else {
+        return Ok((None, Tracer::default()));
+    };
+    let otlp = Arc::new(Otlp::start(settings, Handle::current())?);
+    let tracer = Tracer::new(otlp.clone(), settings.sample);
+    Ok((Some(otlp), tracer))
 }
 
 fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {

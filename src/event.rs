@@ -168,6 +168,18 @@ pub enum Outcome {
     Released,
 }
 
+impl Outcome {
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry(_) => "retry",
+            Self::Dead(_) => "dead",
+            Self::Filtered => "filtered",
+            Self::Released => "released",
+        }
+    }
+}
+
 /// Why a delivery became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadReason {

@@ -25,6 +25,7 @@ pub mod keys;
 pub mod metrics;
 pub mod outbound;
 pub mod store;
+pub mod trace;
 
 pub mod delivery;
 pub mod ingest;

@@ -12,6 +12,7 @@ use super::{
     server::{read_admin, read_server},
     store::{read_store, tls_directory},
     targets::{read_defaults, read_targets},
+    telemetry::read_telemetry,
 };
 
 impl Config {
@@ -74,6 +75,7 @@ fn read(mut root: Table<'_>) -> Config {
     let tls_directory = tls_directory(&store, context);
     let (server, max_body) = read_server(root.section("server"), &tls_directory, &mut taken);
     let admin = read_admin(root.section("admin"), &mut taken);
+    let otlp = read_telemetry(root.section("telemetry"));
     let defaults = read_defaults(root.section("defaults"));
     let targets = read_targets(root.section("targets"), &defaults);
     let inherited = Inherited {
@@ -90,6 +92,7 @@ fn read(mut root: Table<'_>) -> Config {
         server,
         admin,
         store,
+        otlp,
         targets: targets.valid,
         routes,
         warnings: Vec::new(),

@@ -40,6 +40,7 @@ pub mod secret;
 mod server;
 mod store;
 mod targets;
+mod telemetry;
 mod texts;
 mod tls;
 mod verifier;
@@ -63,6 +64,8 @@ pub struct Config {
     pub server: Server,
     pub admin: Admin,
     pub store: Store,
+    /// Where traces are exported to; `None`: nowhere.
+    pub otlp: Option<Otlp>,
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// In the order of the file.
     pub routes: Vec<Arc<Route>>,
@@ -140,6 +143,16 @@ pub enum Role {
     Read,
     /// That, and everything that changes something.
     Write,
+}
+
+/// A collector of traces that takes OTLP over HTTP.
+#[derive(Debug)]
+pub struct Otlp {
+    pub endpoint: url::Url,
+    /// What it asks for to let the gateway in.
+    pub headers: Vec<(http::HeaderName, Secret)>,
+    /// The share (0.0–1.0) of the traces that begin here. Default 1.0.
+    pub sample: f64,
 }
 
 #[derive(Debug)]

@@ -150,7 +150,7 @@ fn read_sign(node: Node<'_>) -> Option<Sign> {
 }
 
 /// Headers that frame a request or that Hookgate writes itself are not the file's to set.
-fn read_headers(node: Node<'_>) -> Vec<(http::HeaderName, Secret)> {
+pub(super) fn read_headers(node: Node<'_>) -> Vec<(http::HeaderName, Secret)> {
     const SHAPE: &str = "a table such as { Authorization = { env = \"NAME\" } }";
     let Some(table) = node.secret().table(SHAPE) else {
         return Vec::new();

@@ -32,6 +32,7 @@ use crate::{
         Claimed,
         handover::{Admission, Gate, Origin},
     },
+    trace::{self, TRACEPARENT, Tracer},
 };
 
 const HOOKGATE_REPLAY: HeaderName = HeaderName::from_static("hookgate-replay");
@@ -56,6 +57,7 @@ pub(super) struct Courier {
     pub(super) metrics: Arc<Metrics>,
     pub(super) target_metrics: Option<Arc<TargetMetrics>>,
     pub(super) clock: Clock,
+    pub(super) tracer: Tracer,
     /// Cut off what is still under way.
     pub(super) abort: CancellationToken,
 }
@@ -87,13 +89,19 @@ impl Courier {
             }
             (started_at, begun) = (self.clock.now(), Instant::now());
         }
-        let answer = self.attempt(claimed, &event).await;
+        let number = claimed.attempts.saturating_add(1);
+        let tracer = &self.tracer;
+        let span = tracer.attempt(&event, &self.target.name, number, started_at);
+        let answer = self.attempt(claimed, &event, number, span.as_ref()).await;
         self.judge(&answer.reply, &admission);
         drop((admission, slot));
         let duration = begun.elapsed();
         let outcome = self.decide(claimed, &answer.reply, &self.target.retry_on);
         self.count(claimed, &outcome, Some(duration));
         let record = record(answer, started_at, duration);
+        if let Some(span) = span {
+            trace(span, &outcome, &record);
+        }
         self.end(parcel, outcome, Some(record));
     }
 
@@ -188,13 +196,18 @@ impl Courier {
         left < self.target.timeout + evaluation + LEASE_MARGIN
     }
 
-    /// `event` is the claimed one as it is to be sent.
-    async fn attempt(&self, claimed: &Claimed, event: &Event) -> Answer {
+    /// `event` is the claimed one as it is to be sent; `number` counts from 1.
+    async fn attempt(
+        &self,
+        claimed: &Claimed,
+        event: &Event,
+        number: u32,
+        span: Option<&trace::Open>,
+    ) -> Answer {
         let _in_flight = self
             .target_metrics
             .as_ref()
             .map(|metrics| InFlight::begin(&metrics.in_flight));
-        let number = claimed.attempts.saturating_add(1);
         let now = self.clock.now();
         let mut request = self.template.request(event, number, now);
         // The provider must not be able to say it in Hookgate's name.
@@ -204,6 +217,10 @@ impl Courier {
                 .insert(HOOKGATE_REPLAY, HeaderValue::from_static("true")),
             None => request.headers_mut().remove(HOOKGATE_REPLAY),
         };
+        // Else the caller's goes on as it came.
+        if let Some(Ok(value)) = span.map(|span| HeaderValue::try_from(span.traceparent())) {
+            request.headers_mut().insert(TRACEPARENT, value);
+        }
         let (timeout, redaction) = (self.target.timeout, &self.template.redaction);
         tokio::select! {
             biased;
@@ -270,6 +287,20 @@ impl Courier {
             tracing::error!(target_name = %self.target.name, "nobody settles; the delivery falls due again");
         }
     }
+}
+
+fn trace(mut span: trace::Open, outcome: &Outcome, record: &AttemptRecord) {
+    span.set("hookgate.outcome", outcome.as_str().into());
+    if let Some(status) = record.status {
+        let status = trace::Value::Number(status.into());
+        span.set("http.response.status_code", status);
+    }
+    match (&record.error, outcome) {
+        (Some(error), _) => span.fail(error.clone()),
+        (None, Outcome::Delivered) => {}
+        (None, _) => span.fail("the target did not take it".to_owned()),
+    }
+    span.end(record.started_at, record.duration);
 }
 
 fn record(answer: Answer, started_at: Timestamp, duration: Duration) -> AttemptRecord {

@@ -17,6 +17,7 @@ mod courier;
 mod dispatcher;
 mod expressions;
 mod housekeeping;
+mod log;
 mod outcome;
 mod redaction;
 mod replaying;
@@ -37,6 +38,7 @@ use dispatcher::Dispatcher;
 use expressions::Expressions;
 pub use expressions::{Line, Lines};
 use housekeeping::Housekeeping;
+use log::AttemptLog;
 use replaying::Replaying;
 use request::Template;
 use settler::{Settlements, Settler};
@@ -53,6 +55,7 @@ use crate::{
         Retention, Store,
         handover::{Gate, Lane, LaneSpec},
     },
+    trace::Tracer,
 };
 
 /// How long a claimed delivery may wait in its lane.
@@ -106,6 +109,8 @@ pub struct Setup {
     pub names: Names,
     /// See [`crate::store::handover::Handover::replay_begun`].
     pub replay_begun: Arc<Notify>,
+    /// Where attempts are traced to.
+    pub tracer: Tracer,
 }
 
 /// Deliveries under way. Dropped without [`Delivery::stop`], it goes on until its runtime ends.
@@ -166,6 +171,7 @@ impl Delivery {
         let settler = Settler {
             store: setup.store.clone(),
             metrics: setup.metrics.clone(),
+            log: Arc::new(AttemptLog::new()),
             tasks: delivery.tasks.clone(),
             abort: delivery.abort.clone(),
         };
@@ -299,6 +305,7 @@ impl Delivery {
             metrics: setup.metrics.clone(),
             target_metrics,
             clock: setup.clock.clone(),
+            tracer: setup.tracer.clone(),
             abort: self.abort.clone(),
         };
         let courier = Arc::new(courier);

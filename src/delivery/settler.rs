@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::log::AttemptLog;
 use crate::{
     event::Outcome,
     metrics::Metrics,
@@ -22,8 +23,6 @@ const BATCH_MAX: usize = 512;
 /// The waits between tries to settle while the store is away.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// So much of an event's id is logged.
-const LOGGED_ID_CHARS: usize = 64;
 
 /// A delivery that is over, until the store knows.
 pub(super) struct Ended {
@@ -41,6 +40,7 @@ pub(super) type Settlements = mpsc::UnboundedSender<Ended>;
 pub(super) struct Settler {
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Arc<AttemptLog>,
     pub(super) tasks: TaskTracker,
     /// Stop trying.
     pub(super) abort: CancellationToken,
@@ -104,7 +104,7 @@ impl Settler {
 
     /// `None`: the store never answered.
     fn settled(&self, ended: &Ended, settled: Option<Settled>) {
-        log(ended, settled);
+        self.log.attempt(&ended.claimed, &ended.settlement, settled);
         if settled != Some(Settled::Done) {
             return;
         }
@@ -137,34 +137,5 @@ fn passes_turn(settlement: &Settlement) -> bool {
         (Outcome::Delivered | Outcome::Filtered, Some(_)) => true,
         (Outcome::Dead(_), Some(order)) => !order.hold,
         _ => false,
-    }
-}
-
-/// One line an attempt at debug; dead letters at info.
-fn log(ended: &Ended, settled: Option<Settled>) {
-    let (claimed, settlement) = (&ended.claimed, &ended.settlement);
-    let Some(attempt) = &settlement.attempt else {
-        return;
-    };
-    let event = &claimed.event;
-    macro_rules! line {
-        ($level:ident, $message:literal) => {
-            tracing::$level!(
-                route = %event.route,
-                target_name = %claimed.target,
-                event = %event.uid,
-                id = %event.id.chars().take(LOGGED_ID_CHARS).collect::<String>().escape_default(),
-                attempt = claimed.attempts.saturating_add(1),
-                status = attempt.status,
-                error = attempt.error,
-                outcome = ?settlement.outcome,
-                ?settled,
-                $message
-            )
-        };
-    }
-    match settlement.outcome {
-        Outcome::Dead(_) => line!(info, "dead letter"),
-        _ => line!(debug, "attempt"),
     }
 }

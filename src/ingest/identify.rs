@@ -13,6 +13,7 @@ use crate::{
     config::Deliver,
     event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup, event_uid},
     payload::FORM,
+    trace::{TRACEPARENT, TraceContext},
 };
 
 use super::{
@@ -139,8 +140,17 @@ impl Valid<'_> {
         self.endpoint
             .keep_headers
             .iter()
-            .filter_map(|kept| Some((kept.text.clone(), self.header(&kept.name)?.into())))
+            .filter_map(|kept| {
+                let value = self.header(&kept.name)?;
+                let is_fit = &*kept.text != TRACEPARENT || self.traces(&kept.name, value);
+                is_fit.then(|| (kept.text.clone(), value.into()))
+            })
             .collect()
+    }
+
+    /// What breaks the rules of trace contexts is not passed on.
+    fn traces(&self, name: &HeaderName, value: &str) -> bool {
+        self.head.headers.get_all(name).count() == 1 && TraceContext::parse(value).is_some()
     }
 }
 

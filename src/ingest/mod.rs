@@ -22,6 +22,7 @@ use crate::{
     keys::Keys,
     metrics::{Metrics, RouteMetrics},
     store::{Acceptance, Store, StoreError},
+    trace::{self, Tracer},
 };
 
 mod answer;
@@ -72,6 +73,7 @@ pub struct Gate {
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
     keys: Option<Keys>,
+    tracer: Tracer,
 }
 
 /// What a request was that was not refused.
@@ -92,6 +94,26 @@ struct Accepted {
     uid: Uuid,
     id: Arc<str>,
     acceptance: Acceptance,
+    /// Of what is exported.
+    span: Option<trace::Open>,
+}
+
+impl Taken {
+    /// Ends the spans of the events that are new.
+    fn trace(self, gate: &Gate, took: Duration) {
+        match self {
+            Self::One(accepted) => accepted.trace(gate, took),
+            Self::Together(all) => all.into_iter().for_each(|one| one.trace(gate, took)),
+        }
+    }
+}
+
+impl Accepted {
+    fn trace(self, gate: &Gate, took: Duration) {
+        if let (Acceptance::Accepted { .. }, Some(span)) = (self.acceptance, self.span) {
+            span.end(gate.clock.now().saturating_sub(took), took);
+        }
+    }
 }
 
 impl Gate {
@@ -119,6 +141,7 @@ impl Gate {
             refusals: RefusalLog::new(now),
             unrouted: metrics.unrouted.clone(),
             keys: None,
+            tracer: Tracer::default(),
         }
     }
 
@@ -128,6 +151,11 @@ impl Gate {
             keys: Some(keys),
             ..self
         }
+    }
+
+    /// Where accepted events are traced to.
+    pub fn with_tracer(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// The secrets that came with handshakes.
@@ -185,11 +213,13 @@ impl Desk {
     /// 503.
     async fn store(&self, event: Event, metrics: Arc<RouteMetrics>) -> Result<Taken, Rejection> {
         let (uid, id) = (event.uid, event.id.clone());
+        let span = self.gate.tracer.request(&event);
         match self.intake.accept(event, metrics).await {
             Ok(acceptance) => Ok(Taken::One(Accepted {
                 uid,
                 id,
                 acceptance,
+                span,
             })),
             Err(error) => Err(unavailable(error)),
         }
@@ -206,14 +236,18 @@ impl Desk {
         }
         let names: Vec<_> = events
             .iter()
-            .map(|event| (event.uid, event.id.clone()))
+            .map(|event| {
+                let span = self.gate.tracer.request(event);
+                (event.uid, event.id.clone(), span)
+            })
             .collect();
         let acceptances = self.intake.accept_together(events, metrics).await;
         let accepted = names.into_iter().zip(acceptances.map_err(unavailable)?);
-        let accepted = accepted.map(|((uid, id), acceptance)| Accepted {
+        let accepted = accepted.map(|((uid, id, span), acceptance)| Accepted {
             uid,
             id,
             acceptance,
+            span,
         });
         Ok(Taken::Together(accepted.collect()))
     }
@@ -237,7 +271,11 @@ pub async fn receive(
         Ok(endpoint) => {
             let passed = accept(desk, &endpoint, certificate, head, &mut payload).await;
             let result = passed.map(|passed| match passed {
-                Passed::Event(taken) => answer(&endpoint.route, &taken, &request_id),
+                Passed::Event(taken) => {
+                    let response = answer(&endpoint.route, &taken, &request_id);
+                    taken.trace(gate, began.elapsed());
+                    response
+                }
                 Passed::Handshake(met) => met.told(&endpoint.route.name, &request_id),
             });
             (Some(endpoint), result)

@@ -1,14 +1,9 @@
 //! The log of refusals: one line each, bounded in rate, so that a flood of forgeries cannot fill a disk.
 
-use std::{
-    net::IpAddr,
-    num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, num::NonZeroU32, time::Instant};
 
 use super::rejection::Rejection;
-use crate::{config::Rate, rate::RateLimiter};
+use crate::rate::Lines;
 
 /// Lines a second, and how many may come at once. That it is not zero is checked when this is compiled.
 const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
@@ -16,20 +11,13 @@ const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 const TEXT_MAX: usize = 128;
 
 pub(super) struct RefusalLog {
-    limiter: RateLimiter,
-    suppressed: AtomicU64,
+    lines: Lines,
 }
 
 impl RefusalLog {
     pub(super) fn new(now: Instant) -> Self {
-        let rate = Rate {
-            limit: LINES_PER_SECOND,
-            period: Duration::from_secs(1),
-            burst: LINES_PER_SECOND,
-        };
         Self {
-            limiter: RateLimiter::new(rate, now),
-            suppressed: AtomicU64::new(0),
+            lines: Lines::new(LINES_PER_SECOND, now),
         }
     }
 
@@ -43,10 +31,9 @@ impl RefusalLog {
         method: &str,
         path: &str,
     ) {
-        if self.limiter.take(Instant::now()).is_err() {
-            self.suppressed.fetch_add(1, Ordering::Relaxed);
+        let Some(suppressed) = self.lines.take(Instant::now()) else {
             return;
-        }
+        };
         tracing::info!(
             request_id,
             route = route.unwrap_or("-"),
@@ -57,7 +44,7 @@ impl RefusalLog {
             // Debug escapes control characters, so a caller cannot forge a line.
             method = ?cut(method),
             path = ?cut(path),
-            suppressed = self.suppressed.swap(0, Ordering::Relaxed),
+            suppressed,
             "rejected"
         );
     }

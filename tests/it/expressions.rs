@@ -187,7 +187,7 @@ async fn an_expression_that_fails_shows_nothing_of_the_body_and_can_be_mended() 
     }
     receiver.wait_for(1).await;
     wait_for("both in the log", async || {
-        let dead = gateway.stderr().matches("dead letter").count();
+        let dead = gateway.stderr().matches("outcome=\"dead\"").count();
         (dead == 2).then_some(())
     })
     .await;

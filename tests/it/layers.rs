@@ -12,7 +12,7 @@ use std::{
 };
 
 /// A layer, and the modules of this crate that its code may name. Tests at the end of a file may name any.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("clock", &[]),
     ("event", &["clock"]),
     ("signature", &["clock"]),
@@ -45,6 +45,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
         ],
     ),
     ("store", &["clock", "config", "event", "metrics", "rate"]),
+    ("trace", &["clock", "config", "event"]),
     (
         "ingest",
         &[
@@ -58,6 +59,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "rate",
             "signature",
             "store",
+            "trace",
         ],
     ),
     (
@@ -70,8 +72,10 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "metrics",
             "outbound",
             "payload",
+            "rate",
             "signature",
             "store",
+            "trace",
         ],
     ),
     ("listener", &["clock", "config", "ingest", "metrics"]),

@@ -15,6 +15,7 @@ use hookgate::{
         Acceptance, Retention, Settlement, Store,
         handover::{Gate, handover},
     },
+    trace::Tracer,
 };
 use tokio::runtime::Handle;
 
@@ -115,6 +116,7 @@ impl Rig {
             roots,
             names,
             replay_begun,
+            tracer: Tracer::default(),
         });
         Self {
             model,
