@@ -233,9 +233,8 @@ impl HttpClient for Collector {
         let mut request = request.map(Full::new);
         request.headers_mut().extend(self.headers.clone());
         let sent = send(self.client.clone(), request);
-        self.runtime
-            .spawn(tokio::time::timeout(TIMEOUT, sent))
-            .await??
+        let timed = async move { tokio::time::timeout(TIMEOUT, sent).await };
+        self.runtime.spawn(timed).await??
     }
 }
 

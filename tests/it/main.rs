@@ -29,3 +29,4 @@ mod providers;
 mod readme;
 mod signatures;
 mod spool;
+mod traces;
