@@ -139,11 +139,7 @@ impl Listener {
                 head: server.head_timeout,
                 idle: server.idle_timeout,
             },
-            slots: Slots::new(
-                server.max_connections_per_ip,
-                server.trusted_proxies.clone(),
-                metrics.connections.clone(),
-            ),
+            slots: Slots::new(server.max_connections_per_ip, metrics.connections.clone()),
             draining: draining.clone(),
         };
         let mut builder = Server::build()
@@ -222,7 +218,8 @@ async fn open(
     socket: TcpStream,
 ) -> Result<(Connection, Option<SocketAddr>), ()> {
     let peer = socket.peer_addr().map_err(drop)?;
-    let slot = shared.slots.take(peer.ip()).ok_or(())?;
+    let is_proxy = shared.gate.is_trusted_proxy(peer.ip());
+    let slot = shared.slots.take(peer.ip(), is_proxy).ok_or(())?;
     socket.set_nodelay(true).map_err(drop)?;
     let stream = match acceptor {
         None => Stream::Plain { io: socket },
