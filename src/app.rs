@@ -3,7 +3,6 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{runtime::Handle, time::Instant};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -88,6 +87,7 @@ impl App {
         )?;
         let sockets = Sockets::bind(&config.server)?;
         let admin_socket = reserve(config.admin.listen)?;
+        let certificate_pem = identity.certificate_pem.clone();
         let metrics = Arc::new(metrics_for(&config)?);
         note_start(&metrics, &identity, &clock);
 
@@ -139,26 +139,26 @@ impl App {
             gate: gate.clone(),
             targets,
             gates,
-            clock,
+            clock: clock.clone(),
         };
         sockets.listen()?;
         listen(&admin_socket)?;
         let admin = Admin::start(admin_socket, &config.admin, sources)?;
-        let acceptor = TlsAcceptor::from(identity.config);
         let listener = Listener::start(
             sockets,
             &config.server,
             Serving {
                 gate: gate.clone(),
-                acceptor,
+                identity: Arc::new(arc_swap::ArcSwap::from_pointee(identity)),
                 metrics,
+                clock: clock.clone(),
             },
         )?;
         Ok(Self {
             public_addr,
             plain_addr,
             admin_addr,
-            certificate_pem: identity.certificate_pem,
+            certificate_pem,
             store,
             listener,
             admin,
