@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
     delivery::{self, Delivery, DeliveryError, Lines, Roots},
+    event::TargetName,
     expression::Workers,
     ingest::{Gate, KeptSecrets, rejection::Reason},
     keys::{HttpFetcher, HttpFetcherFault, KeyFetcher, Keys},
@@ -22,7 +23,7 @@ use crate::{
     store::{
         OpenError, Retention, Store,
         embedded::{self, Embedded},
-        handover::handover,
+        handover::Handover,
         metered::Metered,
         redis::{self, RedisStore},
         spooled::{self, Spooled},
@@ -95,9 +96,8 @@ impl App {
         let inner = open_store(&config, &clock, &metrics).await?;
         let targets: Vec<_> = config.targets.values().cloned().collect();
         let lines = Lines::of(&config.routes);
-        let specs = delivery::lane_specs(&targets, &lines);
-        let (store, lanes) = handover(inner, specs, Handle::current());
-        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
+        let store = Handover::new(inner, Handle::current());
+        let lanes = store.lanes();
         let replay_begun = store.replay_begun();
         let store = with_spool(Arc::new(store), &config, &clock, &metrics).await?;
         let retired = store.retire_targets(&known).await?;
@@ -116,13 +116,14 @@ impl App {
             lines,
             workers: Workers::of_this_program()?,
             store: store.clone(),
-            lanes,
+            lanes: lanes.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             retention,
             roots: Roots::Native,
             names: Names::of_system(),
             replay_begun,
+            paused: paused_targets(&*store).await,
         })?;
 
         let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics);
@@ -138,7 +139,7 @@ impl App {
             store: store.clone(),
             gate: gate.clone(),
             targets,
-            gates,
+            lanes,
             clock: clock.clone(),
         };
         sockets.listen()?;
@@ -206,6 +207,15 @@ impl App {
         self.store.close().await;
         self.admin.stop().await;
     }
+}
+
+/// A gateway starts without the answer too: it asks again, and sends nothing until it has it.
+async fn paused_targets(store: &dyn Store) -> Option<Vec<TargetName>> {
+    let told = store.paused_targets().await;
+    if let Err(error) = &told {
+        tracing::warn!(%error, "could not read which targets are paused: nothing is delivered until that is known");
+    }
+    told.ok()
 }
 
 /// Without them the gateway starts all the same: it asks again when they are needed, and Redis may be away behind a spool.

@@ -38,8 +38,7 @@ pub struct Sources {
     pub store: Arc<dyn Store>,
     pub gate: Arc<Gate>,
     pub targets: Vec<Arc<Target>>,
-    /// One a target.
-    pub gates: Vec<Arc<handover::Gate>>,
+    pub lanes: Arc<handover::Lanes>,
     pub clock: Clock,
 }
 
