@@ -3,7 +3,6 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{runtime::Handle, time::Instant};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
     clock::Clock,
     config::{Config, Route, StoreUrl, Verifier, Verify},
     delivery::{self, Delivery, DeliveryError, Lines, Roots},
+    event::TargetName,
     expression::Workers,
     ingest::{Gate, KeptSecrets, rejection::Reason},
     keys::{HttpFetcher, HttpFetcherFault, KeyFetcher, Keys},
@@ -23,7 +23,7 @@ use crate::{
     store::{
         OpenError, Retention, Store,
         embedded::{self, Embedded},
-        handover::handover,
+        handover::Handover,
         metered::Metered,
         redis::{self, RedisStore},
         spooled::{self, Spooled},
@@ -88,6 +88,7 @@ impl App {
         )?;
         let sockets = Sockets::bind(&config.server)?;
         let admin_socket = reserve(config.admin.listen)?;
+        let certificate_pem = identity.certificate_pem.clone();
         let metrics = Arc::new(metrics_for(&config)?);
         note_start(&metrics, &identity, &clock);
 
@@ -95,9 +96,8 @@ impl App {
         let inner = open_store(&config, &clock, &metrics).await?;
         let targets: Vec<_> = config.targets.values().cloned().collect();
         let lines = Lines::of(&config.routes);
-        let specs = delivery::lane_specs(&targets, &lines);
-        let (store, lanes) = handover(inner, specs, Handle::current());
-        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
+        let store = Handover::new(inner, Handle::current());
+        let lanes = store.lanes();
         let replay_begun = store.replay_begun();
         let store = with_spool(Arc::new(store), &config, &clock, &metrics).await?;
         let retired = store.retire_targets(&known).await?;
@@ -116,13 +116,14 @@ impl App {
             lines,
             workers: Workers::of_this_program()?,
             store: store.clone(),
-            lanes,
+            lanes: lanes.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             retention,
             roots: Roots::Native,
             names: Names::of_system(),
             replay_begun,
+            paused: paused_targets(&*store).await,
         })?;
 
         let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics);
@@ -138,27 +139,27 @@ impl App {
             store: store.clone(),
             gate: gate.clone(),
             targets,
-            gates,
-            clock,
+            lanes,
+            clock: clock.clone(),
         };
         sockets.listen()?;
         listen(&admin_socket)?;
         let admin = Admin::start(admin_socket, &config.admin, sources)?;
-        let acceptor = TlsAcceptor::from(identity.config);
         let listener = Listener::start(
             sockets,
             &config.server,
             Serving {
                 gate: gate.clone(),
-                acceptor,
+                identity: Arc::new(arc_swap::ArcSwap::from_pointee(identity)),
                 metrics,
+                clock: clock.clone(),
             },
         )?;
         Ok(Self {
             public_addr,
             plain_addr,
             admin_addr,
-            certificate_pem: identity.certificate_pem,
+            certificate_pem,
             store,
             listener,
             admin,
@@ -206,6 +207,15 @@ impl App {
         self.store.close().await;
         self.admin.stop().await;
     }
+}
+
+/// A gateway starts without the answer too: it asks again, and sends nothing until it has it.
+async fn paused_targets(store: &dyn Store) -> Option<Vec<TargetName>> {
+    let told = store.paused_targets().await;
+    if let Err(error) = &told {
+        tracing::warn!(%error, "could not read which targets are paused: nothing is delivered until that is known");
+    }
+    told.ok()
 }
 
 /// Without them the gateway starts all the same: it asks again when they are needed, and Redis may be away behind a spool.

@@ -41,6 +41,7 @@ pub(crate) struct Model {
     settles_to_fail: AtomicUsize,
     settles_to_panic: AtomicUsize,
     claims_to_fail: AtomicUsize,
+    pauses_to_fail: AtomicUsize,
     claimed: AtomicUsize,
 }
 
@@ -80,6 +81,7 @@ impl Model {
             settles_to_fail: AtomicUsize::new(0),
             settles_to_panic: AtomicUsize::new(0),
             claims_to_fail: AtomicUsize::new(0),
+            pauses_to_fail: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
         })
     }
@@ -118,6 +120,11 @@ impl Model {
     /// The next `count` claims fail.
     pub(crate) fn fail_claims(&self, count: usize) {
         self.claims_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// The next `count` times it cannot tell which targets are paused.
+    pub(crate) fn fail_pauses(&self, count: usize) {
+        self.pauses_to_fail.store(count, Ordering::SeqCst);
     }
 
     /// The next `count` leases are a second long, whatever is asked for.
@@ -528,6 +535,7 @@ impl Store for Model {
     }
 
     async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
+        told_to_fail(&self.pauses_to_fail)?;
         Ok(self.rows.lock().unwrap().paused.iter().cloned().collect())
     }
 
