@@ -26,6 +26,7 @@ mod diff;
 mod error;
 mod handshake;
 mod identity;
+mod include;
 mod jwt;
 mod load;
 mod payload;

@@ -1,6 +1,9 @@
 //! One file of the configuration, and what is said about a place in it.
 
-use std::{ops::Range, path::PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use super::{
     error::{Fault, Warning},
@@ -13,17 +16,29 @@ pub(super) struct Source {
     pub(super) number: usize,
     /// As the operator named it.
     pub(super) name: String,
+    /// Where it was read from.
+    pub(super) file: Option<PathBuf>,
     /// What relative paths in the file start from.
     pub(super) base: PathBuf,
     pub(super) text: String,
 }
 
 impl Source {
+    /// The file that was named.
+    pub(super) fn of_file(path: &Path, text: String) -> Self {
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self {
+            file: Some(path.to_owned()),
+            ..Self::of_text(&path.display().to_string(), base, text)
+        }
+    }
+
     /// A text that is no file's.
     pub(super) fn of_text(name: &str, base: impl Into<PathBuf>, text: impl Into<String>) -> Self {
         Self {
             number: 0,
             name: name.to_owned(),
+            file: None,
             base: base.into(),
             text: text.into(),
         }
@@ -82,7 +97,7 @@ impl Source {
     }
 
     /// Line and column of the start and of the end.
-    fn position(&self, span: &Range<usize>) -> (usize, usize, usize, usize) {
+    pub(super) fn position(&self, span: &Range<usize>) -> (usize, usize, usize, usize) {
         let (line, column) = position(&self.text, span.start);
         let (end_line, end_column) = position(&self.text, span.end.max(span.start));
         (line, column, end_line, end_column)
