@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Faults,
+    Config, Faults, Keys,
     include::read_include,
     reader::{Context, Named, Order, Place, Table},
     routes::{Inherited, ROUTES_SHAPE, read_routes},
@@ -20,12 +20,20 @@ impl Config {
     ///
     /// Relative paths within it start from its directory. Fails with every fault at once.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Faults::of_file(path, format!("no readable file ({error})")))?;
-        let source = Source::of_file(path, text);
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let context = Context::new(&environment);
         context.look_at(path);
-        parse(&context, &source)
+        parse(&context, &Source::of_file(path, text), None)
+    }
+
+    /// Like [`Config::load`], with every key that the files say; from `text` if there is one, as if it stood at `path`.
+    pub fn load_with_keys(path: &Path, text: Option<String>) -> Result<(Self, Keys), Faults> {
+        let text = text.map_or_else(|| std::fs::read_to_string(path), Ok);
+        let text = text.map_err(|error| unreadable(path, &error))?;
+        let mut keys = Keys::default();
+        let context = Context::new(&environment);
+        let config = parse(&context, &Source::of_file(path, text), Some(&mut keys))?;
+        Ok((config, keys))
     }
 
     /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working
@@ -43,19 +51,36 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Faults> {
         let source = Source::of_text(file_name, base_dir, text);
-        parse(&Context::new(env), &source)
+        parse(&Context::new(env), &source, None)
     }
 }
 
-fn parse(context: &Context<'_>, source: &Source) -> Result<Config, Faults> {
+fn unreadable(path: &Path, error: &std::io::Error) -> Faults {
+    Faults::of_file(path, format!("no readable file ({error})"))
+}
+
+/// Every key goes into `keys`.
+fn parse(
+    context: &Context<'_>,
+    source: &Source,
+    keys: Option<&mut Keys>,
+) -> Result<Config, Faults> {
     let main = tree(context, source);
     if let Some(faults) = take_faults(context) {
         return Err(faults);
     }
     let mut main = Table::root(context, source, main);
     let included = read_include(main.take("include"));
-    let trees = included.iter().map(|source| (source, tree(context, source)));
+    let trees = included
+        .iter()
+        .map(|source| (source, tree(context, source)));
+    let trees: Vec<_> = trees.collect();
+    if let Some(keys) = keys {
+        main.add_to(keys);
+        trees.iter().for_each(|(_, tree)| keys.add(tree));
+    }
     let included: Vec<_> = trees
+        .into_iter()
         .map(|(source, tree)| Table::root(context, source, tree))
         .collect();
     // What is in a file that cannot be read would be missed in the others.
@@ -85,7 +110,11 @@ pub(super) fn tree<'a>(context: &Context<'_>, source: &'a Source) -> DeTable<'a>
 /// What was found wrong so far.
 pub(super) fn take_faults(context: &Context<'_>) -> Option<Faults> {
     let files = context.files.borrow().iter().cloned().collect();
-    Faults::of(in_order(context.faults.take()), files)
+    let faults = in_order(context.faults.take());
+    if faults.is_empty() {
+        return None;
+    }
+    Faults::of(faults, in_order(context.warnings.take()), files)
 }
 
 fn in_order<T>(mut found: Vec<(Order, T)>) -> Vec<T> {

@@ -20,7 +20,7 @@ use toml::{
 use zeroize::Zeroizing;
 
 use super::{
-    Fingerprint,
+    Fingerprint, Keys,
     error::{Fault, Warning, closest},
     source::Source,
 };
@@ -116,8 +116,11 @@ impl<'a> Place<'a> {
         self.note(Some(quoted(name)), Some(expected.into()), close);
     }
 
-    pub(super) fn warn(&self, message: impl Display) {
-        let warning = self.source.warning(self, message.to_string());
+    /// What is wrong, and the next step.
+    pub(super) fn warn(&self, message: impl Display, hint: impl Display) {
+        let warning = self
+            .source
+            .warning(self, message.to_string(), hint.to_string());
         let mut warnings = self.context.warnings.borrow_mut();
         warnings.push((self.order(), warning));
     }
@@ -309,6 +312,11 @@ impl<'a> Table<'a> {
             entries,
             known: Vec::new(),
         }
+    }
+
+    /// What is left in it.
+    pub(super) fn add_to(&self, keys: &mut Keys) {
+        keys.add(&self.entries);
     }
 
     /// Begins to look at what is read on behalf of this table.
