@@ -14,6 +14,7 @@ use crate::config::Config;
 mod admin;
 mod check;
 mod demo;
+mod diagnosis;
 mod explain;
 mod https;
 mod keys;
@@ -108,7 +109,7 @@ impl ConfigFile {
     /// Like [`load`](Self::load), for commands that run often: warnings are left to `check` and `serve`.
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
-            anstream::eprintln!("{RED}{faults}{RED:#}");
+            anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
             EXIT_USAGE.into()
         })
     }
@@ -118,6 +119,16 @@ const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default();
 const GREEN: anstyle::Style = anstyle::AnsiColor::Green.on_default();
 const YELLOW: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
+
+/// How a command tells what it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: the admin API's own JSON. Lists are one object a line.
+    Json,
+}
 
 /// Says what failed and gives the exit code for it.
 fn failed(error: impl std::fmt::Display) -> ExitCode {
