@@ -196,7 +196,7 @@ async fn every_series_is_there_before_the_first_request() {
 
 /// Name, type and the names of the labels of every family that has a sample. Each sample must follow its family's
 /// type, as the format demands.
-fn families(text: &str) -> BTreeSet<String> {
+pub(crate) fn families(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut family, mut kind) = ("", "");
     for line in text.lines() {
