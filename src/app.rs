@@ -2,12 +2,16 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use async_trait::async_trait;
 use tokio::{runtime::Handle, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    admin::{self, Admin},
-    clock::Clock,
+    admin::{
+        self, Admin,
+        control::{Control, Refusal, ReloadResult, Resumed, Standing},
+    },
+    clock::{Clock, Timestamp},
     config::{Config, Route, StoreUrl, Verifier, Verify},
     delivery::{self, Delivery, DeliveryError, Lines, Roots},
     expression::Workers,
@@ -20,9 +24,9 @@ use crate::{
     metrics::{Labels, Metrics, RouteLabels},
     outbound::Names,
     store::{
-        OpenError, Retention, Store,
+        OpenError, Retention, Store, StoreError,
         embedded::{self, Embedded},
-        handover::handover,
+        handover::{self, handover},
         metered::Metered,
         redis::{self, RedisStore},
         spooled::{self, Spooled},
@@ -85,6 +89,7 @@ impl App {
             config.server.client_authorities.clone(),
             clock.now(),
         )?;
+        let config = Arc::new(config);
         let sockets = Sockets::bind(&config.server)?;
         let admin_socket = reserve(config.admin.listen)?;
         let certificate_pem = identity.certificate_pem.clone();
@@ -133,17 +138,22 @@ impl App {
         let secrets = read_secrets(gate.secrets().clone()).await;
         let (public_addr, plain_addr) = sockets.addresses()?;
         let admin_addr = admin_socket.local_addr()?;
+        let control = Arc::new(Started {
+            config: config.clone(),
+            gates,
+            store: store.clone(),
+            at: clock.now(),
+        });
         let sources = admin::Sources {
             metrics: metrics.clone(),
             store: store.clone(),
             gate: gate.clone(),
-            targets,
-            gates,
+            control,
             clock: clock.clone(),
         };
         sockets.listen()?;
         listen(&admin_socket)?;
-        let admin = Admin::start(admin_socket, &config.admin, sources)?;
+        let admin = Admin::start(admin_socket, sources)?;
         let listener = Listener::start(
             sockets,
             &config.server,
@@ -205,6 +215,65 @@ impl App {
         drop(self.secrets);
         self.store.close().await;
         self.admin.stop().await;
+    }
+}
+
+/// A gateway that goes on with the configuration that it was started with.
+struct Started {
+    config: Arc<Config>,
+    gates: Vec<Arc<handover::Gate>>,
+    store: Arc<dyn Store>,
+    at: Timestamp,
+}
+
+#[async_trait]
+impl Control for Started {
+    async fn reload(&self) -> ReloadResult {
+        Err(Refusal::Unusable("it was not read from a file".to_owned()))
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.clone()
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            path: None,
+            config: self.config.clone(),
+            loaded_at: self.at,
+            last_attempt_at: self.at,
+            last_result: Ok(()),
+            needs_restart: Vec::new(),
+        }
+    }
+
+    fn gate(&self, target: &str) -> Option<Arc<handover::Gate>> {
+        let mut gates = self.gates.iter();
+        gates.find(|gate| **gate.target() == *target).cloned()
+    }
+
+    async fn pause(&self, target: &str) -> Result<bool, StoreError> {
+        let Some(gate) = self.gate(target) else {
+            return Ok(false);
+        };
+        self.store.pause_target(gate.target()).await?;
+        gate.pause();
+        Ok(true)
+    }
+
+    async fn resume(&self, target: &str) -> Result<Resumed, StoreError> {
+        let Some(gate) = self.gate(target) else {
+            return Ok(Resumed::Unknown);
+        };
+        let was_paused = self.store.resume_target(gate.target()).await?;
+        if self.config.targets.get(target).is_some_and(|t| t.paused) {
+            return Ok(Resumed::PausedByFile);
+        }
+        gate.resume();
+        Ok(match was_paused {
+            true => Resumed::Resumed,
+            false => Resumed::NotPaused,
+        })
     }
 }
 
