@@ -1,6 +1,6 @@
 //! What an operator can ask of the running gateway, whichever way: signal, API or the change of a file.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -72,6 +72,22 @@ pub enum Refusal {
     Faults(Vec<Fault>),
     /// It is, but what it names cannot be used, e.g. a certificate whose key is another. Never holds a secret.
     Unusable(String),
+}
+
+/// One fault a line.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(reason) => f.write_str(reason),
+            Self::Faults(faults) => {
+                for (index, fault) in faults.iter().enumerate() {
+                    let between = if index > 0 { "\n" } else { "" };
+                    write!(f, "{between}{fault}")?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 /// How the gateway stands with its configuration.

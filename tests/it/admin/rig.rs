@@ -57,7 +57,7 @@ impl AdminRig {
         };
         let control = Arc::new(Hand {
             config: Mutex::new(Arc::new(config)),
-            gates: rig.gates.clone(),
+            lanes: rig.lanes.clone(),
             next: Mutex::default(),
         });
         let sources = Sources {
@@ -106,7 +106,7 @@ impl AdminRig {
 /// A control that the test holds: of one configuration until it is given another.
 pub(super) struct Hand {
     pub(super) config: Mutex<Arc<Config>>,
-    gates: Vec<Arc<handover::Gate>>,
+    lanes: Arc<handover::Lanes>,
     /// What comes of the next reload.
     pub(super) next: Mutex<Option<ReloadResult>>,
 }
@@ -134,13 +134,12 @@ impl Control for Hand {
     }
 
     fn gate(&self, target: &str) -> Option<Arc<handover::Gate>> {
-        let mut gates = self.gates.iter();
-        gates.find(|gate| **gate.target() == *target).cloned()
+        self.lanes.gate(target)
     }
 
     async fn pause(&self, target: &str) -> Result<bool, StoreError> {
         Ok(self.gate(target).is_some_and(|gate| {
-            gate.pause();
+            gate.set_paused_by_operator(true);
             true
         }))
     }
@@ -150,7 +149,7 @@ impl Control for Hand {
             return Ok(Resumed::Unknown);
         };
         let was_paused = gate.is_paused();
-        gate.resume();
+        gate.set_paused_by_operator(false);
         Ok(match was_paused {
             true => Resumed::Resumed,
             false => Resumed::NotPaused,
