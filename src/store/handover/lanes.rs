@@ -219,7 +219,7 @@ mod tests {
         lanes.remove(&[old.gate]);
         assert!(Arc::ptr_eq(&new.gate, &lanes.gate("crm").unwrap()));
         lanes.remove(&[new.gate]);
-        assert_eq!(lanes.names(), ["other".into()]);
+        assert_eq!(lanes.names(), [TargetName::from("other")]);
     }
 
     #[test]
