@@ -1,5 +1,6 @@
 //! The admin listener: metrics, health and the API, on its own socket, never the public one.
 
+pub mod control;
 mod events;
 mod guard;
 mod health;
