@@ -154,7 +154,8 @@ impl App {
         let store = Handover::new(inner, Handle::current());
         let lanes = store.lanes();
         let replay_begun = store.replay_begun();
-        let store = setup::with_spool(Arc::new(store), &config, &clock, &metrics).await?;
+        let store =
+            setup::with_spool(Arc::new(store), &config, &clock, &metrics, lanes.orphans()).await?;
         let known: Vec<_> = config.targets.keys().cloned().collect();
         news::retired(store.retire_targets(&known).await?);
         let targets: Vec<_> = config.targets.values().cloned().collect();

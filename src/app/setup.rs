@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -79,6 +80,7 @@ pub(super) async fn with_spool(
     config: &Config,
     clock: &Clock,
     metrics: &Arc<Metrics>,
+    orphans: Arc<Notify>,
 ) -> Result<Arc<dyn Store>, StartError> {
     let Some(directory) = &config.store.spool else {
         return Ok(primary);
@@ -98,6 +100,7 @@ pub(super) async fn with_spool(
             .max()
             .unwrap_or(0),
         retention: config.store.retention,
+        orphans,
         metrics: metrics.clone(),
         clock: clock.clone(),
     };
