@@ -102,8 +102,9 @@ impl Delivery {
     }
 
     /// Takes their lanes from removed targets. When their attempts under way have ended, at once if there are none,
-    /// [`crate::store::handover::Lanes::orphans`] is told, and [`crate::store::Store::retire_targets`] is to be called then: called before, it
-    /// makes dead letters of what may have been delivered.
+    /// [`Lanes::orphans`](crate::store::handover::Lanes::orphans) is told, and only then
+    /// [`Store::retire_targets`](crate::store::Store::retire_targets) is to be called: before, it makes dead letters of
+    /// what may have been delivered.
     pub fn remove(&self, removed: Removed) {
         let gates: Vec<_> = removed.0.iter().map(|unit| unit.gate().clone()).collect();
         for unit in &removed.0 {
