@@ -77,7 +77,9 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] OpenError),
-    #[error("cannot read or write the store at start: {0}; is it well, and are its disk and memory not full?")]
+    #[error(
+        "cannot read or write the store at start: {0}; is it well, and are its disk and memory not full?"
+    )]
     FirstCall(#[from] crate::store::StoreError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
@@ -159,7 +161,8 @@ impl App {
         let store = Handover::new(inner, Handle::current());
         let lanes = store.lanes();
         let replay_begun = store.replay_begun();
-        let store = setup::with_spool(Arc::new(store), &config, &clock, &metrics).await?;
+        let store =
+            setup::with_spool(Arc::new(store), &config, &clock, &metrics, lanes.orphans()).await?;
         let known: Vec<_> = config.targets.keys().cloned().collect();
         news::retired(store.retire_targets(&known).await?);
         let targets: Vec<_> = config.targets.values().cloned().collect();

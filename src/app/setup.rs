@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -94,6 +95,7 @@ pub(super) async fn with_spool(
     config: &Config,
     clock: &Clock,
     metrics: &Arc<Metrics>,
+    orphans: Arc<Notify>,
 ) -> Result<Arc<dyn Store>, StartError> {
     let Some(directory) = &config.store.spool else {
         return Ok(primary);
@@ -113,6 +115,7 @@ pub(super) async fn with_spool(
             .max()
             .unwrap_or(0),
         retention: config.store.retention,
+        orphans,
         metrics: metrics.clone(),
         clock: clock.clone(),
     };

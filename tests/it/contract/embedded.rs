@@ -56,6 +56,7 @@ pub(super) async fn spooled_subject() -> Subject {
         spool: Arc::new(spool),
         body_max: 1 << 20,
         retention: LONG,
+        orphans: Arc::default(),
         metrics: metrics(),
         clock: clock.clone(),
     };

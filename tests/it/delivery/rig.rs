@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) lines: Lines,
     pub(crate) workers: Workers,
+    /// What the store told of operators' pauses.
+    pub(crate) paused: Option<Vec<TargetName>>,
 }
 
 impl Default for World {
@@ -52,6 +54,7 @@ impl Default for World {
             clock: Clock::system(),
             lines: Lines::default(),
             workers: Workers::of(env!("CARGO_BIN_EXE_hookgate").into()),
+            paused: Some(Vec::new()),
         }
     }
 }
@@ -90,6 +93,8 @@ impl Rig {
             clock,
             lines,
             workers,
+            tracer: Tracer::default(),
+            paused,
         } = world;
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
@@ -113,7 +118,7 @@ impl Rig {
             names,
             replay_begun,
             tracer: Tracer::default(),
-            paused: Some(Vec::new()),
+            paused,
         });
         Self {
             model,
@@ -127,6 +132,17 @@ impl Rig {
 
     pub(crate) fn gate(&self, target: &str) -> Arc<Gate> {
         self.lanes.gate(target).unwrap()
+    }
+
+    /// What a reload does.
+    pub(crate) fn change_to(&self, targets: impl IntoIterator<Item = Target>, lines: &Lines) {
+        let targets: Vec<_> = targets.into_iter().map(Arc::new).collect();
+        let prepared = self.delivery.prepare(&targets, lines).unwrap();
+        self.delivery.remove(self.delivery.apply(prepared));
+    }
+
+    pub(crate) fn change(&self, targets: impl IntoIterator<Item = Target>) {
+        self.change_to(targets, &Lines::default());
     }
 
     pub(crate) async fn send(&self, event: Event) {
@@ -161,7 +177,7 @@ impl Rig {
     }
 }
 
-fn metrics(targets: &[Arc<Target>]) -> Metrics {
+pub(crate) fn metrics(targets: &[Arc<Target>]) -> Metrics {
     let names: Vec<TargetName> = targets.iter().map(|target| target.name.clone()).collect();
     let routes = [RouteLabels {
         name: ROUTE.into(),
@@ -203,6 +219,15 @@ pub(crate) fn target(name: &str, url: &str) -> Target {
         sign: None,
         tls: TargetTls::default(),
         fingerprint: Fingerprint::of(&[name.as_bytes()]),
+    }
+}
+
+/// Changed, whatever it was made from.
+pub(crate) fn told(target: Target) -> Target {
+    let fingerprint = Fingerprint::of(&[format!("{target:?}").as_bytes()]);
+    Target {
+        fingerprint,
+        ..target
     }
 }
 

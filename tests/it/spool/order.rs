@@ -66,6 +66,7 @@ async fn open(redis: &RedisServer, directory: &TempDir) -> Spooled {
         spool: Arc::new(spool),
         body_max: 1 << 20,
         retention: Duration::from_secs(3600),
+        orphans: Arc::default(),
         metrics,
         clock,
     };
