@@ -57,7 +57,8 @@ deliver = []
 """
 
 
-# Names that exist, half of the time; and of a cursor, which is nobody's to make up, one that was given.
+# Names that exist, half of the time; and of a cursor, which is nobody's to make up, one that
+# was given, with the order that it belongs to.
 SETTINGS = """
 [dictionaries]
 uids = {{ values = {uids} }}
@@ -71,7 +72,7 @@ routes = {{ values = ["asana", "notion"] }}
 
 [[operations]]
 include-operation-id = "list_events"
-parameters = {{ "query.cursor" = "{cursor}" }}
+parameters = {{ "query.cursor" = "{cursor}", "query.order" = "newest" }}
 """
 
 
