@@ -27,5 +27,6 @@ mod listener;
 mod outage;
 mod providers;
 mod readme;
+mod reload;
 mod signatures;
 mod spool;
