@@ -1,7 +1,17 @@
 //! The command line, as people and scripts use it.
 
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod broken;
 mod check;
 mod demo;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod differences;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
@@ -24,3 +34,5 @@ mod send;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod start;
+
+pub(crate) use check::keys_of_the_source;
