@@ -74,6 +74,10 @@ pub(super) struct Session {
 }
 
 impl Admin {
+    pub(super) fn at(admin: Url, token: Option<String>) -> Self {
+        Self { admin, token }
+    }
+
     pub(super) fn open(&self) -> Result<Session, Trouble> {
         let client = Https::new(&Trust::System).map_err(Trouble::Unasked)?;
         let runtime = runtime().map_err(|error| {

@@ -5,8 +5,18 @@
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod asking;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod broken;
 mod check;
 mod demo;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod differences;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
@@ -49,3 +59,5 @@ mod start;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod targets;
+
+pub(crate) use check::keys_of_the_source;
