@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::{
     Config, Faults,
+    log::read_log,
     reader::{Context, Order, Table},
     routes::{Inherited, read_routes},
     server::{read_admin, read_server},
@@ -87,6 +88,7 @@ fn read(mut root: Table<'_>) -> Config {
     let tls_directory = tls_directory(&store, &root.place);
     let (server, max_body) = read_server(root.section("server"), &tls_directory, &mut taken);
     let admin = read_admin(root.section("admin"), &mut taken);
+    let log = read_log(root.section("log"));
     let defaults = read_defaults(root.section("defaults"));
     let targets = read_targets(root.section("targets"), &defaults);
     let inherited = Inherited {
@@ -103,6 +105,7 @@ fn read(mut root: Table<'_>) -> Config {
         server,
         admin,
         store,
+        log,
         targets: targets.valid,
         routes,
         warnings: Vec::new(),

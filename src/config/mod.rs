@@ -28,6 +28,7 @@ mod handshake;
 mod identity;
 mod jwt;
 mod load;
+mod log;
 mod payload;
 pub mod pointer;
 mod preset;
@@ -66,6 +67,7 @@ pub struct Config {
     pub server: Server,
     pub admin: Admin,
     pub store: Store,
+    pub log: Log,
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// In the order of the file.
     pub routes: Vec<Arc<Route>>,
@@ -143,6 +145,12 @@ pub enum Role {
     Read,
     /// That, and everything that changes something.
     Write,
+}
+
+#[derive(Debug)]
+pub struct Log {
+    /// Of accepted requests; those beyond are counted by the next that is written. Default 100; `None`: none is written.
+    pub accepted_lines_per_second: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]
