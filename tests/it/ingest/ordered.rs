@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hookgate::{
     clock::Clock,
     event::{Event, Order, OrderGroup},
