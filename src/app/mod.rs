@@ -162,7 +162,7 @@ impl App {
         news::retired(store.retire_targets(&known).await?);
         let targets: Vec<_> = config.targets.values().cloned().collect();
         let delivery = Arc::new(Delivery::start(delivery::Setup {
-            targets: targets.clone(),
+            targets,
             lines: Lines::of(&config.routes),
             workers: Workers::of_this_program()?,
             store: store.clone(),
@@ -195,7 +195,7 @@ impl App {
         let config = Arc::new(config);
         let parts = Parts {
             store: store.clone(),
-            lanes: lanes.clone(),
+            lanes,
             delivery: delivery.clone(),
             gate: gate.clone(),
             identity: identity.clone(),
@@ -207,13 +207,12 @@ impl App {
             metrics: metrics.clone(),
             store: store.clone(),
             gate: gate.clone(),
-            targets,
-            lanes,
+            control: control.clone(),
             clock: clock.clone(),
         };
         sockets.listen()?;
         listen(&admin_socket)?;
-        let admin = Admin::start(admin_socket, &config.admin, sources)?;
+        let admin = Admin::start(admin_socket, sources)?;
         let serving = Serving {
             gate,
             identity,

@@ -119,6 +119,16 @@ const GREEN: anstyle::Style = anstyle::AnsiColor::Green.on_default();
 const YELLOW: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 
+/// How a command tells what it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: the admin API's own JSON. Lists are one object a line.
+    Json,
+}
+
 /// Says what failed and gives the exit code for it.
 fn failed(error: impl std::fmt::Display) -> ExitCode {
     anstream::eprintln!("{RED}error{RED:#}: {error}");

@@ -359,6 +359,8 @@ pub enum RetryOn {
 #[derive(Debug)]
 pub struct Route {
     pub name: RouteName,
+    /// The preset that it names.
+    pub provider: Option<&'static str>,
     /// Begins with `/`; matched whole and exactly.
     pub path: String,
     /// Upper case, not empty. The payload of a GET is its query.

@@ -107,6 +107,7 @@ fn read_route(
         .clone();
     let mut route = Route {
         name,
+        provider: preset.map(|preset| preset.name),
         path: path.map(|(path, _)| path).unwrap_or_default(),
         methods,
         content: read_content(

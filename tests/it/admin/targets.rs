@@ -31,6 +31,7 @@ async fn each_target_tells_how_it_stands() {
             "name": name,
             "host": "127.0.0.1",
             "paused": false,
+            "paused_by_file": false,
             "circuit": { "state": "closed" },
             "in_flight": in_flight,
             "pending": in_flight,
@@ -38,7 +39,7 @@ async fn each_target_tells_how_it_stands() {
             "oldest_due_seconds": 0.0,
         })
     };
-    let both = json!({ "targets": [expected("crm", 1, 1), expected("other", 0, 0)] });
+    let both = json!({ "targets": [expected("crm", 1, 1), expected("other", 0, 0)], "next": null });
     assert_eq!(shown, both);
 
     let state = async || {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use hookgate::{
     clock::Clock,
     event::{Event, Order, OrderGroup},
@@ -92,7 +91,7 @@ impl Front {
         sockets.listen().unwrap();
         let serving = Serving {
             gate: Arc::new(Gate::new(&config, model.clone(), clock.clone(), &metrics)),
-            identity: Arc::new(ArcSwap::from_pointee(identity)),
+            identity: Arc::new(arc_swap::ArcSwap::from_pointee(identity)),
             clock,
             metrics: metrics.clone(),
         };
