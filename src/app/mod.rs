@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     delivery::{self, Delivery, DeliveryError, Lines, Roots},
     expression::Workers,
-    ingest::Gate,
+    ingest::{Gate, Records},
     keys::{HttpFetcherFault, KeyFetcher, Keys},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
@@ -56,6 +56,9 @@ pub struct App {
     listener: Listener,
     admin: Admin,
     delivery: Arc<Delivery>,
+    /// Cancelled: what is recorded of requests is written, and no more is.
+    no_records: CancellationToken,
+    recording: JoinHandle<()>,
     control: Arc<Running>,
     /// Cancelled: no more reloads.
     no_reloads: CancellationToken,
@@ -161,8 +164,9 @@ impl App {
         let store = Handover::new(inner, Handle::current());
         let lanes = store.lanes();
         let replay_begun = store.replay_begun();
-        let store =
-            setup::with_spool(Arc::new(store), &config, &clock, &metrics, lanes.orphans()).await?;
+        let limits = Arc::new(ArcSwap::from_pointee(setup::limits(&config, 0)));
+        let spooling = (&limits, lanes.orphans());
+        let store = setup::with_spool(Arc::new(store), &config, &clock, &metrics, spooling).await?;
         let known: Vec<_> = config.targets.keys().cloned().collect();
         news::retired(store.retire_targets(&known).await?);
         let targets: Vec<_> = config.targets.values().cloned().collect();
@@ -182,7 +186,16 @@ impl App {
             paused: setup::paused_targets(&*store).await,
         })?);
 
-        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics).with_tracer(tracer);
+        let no_records = CancellationToken::new();
+        let (records, recording) = Records::new(
+            store.clone(),
+            metrics.records_dropped.clone(),
+            no_records.clone(),
+        );
+        let recording = tokio::spawn(recording.run());
+        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics)
+            .with_records(records)
+            .with_tracer(tracer);
         let gate = Arc::new(match fetcher {
             Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock.clone(), Handle::current())),
             None => gate,
@@ -198,6 +211,7 @@ impl App {
             delivery: delivery.clone(),
             gate: gate.clone(),
             identity: identity.clone(),
+            limits,
             metrics: metrics.clone(),
             clock: clock.clone(),
         };
@@ -230,6 +244,8 @@ impl App {
             listener,
             admin,
             delivery,
+            no_records,
+            recording,
             control,
             reloads: tokio::spawn(reloads.run(no_reloads.clone())),
             no_reloads,
@@ -276,6 +292,7 @@ impl App {
         let deadline = Instant::now() + self.shutdown_grace;
         self.no_reloads.cancel();
         self.listener.stop().await;
+        self.no_records.cancel();
         // A reload that is under way waits for nothing but the store, which has its own deadline.
         drop(timeout_at(deadline, self.reloads).await);
         self.delivery
@@ -286,6 +303,7 @@ impl App {
             // It waits for the collector on the thread that asks.
             drop(spawn_blocking(move || otlp.end()).await);
         }
+        drop(timeout_at(deadline, self.recording).await);
         self.store.close().await;
         self.admin.stop().await;
     }

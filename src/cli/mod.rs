@@ -16,18 +16,24 @@ mod check;
 mod completions;
 mod demo;
 mod diagnosis;
+mod events;
 mod explain;
 mod https;
 mod keys;
+mod listing;
 mod man;
 mod next;
 mod providers;
+mod rejections;
+mod reload;
+mod replays;
 mod samples;
 mod secrets;
 mod send;
 mod serve;
 mod sign;
 mod tamper;
+mod targets;
 mod telemetry;
 mod tokens;
 
@@ -61,6 +67,11 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Explain(explain::Explain),
+    Events(events::Events),
+    Targets(targets::Targets),
+    Replays(replays::Replays),
+    Rejections(rejections::Rejections),
+    Reload(reload::Reload),
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
@@ -108,6 +119,11 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Events(events) => events.run(),
+        Command::Targets(targets) => targets.run(),
+        Command::Replays(replays) => replays.run(),
+        Command::Rejections(rejections) => rejections.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Keys(keys) => keys.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),

@@ -1,12 +1,17 @@
 //! From the text of `routes.toml` to a [`Config`]: the order in which it is read.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use toml::de::DeTable;
 
 use super::{
     Config, Faults, Keys,
+    caution::check_used,
     include::read_include,
+    log::read_log,
     reader::{Context, Named, Order, Place, Table},
     routes::{Inherited, ROUTES_SHAPE, read_routes},
     server::{read_admin, read_server},
@@ -131,6 +136,7 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
     let (server, max_body) = read_server(root.section("server"), &tls_directory, &mut taken);
     let admin = read_admin(root.section("admin"), &mut taken);
     let otlp = read_telemetry(root.section("telemetry"));
+    let log = read_log(root.section("log"));
     let defaults = read_defaults(root.section("defaults"));
     let targets = read_targets(of_all(&mut root, &mut included, "targets"), &defaults);
     let inherited = Inherited {
@@ -146,6 +152,13 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
         root.place.missing("routes", ROUTES_SHAPE);
     }
     let routes = read_routes(routes, &inherited);
+    let lines = routes.iter().flat_map(|route| &route.deliver);
+    let used: HashSet<_> = lines.map(|line| &*line.to).collect();
+    for (name, place) in targets.names.iter().zip(&targets.places) {
+        if !used.contains(name.as_str()) {
+            check_used(place);
+        }
+    }
     let main = root.place.source.name.clone();
     root.finish();
     for table in included {
@@ -156,6 +169,7 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
         admin,
         store,
         otlp,
+        log,
         targets: targets.valid,
         routes,
         warnings: Vec::new(),

@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod breaker;
+mod caution;
 mod credentials;
 mod deliver;
 mod diff;
@@ -31,6 +32,7 @@ mod include;
 mod jwt;
 mod keys;
 mod load;
+mod log;
 mod payload;
 pub mod pointer;
 mod preset;
@@ -76,6 +78,7 @@ pub struct Config {
     pub store: Store,
     /// Where traces are exported to; `None`: nowhere.
     pub otlp: Option<Otlp>,
+    pub log: Log,
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// In the order of the file.
     pub routes: Vec<Arc<Route>>,
@@ -163,6 +166,12 @@ pub struct Otlp {
     pub headers: Vec<(http::HeaderName, Secret)>,
     /// The share (0.0–1.0) of the traces that begin here. Default 1.0.
     pub sample: f64,
+}
+
+#[derive(Debug)]
+pub struct Log {
+    /// Of accepted requests; those beyond are counted by the next that is written. Default 100; `None`: none is written.
+    pub accepted_lines_per_second: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]

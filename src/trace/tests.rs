@@ -69,6 +69,7 @@ fn event(uid: u128, traceparent: Option<&str>) -> Event {
         route: "github".into(),
         id: "1".into(),
         event_type: None,
+        request_id: None,
         credential: None,
         received_at: Timestamp::from_millis(1_000),
         dedupe_window: Duration::from_secs(1),

@@ -76,6 +76,7 @@ impl Gateway {
             roots: Roots::Native,
             names: Names::of_system(),
             replay_begun,
+            tracer: Default::default(),
             paused: Some(Vec::new()),
         });
         let reloading = Arc::new(AsyncMutex::new(()));

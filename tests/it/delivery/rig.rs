@@ -93,7 +93,6 @@ impl Rig {
             clock,
             lines,
             workers,
-            tracer: Tracer::default(),
             paused,
         } = world;
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
@@ -242,6 +241,7 @@ pub(crate) fn event(id: &str, targets: &[&str]) -> Event {
         id: id.into(),
         event_type: Some("order.paid".into()),
         credential: None,
+        request_id: None,
         received_at,
         dedupe_window: Duration::from_secs(3600),
         content_type: Some("application/json".into()),
