@@ -117,7 +117,8 @@ impl Inquest {
         Record {
             request_id: self.request_id.to_string(),
             at: self.at,
-            took: self.took,
+            // As exactly as a store keeps it.
+            took: Duration::from_micros(u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX)),
             route: self.endpoint.as_ref().map(|it| it.route.name.clone()),
             status: self.status,
             method: text(|asked| &asked.method),

@@ -42,7 +42,7 @@ async fn each_shipped_route_accepts_its_sample() {
         let request_id = told
             .lines()
             .find_map(|line| line.strip_prefix("request id: "));
-        assert_eq!(request_id.map(str::len), Some(24), "{told}");
+        assert_eq!(request_id.map(str::len), Some(28), "{told}");
     }
 }
 

@@ -38,7 +38,7 @@ deliver = []
 
 [routes.keyed]
 path = "/hooks/keyed"
-verify = {{ api_key = {{ header = "X-Key", keys = [{{ name = "glia-2026", sha256 = "{}" }}] }} }}
+verify = {{ api_key = {{ header = "X-Key" }}, keys = [{{ name = "glia-2026", sha256 = "{}" }}] }}
 event_id = {{ json = "/id" }}
 max_body = "100"
 allow_from = ["127.0.0.1/32"]
@@ -119,18 +119,14 @@ fn cases() -> Vec<Case<'static>> {
             [
                 "signature_mismatch",
                 "signature: secret",
-                "none of secret#1, secret#2 matches",
+                "none of GITHUB_SECRET, GITHUB_SECRET_OLD matches",
             ],
         ),
         case(
             "/hooks/github",
             &[delivery],
             BODY,
-            [
-                "missing_signature",
-                "signature: scheme",
-                "x-hub-signature-256",
-            ],
+            ["missing_signature", "signature", "x-hub-signature-256"],
         ),
         case(
             "/hooks/github",
@@ -238,19 +234,16 @@ async fn every_refusal_is_found_by_its_id_with_the_step_that_failed() {
         assert_eq!(record["client"], "127.0.0.1");
         assert!(record["body"].is_null(), "no route here keeps it");
         let steps = record["steps"].as_array().unwrap();
-        let (last, before) = steps.split_last().unwrap();
-        assert_eq!(last["name"], case.step, "{known:#}");
-        assert_eq!(last["passed"], false, "{known:#}");
-        let words = last["told"].as_str().unwrap();
+        let first = steps.iter().position(|step| step["passed"] == false);
+        let first = first.unwrap_or_else(|| panic!("all passed: {known:#}"));
+        assert_eq!(steps[first]["name"], case.step, "{known:#}");
+        let words = steps[first]["told"].as_str().unwrap();
         assert!(
             words.contains(case.told),
             "{words:?} without {:?}",
             case.told
         );
-        assert!(
-            before.iter().all(|step| step["passed"] == true),
-            "{known:#}"
-        );
+        assert_eq!(first == 0, case.step == "route", "{known:#}");
 
         let (output, shown) = explain(&gateway, &[&id]).await;
         assert_eq!(output.status.code(), Some(0), "{shown}");
@@ -263,7 +256,7 @@ async fn every_refusal_is_found_by_its_id_with_the_step_that_failed() {
             &reply.status.as_u16().to_string(),
         ] {
             assert!(
-                shown.contains(part) || part == "✓" && before.is_empty(),
+                shown.contains(part) || part == "✓" && first == 0,
                 "{part} not in {shown}"
             );
         }
@@ -285,7 +278,6 @@ async fn every_refusal_is_found_by_its_id_with_the_step_that_failed() {
     tells_no_secret(&format!("{told} {all} {}", gateway.stderr()));
 }
 
-/// The same for all reasons: the steps tell the operator alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_request_is_found_by_its_id() {
     let mut gateway = Process::spawn(&routes()).await;
@@ -293,8 +285,9 @@ async fn an_accepted_request_is_found_by_its_id() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let traceparent = format!("00-{trace}-00f067aa0ba902b7-01");
     let headers = [
+        ("Content-Type", "application/json"),
         ("X-Hub-Signature-256", signature.as_str()),
-        ("X-GitHub-Delivery", "d-1\u{7f}".trim_end_matches('\u{7f}')),
+        ("X-GitHub-Delivery", "d-1"),
         ("X-GitHub-Event", "push"),
         ("traceparent", &traceparent),
     ];
@@ -350,7 +343,14 @@ async fn an_accepted_request_is_found_by_its_id() {
     for (id, outcome) in [(&request, "accepted"), (&repeated, "duplicate")] {
         let line = log.lines().find(|line| line.contains(id.as_str())).unwrap();
         for part in [
-            outcome, "github", &uid, "d-1", "secret#1", trace, "200", "took_ms",
+            outcome,
+            "github",
+            &uid,
+            "d-1",
+            "GITHUB_SECRET",
+            trace,
+            "200",
+            "took_ms",
         ] {
             assert!(line.contains(part), "{part} not in {line}");
         }
@@ -365,6 +365,7 @@ async fn a_handshake_and_what_never_became_a_request_are_found() {
     let at = hookgate::clock::Clock::system().now().as_secs().to_string();
     let signature = sign::slack("canary-slack-91a2b3c4d5e6f7", &at, body.as_bytes());
     let headers = [
+        ("Content-Type", "application/json"),
         ("X-Slack-Request-Timestamp", at.as_str()),
         ("X-Slack-Signature", &signature),
     ];
