@@ -2,7 +2,8 @@
 
 /// Sorted.
 #[rustfmt::skip]
-pub(super) const WORDS: [&str; 153] = [
+pub(super) const WORDS: [&str; 159] = [
+    "accepted_lines_per_second",
     "admin",
     "algorithm",
     "algorithms",
@@ -40,6 +41,7 @@ pub(super) const WORDS: [&str; 153] = [
     "ed25519",
     "enabled",
     "encoding",
+    "endpoint",
     "env",
     "equal",
     "event_id",
@@ -77,6 +79,7 @@ pub(super) const WORDS: [&str; 153] = [
     "leeway",
     "limit",
     "listen",
+    "log",
     "max",
     "max_age",
     "max_body",
@@ -93,6 +96,7 @@ pub(super) const WORDS: [&str; 153] = [
     "on_dead",
     "open_for",
     "order_by",
+    "otlp",
     "paired_headers",
     "pairs",
     "params",
@@ -118,6 +122,7 @@ pub(super) const WORDS: [&str; 153] = [
     "role",
     "routes",
     "rsa",
+    "sample",
     "schedule",
     "schema",
     "scheme",
@@ -138,6 +143,7 @@ pub(super) const WORDS: [&str; 153] = [
     "store",
     "target",
     "targets",
+    "telemetry",
     "timeout",
     "timestamp",
     "tls",
