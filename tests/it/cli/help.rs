@@ -86,10 +86,7 @@ fn a_fault_of_usage_is_told_with_what_was_meant_and_where_to_read_on() {
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(64), "{told}");
         assert!(told.starts_with("error: "), "{told}");
-        assert!(
-            told.contains("tip: ") && told.contains(meant),
-            "{told}"
-        );
+        assert!(told.contains("tip: ") && told.contains(meant), "{told}");
         assert!(told.contains("try '--help'"), "{told}");
     }
 }
@@ -170,9 +167,10 @@ fn shells_complete_commands_and_options() {
     }
     let completed = |words: &str| {
         let number = words.split(' ').count() - 1;
-        let last = words.rsplit(' ').next().unwrap();
+        let (before, last) = words.rsplit_once(' ').unwrap();
+        let previous = before.rsplit(' ').next().unwrap();
         let script = format!(
-            "source ./bash; COMP_WORDS=({words}); COMP_CWORD={number}; _hookgate hookgate '{last}' ''; \
+            "source ./bash; COMP_WORDS=({words}); COMP_CWORD={number}; _hookgate hookgate '{last}' '{previous}'; \
              echo \"${{COMPREPLY[@]}}\""
         );
         let mut bash = Command::new("bash");
