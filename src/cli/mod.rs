@@ -15,18 +15,24 @@ mod admin;
 mod check;
 mod completions;
 mod demo;
+mod events;
 mod explain;
 mod https;
 mod keys;
+mod listing;
 mod man;
 mod next;
 mod providers;
+mod rejections;
+mod reload;
+mod replays;
 mod samples;
 mod secrets;
 mod send;
 mod serve;
 mod sign;
 mod tamper;
+mod targets;
 mod telemetry;
 mod tokens;
 
@@ -60,6 +66,11 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Explain(explain::Explain),
+    Events(events::Events),
+    Targets(targets::Targets),
+    Replays(replays::Replays),
+    Rejections(rejections::Rejections),
+    Reload(reload::Reload),
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
@@ -107,6 +118,11 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Events(events) => events.run(),
+        Command::Targets(targets) => targets.run(),
+        Command::Replays(replays) => replays.run(),
+        Command::Rejections(rejections) => rejections.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Keys(keys) => keys.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),

@@ -1,5 +1,10 @@
 //! The command line, as people and scripts use it.
 
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod asking;
 mod check;
 #[allow(
     clippy::unwrap_used,
@@ -7,6 +12,11 @@ mod check;
 )]
 mod commit;
 mod demo;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod events;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
@@ -27,6 +37,16 @@ mod providers;
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
+mod reload;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod replays;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod secrets;
 mod send;
 #[allow(
@@ -34,3 +54,8 @@ mod send;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod start;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod targets;

@@ -53,6 +53,7 @@ fn program(directory: &Path, arguments: &[&str]) -> assert_cmd::Command {
         .current_dir(directory)
         .env_remove("HOOKGATE_CONFIG")
         .env_remove("HOOKGATE_KEY")
+        .env_remove("HOOKGATE_ADMIN")
         .env_remove("HOOKGATE_ADMIN_TOKEN")
         .env_remove("RUST_LOG")
         .env_remove("NO_COLOR")
@@ -100,6 +101,7 @@ pub(super) struct Serving {
     child: Child,
     pub(super) directory: Arc<TempDir>,
     pub(super) public: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 impl Serving {
@@ -126,6 +128,7 @@ impl Serving {
             child,
             directory,
             public,
+            admin,
         }
     }
 }
