@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -81,6 +82,7 @@ pub(super) async fn with_spool(
     clock: &Clock,
     metrics: &Arc<Metrics>,
     limits: &Arc<ArcSwap<Limits>>,
+    orphans: Arc<Notify>,
 ) -> Result<Arc<dyn Store>, StartError> {
     let Some(directory) = &config.store.spool else {
         return Ok(primary);
@@ -94,6 +96,7 @@ pub(super) async fn with_spool(
         primary,
         spool: Arc::new(spool),
         limits: limits.clone(),
+        orphans,
         metrics: metrics.clone(),
         clock: clock.clone(),
     };

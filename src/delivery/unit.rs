@@ -1,5 +1,4 @@
-//! What works on one target's deliveries: a lane, a worker, a client. Made in two steps, so that what can fail has been
-//! done before anything changes.
+//! What works on one target's deliveries: a lane, a worker, a client, a breaker.
 
 use std::sync::Arc;
 

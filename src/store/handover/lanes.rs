@@ -155,3 +155,91 @@ impl Drop for Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane_of(lanes: &Lanes, target: &str) -> Lane {
+        lanes.make(LaneSpec {
+            target: target.into(),
+            capacity: 4,
+            lease: Duration::from_secs(60),
+            rate: None,
+            paused_by_file: false,
+            paused_by_operator: false,
+        })
+    }
+
+    fn put(lanes: &Lanes, target: &str) -> Lane {
+        let lane = lane_of(lanes, target);
+        lanes.put(std::slice::from_ref(&lane.gate));
+        lane
+    }
+
+    /// Whether it was told since the last look.
+    fn told(notify: &Notify) -> bool {
+        use futures_util::FutureExt as _;
+        notify.notified().now_or_never().is_some()
+    }
+
+    #[test]
+    fn a_lane_that_replaces_another_lets_what_is_due_go_first() {
+        let lanes = Lanes::default();
+        let first = put(&lanes, "crm");
+        assert!(told(lanes.wake()), "the dispatcher is to look");
+        assert_eq!(first.gate.backlog(), 0);
+        let second = put(&lanes, "crm");
+        assert!(told(lanes.wake()));
+        assert_ne!(second.gate.backlog(), 0);
+        assert!(Arc::ptr_eq(&second.gate, &lanes.gate("crm").unwrap()));
+    }
+
+    #[test]
+    fn what_is_told_reaches_the_lane_that_there_is() {
+        let lanes = Lanes::default();
+        let old = put(&lanes, "crm");
+        let new = put(&lanes, "crm");
+        let crm = "crm".into();
+        lanes.due_again_in(&crm, Duration::from_secs(1));
+        lanes.pass_turn(&crm);
+        assert!(new.gate.retry_due().is_some() && new.gate.turn_passed());
+        assert!(old.gate.retry_due().is_none() && !old.gate.turn_passed());
+        let before = new.gate.backlog();
+        lanes.left_in_store(&crm);
+        assert_eq!((old.gate.backlog(), new.gate.backlog()), (0, before + 1));
+        assert!(!told(&lanes.orphans()));
+    }
+
+    #[test]
+    fn only_the_lane_that_is_meant_is_removed() {
+        let lanes = Lanes::default();
+        let (old, _kept) = (put(&lanes, "crm"), put(&lanes, "other"));
+        let new = put(&lanes, "crm");
+        lanes.remove(&[old.gate]);
+        assert!(Arc::ptr_eq(&new.gate, &lanes.gate("crm").unwrap()));
+        lanes.remove(&[new.gate]);
+        assert_eq!(lanes.names(), [TargetName::from("other")]);
+    }
+
+    #[test]
+    fn orphans_are_told_of_at_once_or_when_the_last_has_left() {
+        let lanes = Arc::new(Lanes::default());
+        let gone: TargetName = "gone".into();
+        lanes.left_in_store(&gone);
+        assert!(told(&lanes.orphans()));
+
+        let presence = Presence::new(lanes.clone());
+        drop(presence.clone());
+        assert!(!told(&lanes.orphans()), "nothing was removed");
+        let courier = presence.clone();
+        presence.remove();
+        drop(presence);
+        lanes.due_again_in(&gone, Duration::ZERO);
+        assert!(!told(&lanes.orphans()), "one is under way");
+        drop(courier);
+        assert!(told(&lanes.orphans()));
+        lanes.left_in_store(&gone);
+        assert!(told(&lanes.orphans()));
+    }
+}

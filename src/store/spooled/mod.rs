@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -48,6 +49,8 @@ pub struct Setup {
     pub primary: Arc<dyn Store>,
     pub spool: Arc<dyn Store>,
     pub limits: Arc<ArcSwap<Limits>>,
+    /// Told when [`Store::retire_targets`] is to be called again: see [`super::handover::Lanes::orphans`].
+    pub orphans: Arc<Notify>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
 }
@@ -299,17 +302,17 @@ impl Store for Spooled {
         self.primary.paused_targets().await
     }
 
-    /// In the primary now, if it is there; and again, or only then, once the spool is empty, because what it
-    /// holds may be for targets that are gone. That is logged and not counted here.
+    /// In the primary now, if it is there. What the spool holds may be for targets that are gone too: once it is empty,
+    /// [`Setup::orphans`] is told, and this is to be called again, with the targets that there are by then.
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
         let seen = self.state.view();
         if seen.holds() {
-            self.state.retire_later(known);
+            self.state.retire_later();
         }
         match self.primary.retire_targets(known).await {
             Err(error) if is_away(&error) && !self.stop.is_cancelled() => {
                 self.state.lost(seen, &error);
-                self.state.retire_later(known);
+                self.state.retire_later();
                 Ok(0)
             }
             retired => retired,

@@ -7,6 +7,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -45,6 +46,7 @@ pub(super) struct Mover {
     primary: Arc<dyn Store>,
     spool: Arc<dyn Store>,
     state: Arc<State>,
+    orphans: Arc<Notify>,
     metrics: Arc<Metrics>,
     clock: Clock,
     limits: Arc<ArcSwap<Limits>>,
@@ -91,6 +93,7 @@ impl Mover {
             primary: setup.primary,
             spool: setup.spool,
             state,
+            orphans: setup.orphans,
             metrics: setup.metrics,
             clock: setup.clock,
             limits: setup.limits,
@@ -156,7 +159,6 @@ impl Mover {
             self.state.regained();
         }
         if waiting == 0 {
-            self.retire().await?;
             self.emptied(seen);
         }
         Ok(next)
@@ -326,27 +328,15 @@ impl Mover {
         self.expired_at = Instant::now();
     }
 
-    /// Now that no event of the spool is for a target that is gone.
-    async fn retire(&self) -> Result<(), StoreError> {
-        let Some(known) = self.state.to_retire() else {
-            return Ok(());
-        };
-        let retired = self.primary.retire_targets(&known).await?;
-        self.state.retired();
-        if retired > 0 {
-            tracing::warn!(
-                deliveries = retired,
-                "deliveries of removed targets became dead letters"
-            );
-        }
-        Ok(())
-    }
-
     fn emptied(&mut self, seen: u64) {
         self.state.emptied(seen);
         if self.moved > 0 {
             tracing::info!(events = self.moved, "all events of the spool are moved");
             self.moved = 0;
+        }
+        // No event of the spool is for a target that is gone any more.
+        if self.state.take_retire_due() {
+            self.orphans.notify_one();
         }
     }
 }

@@ -1,16 +1,10 @@
 //! What accepting and moving tell each other.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::{
-    event::{Event, TargetName},
-    store::StoreError,
-};
+use crate::{event::Event, store::StoreError};
 
 pub(super) struct State {
     /// Even: the primary takes events. Odd: it is away. It counts the changes, so that the late failure of a call
@@ -19,8 +13,8 @@ pub(super) struct State {
     /// Zero: the spool holds nothing. Else a count of reports that something was put there. Only the mover clears
     /// it, and only when no report came since it began to look.
     reports: AtomicU64,
-    /// The targets that are known, when the deliveries of others are still to be retired.
-    known: Mutex<Option<Vec<TargetName>>>,
+    /// The deliveries of removed targets are still to be retired.
+    retire_due: AtomicBool,
     /// Tells the mover that there is something to do.
     pub(super) wake: Notify,
 }
@@ -59,7 +53,7 @@ impl State {
         Self {
             changes: AtomicU64::new(0),
             reports: AtomicU64::new(holds.into()),
-            known: Mutex::default(),
+            retire_due: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -110,21 +104,14 @@ impl State {
             .compare_exchange(seen, 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    pub(super) fn retire_later(&self, known: &[TargetName]) {
-        *self.known() = Some(known.to_vec());
+    pub(super) fn retire_later(&self) {
+        self.retire_due.store(true, Ordering::SeqCst);
         self.wake.notify_one();
     }
 
-    pub(super) fn to_retire(&self) -> Option<Vec<TargetName>> {
-        self.known().clone()
-    }
-
-    pub(super) fn retired(&self) {
-        *self.known() = None;
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<Vec<TargetName>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether that was said since this was last asked.
+    pub(super) fn take_retire_due(&self) -> bool {
+        self.retire_due.swap(false, Ordering::SeqCst)
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) async fn spooled_subject() -> Subject {
             body_max: 1 << 20,
             retention: LONG,
         })),
+        orphans: Arc::default(),
         metrics: metrics(),
         clock: clock.clone(),
     };

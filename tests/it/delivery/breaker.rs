@@ -11,10 +11,10 @@ use hookgate::{
 use super::rig::{Rig, event, is_delivered, target};
 use crate::support::receiver::{Receiver, Reply};
 
-const NEVER: Duration = Duration::from_secs(3600);
+pub(super) const NEVER: Duration = Duration::from_secs(3600);
 
 /// A target whose circuit opens when all of its last `minimum` attempts failed.
-fn breaking(name: &str, url: &str, minimum: u32, open_for: Duration) -> Target {
+pub(super) fn breaking(name: &str, url: &str, minimum: u32, open_for: Duration) -> Target {
     Target {
         concurrency: 2,
         breaker: Some(Breaker {
@@ -32,7 +32,7 @@ fn is_retry(settlement: &Settlement) -> bool {
 }
 
 /// Events for `other` that go their whole way: whatever was about to happen elsewhere has had its time.
-async fn meanwhile(rig: &Rig, from: usize) {
+pub(super) async fn meanwhile(rig: &Rig, from: usize) {
     let before = rig.model.settled();
     let before = before.iter().filter(|one| &*one.target == "other").count();
     for n in 1..=20 {

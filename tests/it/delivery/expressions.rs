@@ -22,7 +22,7 @@ fn parsed(source: &str) -> Expression {
     Expression::parse(source).unwrap_or_else(|faults| panic!("{source}: {faults:?}"))
 }
 
-fn when(source: &str) -> Line {
+pub(super) fn when(source: &str) -> Line {
     Line {
         when: Some(parsed(source)),
         transform: None,
@@ -39,7 +39,7 @@ fn transform(source: &str) -> Line {
 }
 
 /// One route to targets with these expressions.
-fn world(lines: impl IntoIterator<Item = (&'static str, Line)>) -> World {
+pub(super) fn world(lines: impl IntoIterator<Item = (&'static str, Line)>) -> World {
     let mut all = Lines::default();
     for (target, line) in lines {
         all.insert(ROUTE.into(), target.into(), line);

@@ -5,7 +5,7 @@ use hookgate::event::{Event, Order, OrderGroup};
 use super::rig::{ROUTE, Rig, event, is_delivered, target};
 use crate::support::receiver::{Receiver, Reply, Request};
 
-fn ordered(id: &str, key: &str, hold: bool) -> Event {
+pub(super) fn ordered(id: &str, key: &str, hold: bool) -> Event {
     let mut event = event(id, &["crm"]);
     event.deliveries[0].order = Some(Order {
         group: OrderGroup::new(ROUTE, "crm", key),

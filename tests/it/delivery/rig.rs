@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) lines: Lines,
     pub(crate) workers: Workers,
+    /// What the store told of operators' pauses.
+    pub(crate) paused: Option<Vec<TargetName>>,
 }
 
 impl Default for World {
@@ -51,6 +53,7 @@ impl Default for World {
             clock: Clock::system(),
             lines: Lines::default(),
             workers: Workers::of(env!("CARGO_BIN_EXE_hookgate").into()),
+            paused: Some(Vec::new()),
         }
     }
 }
@@ -89,6 +92,7 @@ impl Rig {
             clock,
             lines,
             workers,
+            paused,
         } = world;
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
@@ -111,7 +115,7 @@ impl Rig {
             roots,
             names,
             replay_begun,
-            paused: Some(Vec::new()),
+            paused,
         });
         Self {
             model,
@@ -125,6 +129,17 @@ impl Rig {
 
     pub(crate) fn gate(&self, target: &str) -> Arc<Gate> {
         self.lanes.gate(target).unwrap()
+    }
+
+    /// What a reload does.
+    pub(crate) fn change_to(&self, targets: impl IntoIterator<Item = Target>, lines: &Lines) {
+        let targets: Vec<_> = targets.into_iter().map(Arc::new).collect();
+        let prepared = self.delivery.prepare(&targets, lines).unwrap();
+        self.delivery.remove(self.delivery.apply(prepared));
+    }
+
+    pub(crate) fn change(&self, targets: impl IntoIterator<Item = Target>) {
+        self.change_to(targets, &Lines::default());
     }
 
     pub(crate) async fn send(&self, event: Event) {
@@ -159,7 +174,7 @@ impl Rig {
     }
 }
 
-fn metrics(targets: &[Arc<Target>]) -> Metrics {
+pub(crate) fn metrics(targets: &[Arc<Target>]) -> Metrics {
     let names: Vec<TargetName> = targets.iter().map(|target| target.name.clone()).collect();
     let routes = [RouteLabels {
         name: ROUTE.into(),
@@ -200,6 +215,15 @@ pub(crate) fn target(name: &str, url: &str) -> Target {
         sign: None,
         tls: TargetTls::default(),
         fingerprint: Fingerprint::of(&[name.as_bytes()]),
+    }
+}
+
+/// Changed, whatever it was made from.
+pub(crate) fn told(target: Target) -> Target {
+    let fingerprint = Fingerprint::of(&[format!("{target:?}").as_bytes()]);
+    Target {
+        fingerprint,
+        ..target
     }
 }
 

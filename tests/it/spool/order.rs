@@ -69,6 +69,7 @@ async fn open(redis: &RedisServer, directory: &TempDir) -> Spooled {
             body_max: 1 << 20,
             retention: Duration::from_secs(3600),
         })),
+        orphans: Arc::default(),
         metrics,
         clock,
     };

@@ -14,7 +14,10 @@ use std::{
 use async_trait::async_trait;
 use hookgate::{
     clock::{Clock, Timestamp},
-    event::{AttemptRecord, DeliveryState, Event, EventKey, Order, Outcome, RouteName, TargetName},
+    event::{
+        AttemptRecord, DeadReason, DeliveryState, Event, EventKey, Order, Outcome, RouteName,
+        TargetName,
+    },
     store::{
         Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, Lease, Replayed,
         Retention, Settled, Settlement, Store, StoreError, StoredDelivery, StoredEvent, Want,
@@ -36,6 +39,8 @@ pub(crate) struct Model {
     rows: Mutex<Rows>,
     /// Everything that was settled, in order.
     settled: watch::Sender<Vec<Settlement>>,
+    /// The targets whose depth was last asked for.
+    measured: watch::Sender<Vec<TargetName>>,
     /// Acceptances wait here when they are held.
     accepting: Semaphore,
     settles_to_fail: AtomicUsize,
@@ -76,6 +81,7 @@ impl Model {
         Arc::new(Self {
             rows: Mutex::default(),
             settled: watch::Sender::new(Vec::new()),
+            measured: watch::Sender::new(Vec::new()),
             accepting: Semaphore::new(Semaphore::MAX_PERMITS),
             settles_to_fail: AtomicUsize::new(0),
             settles_to_panic: AtomicUsize::new(0),
@@ -153,6 +159,16 @@ impl Model {
 
     pub(crate) fn settled(&self) -> Vec<Settlement> {
         self.settled.borrow().clone()
+    }
+
+    /// Waits until the depth of just these was asked for.
+    pub(crate) async fn wait_for_measured(&self, targets: &[&str]) {
+        let mut measured = self.measured.subscribe();
+        let these = measured.wait_for(|names| {
+            names.len() == targets.len() && names.iter().all(|name| targets.contains(&&**name))
+        });
+        let in_time = tokio::time::timeout(PATIENCE, these).await;
+        assert!(in_time.is_ok(), "{:?}", self.measured.borrow());
     }
 
     /// Waits until so many settlements fit.
@@ -453,6 +469,7 @@ impl Store for Model {
     }
 
     async fn depth(&self, targets: &[TargetName]) -> Result<Vec<Depth>, StoreError> {
+        self.measured.send_replace(targets.to_vec());
         let rows = self.rows.lock().unwrap();
         let depth = |target: &TargetName| {
             let dead =
@@ -526,8 +543,17 @@ impl Store for Model {
         Ok(self.rows.lock().unwrap().paused.iter().cloned().collect())
     }
 
-    async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
-        Ok(0)
+    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        let pending = rows
+            .deliveries
+            .iter_mut()
+            .filter(|row| row.state == DeliveryState::Pending && !known.contains(&row.target));
+        let retire = |row: &mut Row| {
+            row.state = DeliveryState::Dead(DeadReason::TargetRemoved);
+            row.token = None;
+        };
+        Ok(pending.map(retire).count() as u64)
     }
 
     async fn expire(&self, _: Retention) -> Result<Expired, StoreError> {
