@@ -14,16 +14,23 @@ use crate::config::Config;
 mod admin;
 mod check;
 mod demo;
+mod diagnosis;
+mod events;
 mod explain;
 mod https;
 mod keys;
+mod listing;
 mod providers;
+mod rejections;
+mod reload;
+mod replays;
 mod samples;
 mod secrets;
 mod send;
 mod serve;
 mod sign;
 mod tamper;
+mod targets;
 mod telemetry;
 mod tokens;
 
@@ -50,6 +57,11 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Explain(explain::Explain),
+    Events(events::Events),
+    Targets(targets::Targets),
+    Replays(replays::Replays),
+    Rejections(rejections::Rejections),
+    Reload(reload::Reload),
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
@@ -88,6 +100,11 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Events(events) => events.run(),
+        Command::Targets(targets) => targets.run(),
+        Command::Replays(replays) => replays.run(),
+        Command::Rejections(rejections) => rejections.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Keys(keys) => keys.run(),
         Command::EvaluateExpressions => crate::expression::run(),
         Command::Secrets(secrets) => secrets.run(),
@@ -108,7 +125,7 @@ impl ConfigFile {
     /// Like [`load`](Self::load), for commands that run often: warnings are left to `check` and `serve`.
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
-            anstream::eprintln!("{RED}{faults}{RED:#}");
+            anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
             EXIT_USAGE.into()
         })
     }

@@ -20,14 +20,19 @@ use crate::{
 };
 
 mod breaker;
+mod caution;
 mod credentials;
 mod deliver;
 mod diff;
 mod error;
 mod handshake;
+mod hints;
 mod identity;
+mod include;
 mod jwt;
+mod keys;
 mod load;
+mod log;
 mod payload;
 pub mod pointer;
 mod preset;
@@ -39,6 +44,7 @@ mod scalar;
 mod scheme;
 pub mod secret;
 mod server;
+mod snippet;
 mod source;
 mod store;
 mod targets;
@@ -46,14 +52,17 @@ mod texts;
 mod tls;
 mod verifier;
 mod verify;
+mod words;
 
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub(crate) use error::closest;
 pub use error::{Fault, Faults, Warning};
+pub use keys::{KeyChange, Keys};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
 pub use scheme::{parse_schemes, schemes_text};
 pub use secret::Secret;
+pub use snippet::Snippet;
 pub use texts::{SecretText, secret_texts, secret_texts_of};
 pub use verifier::{
     ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier,
@@ -66,6 +75,7 @@ pub struct Config {
     pub server: Server,
     pub admin: Admin,
     pub store: Store,
+    pub log: Log,
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// In the order of the file.
     pub routes: Vec<Arc<Route>>,
@@ -143,6 +153,12 @@ pub enum Role {
     Read,
     /// That, and everything that changes something.
     Write,
+}
+
+#[derive(Debug)]
+pub struct Log {
+    /// Of accepted requests; those beyond are counted by the next that is written. Default 100; `None`: none is written.
+    pub accepted_lines_per_second: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]

@@ -19,8 +19,10 @@ use toml::{
 };
 use zeroize::Zeroizing;
 
+use crate::clock::{Clock, Timestamp};
+
 use super::{
-    Fingerprint,
+    Fingerprint, Keys,
     error::{Fault, Warning, closest},
     source::Source,
 };
@@ -28,6 +30,7 @@ use super::{
 /// What the whole walk shares: the world around the files, and what was found in it and found wrong.
 pub(super) struct Context<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) now: Timestamp,
     /// With the place of each, to sort by: the number of its file, and the offset in it.
     pub(super) faults: RefCell<Vec<(Order, Fault)>>,
     pub(super) warnings: RefCell<Vec<(Order, Warning)>>,
@@ -44,6 +47,7 @@ impl<'a> Context<'a> {
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             env,
+            now: Clock::system().now(),
             faults: RefCell::default(),
             warnings: RefCell::default(),
             files: RefCell::default(),
@@ -116,8 +120,11 @@ impl<'a> Place<'a> {
         self.note(Some(quoted(name)), Some(expected.into()), close);
     }
 
-    pub(super) fn warn(&self, message: impl Display) {
-        let warning = self.source.warning(self, message.to_string());
+    /// What is wrong, and the next step.
+    pub(super) fn warn(&self, message: impl Display, hint: impl Display) {
+        let warning = self
+            .source
+            .warning(self, message.to_string(), hint.to_string());
         let mut warnings = self.context.warnings.borrow_mut();
         warnings.push((self.order(), warning));
     }
@@ -132,8 +139,14 @@ impl<'a> Place<'a> {
         self.context.faults.borrow_mut().push((self.order(), fault));
     }
 
-    fn order(&self) -> Order {
+    pub(super) fn order(&self) -> Order {
         (self.source.number, self.span.start)
+    }
+
+    /// As `routes.toml:12:1`.
+    pub(super) fn shown(&self) -> String {
+        let (line, column, ..) = self.source.position(&self.span);
+        format!("{}:{line}:{column}", self.source.name)
     }
 
     /// `path` of this file as seen from the working directory.
@@ -279,6 +292,9 @@ impl<'a> Node<'a> {
     }
 }
 
+/// A key of the operator's choosing, where it stands, and what stands under it.
+pub(super) type Named<'a> = (String, Place<'a>, Node<'a>);
+
 /// A table whose keys are taken one by one.
 pub(super) struct Table<'a> {
     pub(super) place: Place<'a>,
@@ -300,6 +316,11 @@ impl<'a> Table<'a> {
             entries,
             known: Vec::new(),
         }
+    }
+
+    /// What is left in it.
+    pub(super) fn add_to(&self, keys: &mut Keys) {
+        keys.add(&self.entries);
     }
 
     /// Begins to look at what is read on behalf of this table.
@@ -339,6 +360,12 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// Where the value of `key` stands, which is not taken.
+    pub(super) fn place_of(&self, key: &str) -> Option<Place<'a>> {
+        let value = self.entries.get(key)?;
+        Some(self.place.key(key, value.span()))
+    }
+
     /// Like [`Table::take`]; a fault when the key is not there.
     pub(super) fn require(&mut self, key: &'static str, expected: &str) -> Option<Node<'a>> {
         let node = self.take(key);
@@ -361,7 +388,7 @@ impl<'a> Table<'a> {
 
     /// All that is left, where keys are names of the operator's choosing: name, place of the name,
     /// value; in the order of the file.
-    pub(super) fn named(self) -> Vec<(String, Place<'a>, Node<'a>)> {
+    pub(super) fn named(self) -> Vec<Named<'a>> {
         let mut entries: Vec<_> = self
             .entries
             .into_iter()
@@ -376,6 +403,24 @@ impl<'a> Table<'a> {
             .collect();
         entries.sort_by_key(|(_, place, _)| place.span.start);
         entries
+    }
+
+    /// Of a file that `main` includes: what is left over belongs there, or nowhere.
+    pub(super) fn finish_included(self, main: &str) {
+        for key in self.entries.keys() {
+            let place = self.place.key(key.get_ref(), key.span());
+            let close = closest(key.get_ref(), self.known.iter().copied());
+            match close {
+                Some(close) => {
+                    let found = "an unknown key".to_owned();
+                    place.note(Some(found), None, Some(close.to_owned()));
+                }
+                None => place.fault(
+                    "what an included file does not hold",
+                    format!("it in {main}; only [routes.NAME] and [targets.NAME] here"),
+                ),
+            }
+        }
     }
 
     /// Every key left over is a fault. True when there was none.

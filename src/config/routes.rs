@@ -4,10 +4,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Fingerprint, Respond, RespondBody, Route,
+    caution::{Places, check_route},
     deliver::{read_deliver, read_rate, read_respond},
     identity::{pointer, read_event_id, read_event_type},
     payload::{check_content, check_split, read_content, read_require, read_schemas},
-    reader::{Node, Place, Table, quoted},
+    reader::{Named, Node, Place, Table, quoted},
     scalar::{NAME_SHAPE, is_name},
     server::bytes,
     store::KEPT_MAX,
@@ -31,20 +32,11 @@ pub(super) struct Inherited<'t> {
 
 const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" of ASCII without `?`, `#`, `*` and spaces";
 
-/// In the order of the file.
-pub(super) fn read_routes(root: &mut Table<'_>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
-    const SHAPE: &str = "at least one [routes.NAME]: else there is nothing to receive";
-    let Some(node) = root.require("routes", SHAPE) else {
-        return Vec::new();
-    };
-    let place = node.place.clone();
-    let Some(table) = node.table(SHAPE) else {
-        return Vec::new();
-    };
-    let entries = table.named();
-    if entries.is_empty() {
-        place.fault("no route", SHAPE);
-    }
+pub(super) const ROUTES_SHAPE: &str =
+    "at least one [routes.NAME]: else there is nothing to receive";
+
+/// In the order of the files.
+pub(super) fn read_routes(entries: Vec<Named<'_>>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
     let mut addresses = Addresses::default();
     let mut routes = Vec::new();
     for (name, place, node) in entries {
@@ -67,6 +59,13 @@ fn read_route(
     addresses: &mut Addresses,
 ) -> Route {
     let witness = table.witness();
+    let places = Places {
+        route: table.place.clone(),
+        verify: table.place_of("verify"),
+        event_id: table.place_of("event_id"),
+        dedupe_window: table.place_of("dedupe_window"),
+        deliver: table.place_of("deliver"),
+    };
     let methods = read_methods(table.take("methods"));
     let path = read_path(&mut table);
     if let Some((path, place)) = &path {
@@ -153,6 +152,7 @@ fn read_route(
     if let Some(split) = split {
         check_split(&route, &split.place);
     }
+    check_route(&route, preset, &places);
     route
 }
 

@@ -6,6 +6,9 @@
 )]
 
 mod changes;
+mod configuration;
+mod docs;
+mod document;
 mod events;
 mod replays;
 mod rig;
@@ -27,7 +30,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 33] = [
+const FAMILIES: [(&str, &str, &str); 34] = [
     ("build_info", "gauge", "version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -36,6 +39,7 @@ const FAMILIES: [(&str, &str, &str); 33] = [
     ("config_restart_required", "gauge", ""),
     ("conflicting_duplicates_total", "counter", "route"),
     ("connections", "gauge", ""),
+    ("records_dropped_total", "counter", ""),
     ("credential_uses_total", "counter", "credential,route"),
     ("dead_letters_total", "counter", "reason,route,target"),
     ("delivery_attempt_duration_seconds", "histogram", "target"),

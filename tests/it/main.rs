@@ -18,6 +18,7 @@ mod crash;
 mod delivery;
 mod end_to_end;
 mod expressions;
+mod finding_out;
 mod gateway_outage;
 mod handshakes;
 mod ingest;

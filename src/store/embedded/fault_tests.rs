@@ -41,6 +41,7 @@ pub(super) fn event(id: &str, body_bytes: usize, lease: Option<Duration>) -> Arc
         id: id.into(),
         event_type: None,
         credential: None,
+        request_id: None,
         received_at: NOW,
         dedupe_window: LONG,
         content_type: None,
@@ -365,6 +366,7 @@ async fn the_groups_of_one_call_wait_together() {
     let store = Embedded {
         requests,
         reader: Arc::default(),
+        records: Arc::default(),
         inspector: Arc::default(),
         fate: Arc::new(watch::Sender::new(None)),
         writer: Mutex::default(),

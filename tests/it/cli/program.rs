@@ -53,6 +53,7 @@ fn program(directory: &Path, arguments: &[&str]) -> assert_cmd::Command {
         .current_dir(directory)
         .env_remove("HOOKGATE_CONFIG")
         .env_remove("HOOKGATE_KEY")
+        .env_remove("HOOKGATE_ADMIN")
         .env_remove("HOOKGATE_ADMIN_TOKEN")
         .env_remove("RUST_LOG")
         .timeout(PATIENCE);
@@ -97,6 +98,7 @@ pub(super) struct Serving {
     child: Child,
     pub(super) directory: Arc<TempDir>,
     pub(super) public: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 impl Serving {
@@ -123,6 +125,7 @@ impl Serving {
             child,
             directory,
             public,
+            admin,
         }
     }
 }
