@@ -165,8 +165,8 @@ impl App {
         let lanes = store.lanes();
         let replay_begun = store.replay_begun();
         let limits = Arc::new(ArcSwap::from_pointee(setup::limits(&config, 0)));
-        let spooling = (&limits, lanes.orphans());
-        let store = setup::with_spool(Arc::new(store), &config, &clock, &metrics, spooling).await?;
+        let (store, orphans) = (Arc::new(store), lanes.orphans());
+        let store = setup::with_spool(store, &config, &clock, &metrics, &limits, orphans).await?;
         let known: Vec<_> = config.targets.keys().cloned().collect();
         news::retired(store.retire_targets(&known).await?);
         let targets: Vec<_> = config.targets.values().cloned().collect();

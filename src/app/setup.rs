@@ -95,7 +95,8 @@ pub(super) async fn with_spool(
     config: &Config,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-    (limits, orphans): (&Arc<ArcSwap<Limits>>, Arc<Notify>),
+    limits: &Arc<ArcSwap<Limits>>,
+    orphans: Arc<Notify>,
 ) -> Result<Arc<dyn Store>, StartError> {
     let Some(directory) = &config.store.spool else {
         return Ok(primary);
@@ -108,8 +109,8 @@ pub(super) async fn with_spool(
     let setup = spooled::Setup {
         primary,
         spool: Arc::new(spool),
-        orphans,
         limits: limits.clone(),
+        orphans,
         metrics: metrics.clone(),
         clock: clock.clone(),
     };

@@ -55,11 +55,11 @@ pub(super) async fn spooled_subject() -> Subject {
     let setup = spooled::Setup {
         primary: Arc::new(primary),
         spool: Arc::new(spool),
-        orphans: Arc::default(),
         limits: Arc::new(ArcSwap::from_pointee(Limits {
             body_max: 1 << 20,
             retention: LONG,
         })),
+        orphans: Arc::default(),
         metrics: metrics(),
         clock: clock.clone(),
     };

@@ -154,3 +154,30 @@ async fn changes_behind_a_bind_mount_are_found() {
     rig.until(2, 0).await;
     assert_eq!(rig.post("two", "a", SECRET).await, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_an_included_directory_come_and_go() {
+    let rig = Rig::start(&with_route("one")).await;
+    fs::create_dir(rig.path("routes.d")).unwrap();
+    rig.put("routes.d/a.toml", with_route("two"));
+    rig.configure(&format!(
+        "include = [\"routes.d/*.toml\"]\n{}",
+        with_route("one")
+    ));
+    rig.until(1, 0).await;
+    assert_eq!(rig.post("two", "a", SECRET).await, 200);
+    rig.put("routes.d/b.toml", with_route("three"));
+    rig.until(2, 0).await;
+    assert_eq!(rig.post("three", "a", SECRET).await, 200);
+    rig.put("routes.d/b.toml", "[routes.three]\nspeed = 3\n");
+    rig.until(2, 1).await;
+    let log = rig.process.stderr();
+    assert!(
+        log.contains("routes.d/b.toml:2:1: routes.three.speed: "),
+        "{log}"
+    );
+    fs::remove_file(rig.path("routes.d/b.toml")).unwrap();
+    rig.until(3, 1).await;
+    assert_eq!(rig.post("three", "b", SECRET).await, 404);
+    assert_eq!(rig.post("two", "b", SECRET).await, 200);
+}

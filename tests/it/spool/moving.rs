@@ -51,11 +51,11 @@ impl Rig {
         let setup = Setup {
             primary: primary.clone(),
             spool: spool.clone(),
-            orphans: orphans.clone(),
             limits: Arc::new(ArcSwap::from_pointee(Limits {
                 body_max: 1 << 20,
                 retention: Duration::from_secs(3600),
             })),
+            orphans: orphans.clone(),
             metrics: metrics.clone(),
             clock,
         };

@@ -65,11 +65,11 @@ async fn open(redis: &RedisServer, directory: &TempDir) -> Spooled {
     let setup = Setup {
         primary: Arc::new(primary),
         spool: Arc::new(spool),
-        orphans: Arc::default(),
         limits: Arc::new(ArcSwap::from_pointee(Limits {
             body_max: 1 << 20,
             retention: Duration::from_secs(3600),
         })),
+        orphans: Arc::default(),
         metrics,
         clock,
     };
