@@ -364,15 +364,20 @@ mod tests {
         assert_eq!(back.dedupe_window, Duration::from_millis(6));
     }
 
-    /// So a version that knows nothing of it reads the rest, and has one header that it cannot send.
+    /// So a version that knows nothing of them reads the rest, and has headers that it cannot send. One that knows the
+    /// credential finds it at the end.
     #[test]
-    fn a_credential_is_one_more_header_that_is_none() {
+    fn request_and_credential_are_headers_more_that_are_none() {
         let sent = full();
         let mut other = sent.clone();
         let credential = other.credential.take().unwrap();
+        let request = other.request_id.take().unwrap();
+        other.headers.push((":request".into(), request));
         other.headers.push((":credential".into(), credential));
         assert_eq!(front(&sent).unwrap(), front(&other).unwrap());
-        assert!(http::HeaderName::from_bytes(CREDENTIAL.as_bytes()).is_err());
+        for name in [CREDENTIAL, REQUEST] {
+            assert!(http::HeaderName::from_bytes(name.as_bytes()).is_err());
+        }
     }
 
     /// What `record.lua` reads.
