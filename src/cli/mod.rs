@@ -19,6 +19,7 @@ mod https;
 mod keys;
 mod providers;
 mod samples;
+mod schema;
 mod secrets;
 mod send;
 mod serve;
@@ -53,6 +54,7 @@ enum Command {
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
+    Schema(schema::Schema),
     /// What the gateway starts by itself, to evaluate `when` and `transform`.
     #[command(name = crate::expression::COMMAND, hide = true)]
     EvaluateExpressions,
@@ -92,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::EvaluateExpressions => crate::expression::run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),
+        Command::Schema(schema) => schema.run(),
     }
 }
 

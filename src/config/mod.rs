@@ -39,6 +39,7 @@ mod scheme;
 pub mod secret;
 mod server;
 mod store;
+pub mod surface;
 mod targets;
 mod texts;
 mod tls;

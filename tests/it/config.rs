@@ -19,6 +19,7 @@ mod loads;
 mod providers;
 mod schemes;
 mod secrets;
+mod surface;
 
 /// Where the fixtures are, and what relative paths in them start from.
 fn fixtures() -> PathBuf {
