@@ -268,6 +268,8 @@ impl<'a> Table<'a> {
 
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
+        #[cfg(test)]
+        RECORD.with_borrow_mut(|record| record.insert((self.place.path.clone(), key)));
         let value = self.entries.remove(key)?;
         Some(Node {
             place: self.place.key(key, value.span().start),
@@ -332,6 +334,19 @@ impl<'a> Table<'a> {
         }
         clean
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static RECORD: RefCell<std::collections::BTreeSet<(String, &'static str)>> = RefCell::default();
+}
+
+/// The keys that tables were asked for within `read`, each with the path of its table.
+#[cfg(test)]
+pub(super) fn recorded(read: impl FnOnce()) -> std::collections::BTreeSet<(String, &'static str)> {
+    RECORD.take();
+    read();
+    RECORD.take()
 }
 
 /// `text` in quotes, escaped and cut.

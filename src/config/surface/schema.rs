@@ -44,7 +44,7 @@ fn of_section(section: &Section) -> Map<String, Value> {
     object
 }
 
-fn of_key(key: &Key) -> Value {
+pub(super) fn of_key(key: &Key) -> Value {
     let mut schema = of_shape(&key.shape);
     let usual = match key.usual {
         Usual::Is(_) | Usual::Words("") => String::new(),
@@ -70,7 +70,7 @@ fn of_key(key: &Key) -> Value {
 }
 
 impl Key {
-    fn is_required(&self) -> bool {
+    pub(super) fn is_required(&self) -> bool {
         matches!(self.usual, Usual::Required)
     }
 }

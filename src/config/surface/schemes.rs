@@ -141,7 +141,7 @@ static SCHEME_KEYS: &[Key] = &[
             Shape::Choice(&["text", "hex", "spki"]),
             Shape::Table(&SECRET_FORM),
         ]),
-        But(r#""text""#, r#"; of public keys `"spki"`"#),
+        Words(r#"`"text"`; of public keys `"spki"`"#),
         r#"what a secret's text is: `"text"`, `"hex"`, `"spki"` (a public key), `{ base64 = "whsec_" }` after a prefix that may be left out unless `required = true`, or `{ base64_or_text = "whsec_" }`, text without the prefix"#,
         r#""hex""#,
     ),
