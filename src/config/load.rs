@@ -1,15 +1,16 @@
 //! From the text of `routes.toml` to a [`Config`]: the order in which it is read.
 
-use std::{cell::RefCell, path::Path};
+use std::{collections::HashMap, path::Path};
 
 use toml::de::DeTable;
 
 use super::{
     Config, Faults,
-    error::{Fault, position},
-    reader::{Context, Table},
-    routes::{Inherited, read_routes},
+    include::read_include,
+    reader::{Context, Named, Order, Place, Table},
+    routes::{Inherited, ROUTES_SHAPE, read_routes},
     server::{read_admin, read_server},
+    source::Source,
     store::{read_store, tls_directory},
     targets::{read_defaults, read_targets},
 };
@@ -19,11 +20,12 @@ impl Config {
     ///
     /// Relative paths within it start from its directory. Fails with every fault at once.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let name = path.display().to_string();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Faults::of_file(&name, format!("no readable file ({error})")))?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, &name, base, &environment)
+            .map_err(|error| Faults::of_file(path, format!("no readable file ({error})")))?;
+        let source = Source::of_file(path, text);
+        let context = Context::new(&environment);
+        context.look_at(path);
+        parse(&context, &source)
     }
 
     /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working
@@ -40,42 +42,66 @@ impl Config {
         base_dir: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Faults> {
-        let (root, errors) = DeTable::parse_recoverable(text);
-        let syntax = errors
-            .iter()
-            .map(|error| syntax_fault(text, file_name, error));
-        if let Some(faults) = Faults::of(syntax.collect()) {
-            return Err(faults);
-        }
-        let context = Context {
-            text,
-            file_name,
-            base: base_dir,
-            env,
-            faults: RefCell::default(),
-            warnings: RefCell::default(),
-        };
-        let mut config = read(Table::root(&context, root.into_inner()));
-        if let Some(faults) = Faults::of(context.faults.take()) {
-            return Err(faults);
-        }
-        let mut warnings = context.warnings.take();
-        warnings.sort_by_key(|(offset, _)| *offset);
-        config.warnings = warnings.into_iter().map(|(_, warning)| warning).collect();
-        Ok(config)
+        let source = Source::of_text(file_name, base_dir, text);
+        parse(&Context::new(env), &source)
     }
 }
 
+fn parse(context: &Context<'_>, source: &Source) -> Result<Config, Faults> {
+    let main = tree(context, source);
+    if let Some(faults) = take_faults(context) {
+        return Err(faults);
+    }
+    let mut main = Table::root(context, source, main);
+    let included = read_include(main.take("include"));
+    let trees = included.iter().map(|source| (source, tree(context, source)));
+    let included: Vec<_> = trees
+        .map(|(source, tree)| Table::root(context, source, tree))
+        .collect();
+    // What is in a file that cannot be read would be missed in the others.
+    if let Some(faults) = take_faults(context) {
+        return Err(faults);
+    }
+    let mut config = read(main, included);
+    if let Some(faults) = take_faults(context) {
+        return Err(faults);
+    }
+    config.warnings = in_order(context.warnings.take());
+    config.files = context.files.take().into_iter().collect();
+    Ok(config)
+}
+
+/// What could be read of a file. Notes its faults of syntax.
+pub(super) fn tree<'a>(context: &Context<'_>, source: &'a Source) -> DeTable<'a> {
+    let (root, errors) = DeTable::parse_recoverable(&source.text);
+    for error in &errors {
+        let at = error.span().map_or(source.text.len(), |span| span.start);
+        let fault = ((source.number, at), source.syntax_fault(error));
+        context.faults.borrow_mut().push(fault);
+    }
+    root.into_inner()
+}
+
+/// What was found wrong so far.
+pub(super) fn take_faults(context: &Context<'_>) -> Option<Faults> {
+    let files = context.files.borrow().iter().cloned().collect();
+    Faults::of(in_order(context.faults.take()), files)
+}
+
+fn in_order<T>(mut found: Vec<(Order, T)>) -> Vec<T> {
+    found.sort_by_key(|(order, _)| *order);
+    found.into_iter().map(|(_, one)| one).collect()
+}
+
 /// What this gives is a configuration only if no fault was noted on the way.
-fn read(mut root: Table<'_>) -> Config {
-    let context = root.place.context;
+fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
     let mut taken = Vec::new();
     let (store, dedupe_window) = read_store(root.section("store"));
-    let tls_directory = tls_directory(&store, context);
+    let tls_directory = tls_directory(&store, &root.place);
     let (server, max_body) = read_server(root.section("server"), &tls_directory, &mut taken);
     let admin = read_admin(root.section("admin"), &mut taken);
     let defaults = read_defaults(root.section("defaults"));
-    let targets = read_targets(root.section("targets"), &defaults);
+    let targets = read_targets(of_all(&mut root, &mut included, "targets"), &defaults);
     let inherited = Inherited {
         max_body,
         max_body_in_flight: server.max_body_in_flight,
@@ -84,8 +110,16 @@ fn read(mut root: Table<'_>) -> Config {
         public_url: server.public_url.as_ref(),
         targets: &targets.names,
     };
-    let routes = read_routes(&mut root, &inherited);
+    let routes = of_all(&mut root, &mut included, "routes");
+    if routes.is_empty() {
+        root.place.missing("routes", ROUTES_SHAPE);
+    }
+    let routes = read_routes(routes, &inherited);
+    let main = root.place.source.name.clone();
     root.finish();
+    for table in included {
+        table.finish_included(&main);
+    }
     Config {
         server,
         admin,
@@ -97,19 +131,25 @@ fn read(mut root: Table<'_>) -> Config {
     }
 }
 
-/// The parser's words name no values.
-fn syntax_fault(text: &str, file_name: &str, error: &toml::de::Error) -> Fault {
-    let offset = error.span().map_or(text.len(), |span| span.start);
-    let (line, column) = position(text, offset);
-    Fault {
-        file: file_name.to_owned(),
-        line,
-        column,
-        key: String::new(),
-        found: Some(format!("a fault of syntax: {}", error.message())),
-        expected: None,
-        did_you_mean: None,
+/// The named tables below `key`, those of the file first. A name that stands in two files is a fault of the second.
+fn of_all<'a>(
+    root: &mut Table<'a>,
+    included: &mut [Table<'a>],
+    key: &'static str,
+) -> Vec<Named<'a>> {
+    let mut places: HashMap<String, Place<'a>> = HashMap::new();
+    let mut all = Vec::new();
+    for table in std::iter::once(root).chain(included) {
+        for (name, place, node) in table.section(key).named() {
+            if let Some(first) = places.get(&name) {
+                let found = format!("a second {}, after that at {}", place.path, first.shown());
+                place.fault(found, "another name, or only one of them");
+            }
+            places.entry(name.clone()).or_insert_with(|| place.clone());
+            all.push((name, place, node));
+        }
     }
+    all
 }
 
 #[expect(

@@ -22,9 +22,11 @@ use crate::{
 mod breaker;
 mod credentials;
 mod deliver;
+mod diff;
 mod error;
 mod handshake;
 mod identity;
+mod include;
 mod jwt;
 mod load;
 mod payload;
@@ -38,6 +40,7 @@ mod scalar;
 mod scheme;
 pub mod secret;
 mod server;
+mod source;
 mod store;
 pub mod surface;
 mod targets;
@@ -46,6 +49,7 @@ mod tls;
 mod verifier;
 mod verify;
 
+pub use diff::{Change, ChangeKind, Diff, diff};
 pub(crate) use error::closest;
 pub use error::{Fault, Faults, Warning};
 pub use pointer::Pointer;
@@ -146,6 +150,8 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Store {
     pub url: StoreUrl,
+    /// Of what `url` and the certificates beside it say, passwords too.
+    pub connection: Fingerprint,
     pub durability: Durability,
     /// How long finished events stay readable. Default 3 days.
     pub retention: Duration,

@@ -3,11 +3,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Respond, RespondBody, Route,
+    Fingerprint, Respond, RespondBody, Route,
     deliver::{read_deliver, read_rate, read_respond},
     identity::{pointer, read_event_id, read_event_type},
     payload::{check_content, check_split, read_content, read_require, read_schemas},
-    reader::{Node, Place, Table, quoted},
+    reader::{Named, Node, Place, Table, quoted},
     scalar::{NAME_SHAPE, is_name},
     server::bytes,
     store::KEPT_MAX,
@@ -31,20 +31,11 @@ pub(super) struct Inherited<'t> {
 
 const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" of ASCII without `?`, `#`, `*` and spaces";
 
-/// In the order of the file.
-pub(super) fn read_routes(root: &mut Table<'_>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
-    const SHAPE: &str = "at least one [routes.NAME]: else there is nothing to receive";
-    let Some(node) = root.require("routes", SHAPE) else {
-        return Vec::new();
-    };
-    let place = node.place.clone();
-    let Some(table) = node.table(SHAPE) else {
-        return Vec::new();
-    };
-    let entries = table.named();
-    if entries.is_empty() {
-        place.fault("no route", SHAPE);
-    }
+pub(super) const ROUTES_SHAPE: &str =
+    "at least one [routes.NAME]: else there is nothing to receive";
+
+/// In the order of the files.
+pub(super) fn read_routes(entries: Vec<Named<'_>>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
     let mut addresses = Addresses::default();
     let mut routes = Vec::new();
     for (name, place, node) in entries {
@@ -66,7 +57,7 @@ fn read_route(
     inherited: &Inherited<'_>,
     addresses: &mut Addresses,
 ) -> Route {
-    let fingerprint = table.fingerprint();
+    let witness = table.witness();
     let methods = read_methods(table.take("methods"));
     let path = read_path(&mut table);
     if let Some((path, place)) = &path {
@@ -105,7 +96,7 @@ fn read_route(
         .as_ref()
         .map_or(&table.place, |node| &node.place)
         .clone();
-    let route = Route {
+    let mut route = Route {
         name,
         path: path.map(|(path, _)| path).unwrap_or_default(),
         methods,
@@ -143,9 +134,11 @@ fn read_route(
             .map_or_else(|| preset_respond(preset), read_respond),
         enabled: table.flag("enabled", true),
         keep_rejected: table.flag("keep_rejected", false),
-        fingerprint,
+        fingerprint: Fingerprint::of(&[]),
     };
     table.finish();
+    let inherited = (&route.public_url, route.max_body, route.dedupe_window);
+    route.fingerprint = witness.fingerprint(&format!("{inherited:?}"));
     check_content(&route, &content_place);
     if let Some(split) = split {
         check_split(&route, &split.place);

@@ -7,7 +7,7 @@ use super::{
     breaker::read_breaker,
     credentials::{read_header_value, read_signature_secrets},
     deliver::read_rate,
-    reader::{Node, Table},
+    reader::{Named, Node, Table},
     retry::{read_retry, read_retry_on},
     scalar::{DAY, HOUR, MINUTE, NAME_SHAPE, is_name},
     tls::TlsKeys,
@@ -61,12 +61,12 @@ pub(super) struct Targets {
     pub(super) names: Vec<String>,
 }
 
-pub(super) fn read_targets(table: Table<'_>, defaults: &Defaults) -> Targets {
+pub(super) fn read_targets(entries: Vec<Named<'_>>, defaults: &Defaults) -> Targets {
     let mut targets = Targets {
         valid: BTreeMap::new(),
         names: Vec::new(),
     };
-    for (name, place, node) in table.named() {
+    for (name, place, node) in entries {
         if !is_name(&name) {
             place.fault(super::reader::quoted(&name), NAME_SHAPE);
         }
@@ -82,7 +82,7 @@ pub(super) fn read_targets(table: Table<'_>, defaults: &Defaults) -> Targets {
 }
 
 fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> Option<Target> {
-    let fingerprint = table.fingerprint();
+    let witness = table.witness();
     let url = table
         .require("url", "a URL such as \"https://crm.example.com/in\"")
         .and_then(|node| node.http_url());
@@ -107,6 +107,9 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         tls.refuse("a key of TLS on an http target", "an https `url`");
     }
     table.finish();
+    let tls = tls.of_target();
+    let inherited = (timeout, concurrency, &retry, rate, breaker);
+    let fingerprint = witness.fingerprint(&format!("{inherited:?}"));
     Some(Target {
         name,
         url: url?,
@@ -120,7 +123,7 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         rate,
         breaker,
         sign,
-        tls: tls.of_target(),
+        tls,
         fingerprint,
     })
 }
