@@ -14,6 +14,13 @@ pub static FILE: Section = Section::new(
     "file",
     &[
         key(
+            "include",
+            Shape::List(0, &TEXT),
+            Is("[]"),
+            "list of other files, each by its path or a pattern such as `\"routes.d/*.toml\"`, in which more routes and targets stand",
+            "[\"routes.d/*.toml\"]",
+        ),
+        key(
             "server",
             Shape::Table(&SERVER),
             Words(""),

@@ -316,6 +316,21 @@ const BESIDE: &[(&str, Beside, &str)] = &[
         These(&["body_sha256"]),
         "signed = \"{query:bodySHA256}{body}\"",
     ),
+    (
+        "signature_of_public_key",
+        These(&["tolerance", "future"]),
+        "timestamp = { header = \"X-Timestamp\" }\nsigned = \"{header:X-Timestamp}{body}\"",
+    ),
+    (
+        "signature_of_public_key",
+        These(&["body_sha256"]),
+        "signed = \"{query:bodySHA256}{body}\"",
+    ),
+    (
+        "equal",
+        These(&["tolerance", "future"]),
+        "timestamp = { header = \"X-Timestamp\" }",
+    ),
     ("equal", These(&["each"]), "json = \"/signature\""),
     ("first_of", All, ""),
     ("timestamp", AllBut(PLACES), "header = \"X-Timestamp\""),
