@@ -1,5 +1,6 @@
 //! The admin listener: metrics, health and the API, on its own socket, never the public one.
 
+pub mod control;
 mod events;
 mod guard;
 mod health;
@@ -37,8 +38,7 @@ pub struct Sources {
     pub store: Arc<dyn Store>,
     pub gate: Arc<Gate>,
     pub targets: Vec<Arc<Target>>,
-    /// One a target.
-    pub gates: Vec<Arc<handover::Gate>>,
+    pub lanes: Arc<handover::Lanes>,
     pub clock: Clock,
 }
 

@@ -32,16 +32,13 @@ pub(super) async fn list(_: MayRead, state: Data<State>) -> Result<HttpResponse,
 /// Of the URL only the host: paths and queries of webhook addresses are often secret.
 fn show(state: &State, target: &Target, depth: Depth) -> Value {
     let sources = &state.sources;
-    let gate = sources
-        .gates
-        .iter()
-        .find(|gate| *gate.target() == target.name);
+    let gate = sources.lanes.gate(&target.name);
     let metrics = sources.metrics.target(&target.name);
     json!({
         "name": &*target.name,
         "host": target.url.host_str(),
-        "paused": gate.is_some_and(|gate| gate.is_paused()),
-        "circuit": gate.map(|gate| circuit(state, gate)),
+        "paused": gate.as_ref().is_some_and(|gate| gate.is_paused()),
+        "circuit": gate.map(|gate| circuit(state, &gate)),
         "in_flight": metrics.map_or(0, |metrics| metrics.in_flight.get()),
         "pending": depth.pending,
         "dead": depth.dead,

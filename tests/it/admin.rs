@@ -27,12 +27,13 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 32] = [
+const FAMILIES: [(&str, &str, &str); 33] = [
     ("build_info", "gauge", "version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
     ("config_last_reload_timestamp_seconds", "gauge", ""),
     ("config_reloads_total", "counter", "result"),
+    ("config_restart_required", "gauge", ""),
     ("conflicting_duplicates_total", "counter", "route"),
     ("connections", "gauge", ""),
     ("credential_uses_total", "counter", "credential,route"),

@@ -46,7 +46,7 @@ impl AdminRig {
             store: rig.store.clone(),
             gate: Arc::new(gate),
             targets: rig.targets.clone(),
-            gates: rig.gates.clone(),
+            lanes: rig.lanes.clone(),
             clock: Clock::system(),
         };
         let settings = config::Admin {

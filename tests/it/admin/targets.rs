@@ -54,9 +54,9 @@ async fn each_target_tells_how_it_stands() {
     assert_eq!(state().await, ("open".to_owned(), false));
     assert!(admin.get("targets").await["targets"][0]["circuit"]["until"].is_string());
     gate.open_circuit(Instant::now());
-    admin.rig.delivery.pause("crm");
+    admin.rig.delivery.pause("crm").await.unwrap();
     assert_eq!(state().await, ("half_open".to_owned(), true));
-    admin.rig.delivery.resume("crm");
+    admin.rig.delivery.resume("crm").await.unwrap();
     gate.close_circuit();
     assert_eq!(state().await, ("closed".to_owned(), false));
     receiver.release(10);

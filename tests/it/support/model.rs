@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -41,6 +41,7 @@ pub(crate) struct Model {
     settles_to_fail: AtomicUsize,
     settles_to_panic: AtomicUsize,
     claims_to_fail: AtomicUsize,
+    pauses_to_fail: AtomicUsize,
     claimed: AtomicUsize,
 }
 
@@ -51,6 +52,8 @@ struct Rows {
     events: Vec<Arc<Event>>,
     replays: Vec<Replay>,
     secrets: Vec<KeptSecret>,
+    records: BTreeMap<String, Record>,
+    paused: BTreeSet<TargetName>,
     deliveries: Vec<Row>,
     last_token: i64,
     leases_to_shorten: usize,
@@ -78,6 +81,7 @@ impl Model {
             settles_to_fail: AtomicUsize::new(0),
             settles_to_panic: AtomicUsize::new(0),
             claims_to_fail: AtomicUsize::new(0),
+            pauses_to_fail: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
         })
     }
@@ -116,6 +120,11 @@ impl Model {
     /// The next `count` claims fail.
     pub(crate) fn fail_claims(&self, count: usize) {
         self.claims_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// The next `count` times it cannot tell which targets are paused.
+    pub(crate) fn fail_pauses(&self, count: usize) {
+        self.pauses_to_fail.store(count, Ordering::SeqCst);
     }
 
     /// The next `count` leases are a second long, whatever is asked for.
@@ -492,28 +501,42 @@ impl Store for Model {
         Ok(())
     }
 
-    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        for record in records {
+            let id = record.request_id.clone();
+            rows.records.entry(id).or_insert(record);
+        }
         Ok(())
     }
 
-    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
-        Ok(None)
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(self.rows.lock().unwrap().records.get(request_id).cloned())
     }
 
-    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
-        Ok(RecordPage::default())
+    /// All in one page.
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        let rows = self.rows.lock().unwrap();
+        let matching = rows.records.values().rev();
+        let matching = matching.filter(|record| query.filter.matches(record));
+        Ok(RecordPage {
+            records: matching.cloned().collect(),
+            next: None,
+        })
     }
 
-    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
+        self.rows.lock().unwrap().paused.insert(target.clone());
         Ok(())
     }
 
-    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError> {
+        Ok(self.rows.lock().unwrap().paused.remove(target))
     }
 
     async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
-        Ok(Vec::new())
+        told_to_fail(&self.pauses_to_fail)?;
+        Ok(self.rows.lock().unwrap().paused.iter().cloned().collect())
     }
 
     async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
