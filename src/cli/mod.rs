@@ -18,6 +18,7 @@ mod explain;
 mod https;
 mod keys;
 mod providers;
+mod rehearsal;
 mod samples;
 mod schema;
 mod secrets;
@@ -26,6 +27,7 @@ mod serve;
 mod sign;
 mod tamper;
 mod telemetry;
+mod test;
 mod tokens;
 
 /// Bad configuration or usage (EX_USAGE of sysexits.h).
@@ -55,6 +57,7 @@ enum Command {
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
     Schema(schema::Schema),
+    Test(test::Test),
     /// What the gateway starts by itself, to evaluate `when` and `transform`.
     #[command(name = crate::expression::COMMAND, hide = true)]
     EvaluateExpressions,
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Test(test) => test.run(),
     }
 }
 
@@ -121,6 +125,16 @@ const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default();
 const GREEN: anstyle::Style = anstyle::AnsiColor::Green.on_default();
 const YELLOW: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
+
+/// How a command tells what it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: the admin API's own JSON. Lists are one object a line.
+    Json,
+}
 
 /// Says what failed and gives the exit code for it.
 fn failed(error: impl std::fmt::Display) -> ExitCode {

@@ -34,9 +34,7 @@ pub(super) fn read_include(node: Option<Node<'_>>) -> Vec<Source> {
     let mut seen: BTreeSet<PathBuf> = place.source.file.iter().map(canonical).collect();
     let mut sources: Vec<Source> = Vec::new();
     for item in node.list(SHAPE).unwrap_or_default() {
-        let parsed = item.parse(SHAPE, |text| {
-            (!text.is_empty()).then(|| text.to_owned())
-        });
+        let parsed = item.parse(SHAPE, |text| (!text.is_empty()).then(|| text.to_owned()));
         let Some(text) = parsed else { continue };
         let is_pattern = text.contains(META);
         let paths = match is_pattern {
@@ -147,7 +145,8 @@ fn walk(item: &Node<'_>, pattern: &Path) -> Vec<PathBuf> {
                 quoted(&error.path().display().to_string()),
                 error.error()
             );
-            item.place.fault(found, "a directory that the gateway may read");
+            item.place
+                .fault(found, "a directory that the gateway may read");
         };
         path.map_err(fault).ok()
     };

@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::{
     Config, Faults,
+    cases::{Stand, absolute},
     include::read_include,
     reader::{Context, Named, Order, Place, Table},
     routes::{Inherited, ROUTES_SHAPE, read_routes},
@@ -26,6 +27,19 @@ impl Config {
         let context = Context::new(&environment);
         context.look_at(path);
         parse(&context, &source)
+    }
+
+    /// Like [`Config::load`], with what stands in the place of variables and files.
+    pub fn load_standing_in(path: &Path, stand: &Stand) -> Result<Self, Faults> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Faults::of_file(path, format!("no readable file ({error})")))?;
+        let source = Source::of_file(path, text);
+        let variable = |name: &str| match stand.variables.get(name) {
+            Some(value) => Some(String::from_utf8_lossy(value.expose()).into_owned()),
+            None => environment(name),
+        };
+        let file = |path: &Path| stand.files.get(&absolute(path)).cloned();
+        parse(&Context::new(&variable).standing_in(&file), &source)
     }
 
     /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working
@@ -54,7 +68,9 @@ fn parse(context: &Context<'_>, source: &Source) -> Result<Config, Faults> {
     }
     let mut main = Table::root(context, source, main);
     let included = read_include(main.take("include"));
-    let trees = included.iter().map(|source| (source, tree(context, source)));
+    let trees = included
+        .iter()
+        .map(|source| (source, tree(context, source)));
     let included: Vec<_> = trees
         .map(|(source, tree)| Table::root(context, source, tree))
         .collect();

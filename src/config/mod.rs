@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod breaker;
+pub mod cases;
 mod credentials;
 mod deliver;
 mod diff;

@@ -20,7 +20,7 @@ use toml::{
 use zeroize::Zeroizing;
 
 use super::{
-    Fingerprint,
+    Fingerprint, Secret,
     error::{Fault, Warning, closest},
     source::Source,
 };
@@ -28,6 +28,8 @@ use super::{
 /// What the whole walk shares: the world around the files, and what was found in it and found wrong.
 pub(super) struct Context<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    /// What is read in the place of a file.
+    given: Option<&'a dyn Fn(&Path) -> Option<Secret>>,
     /// With the place of each, to sort by: the number of its file, and the offset in it.
     pub(super) faults: RefCell<Vec<(Order, Fault)>>,
     pub(super) warnings: RefCell<Vec<(Order, Warning)>>,
@@ -44,11 +46,22 @@ impl<'a> Context<'a> {
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             env,
+            given: None,
             faults: RefCell::default(),
             warnings: RefCell::default(),
             files: RefCell::default(),
             contents: RefCell::default(),
         }
+    }
+
+    /// With what stands in the place of some files.
+    pub(super) fn standing_in(mut self, files: &'a dyn Fn(&Path) -> Option<Secret>) -> Self {
+        self.given = Some(files);
+        self
+    }
+
+    pub(super) fn is_file(&self, path: &Path) -> bool {
+        self.given.is_some_and(|given| given(path).is_some()) || path.is_file()
     }
 
     /// The value of an environment variable.
@@ -61,6 +74,9 @@ impl<'a> Context<'a> {
     /// The first `bytes_max` bytes of the file at `path`.
     pub(super) fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         self.look_at(path);
+        if let Some(given) = self.given.and_then(|given| given(path)) {
+            return Ok(Zeroizing::new(given.expose().to_vec()));
+        }
         let mut bytes = Zeroizing::new(Vec::new());
         File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
         self.witness(&bytes);
@@ -296,6 +312,16 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Faults will not repeat what stands in it.
+    pub(super) fn secret(mut self) -> Self {
+        self.place.secret = true;
+        self
+    }
+
     pub(super) fn root(context: &'a Context<'a>, source: &'a Source, entries: DeTable<'a>) -> Self {
         let place = Place {
             context,

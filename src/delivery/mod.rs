@@ -42,7 +42,7 @@ pub use client::Roots;
 use courier::Courier;
 use dispatcher::Dispatcher;
 use expressions::Expressions;
-pub use expressions::{Line, Lines};
+pub use expressions::{Line, Lines, Prepared as Rehearsed, rehearse};
 use housekeeping::Housekeeping;
 use pauses::Pauses;
 use replaying::Replaying;

@@ -80,6 +80,15 @@ enum Passed {
     Handshake(Met),
 }
 
+impl Passed {
+    fn answer(self, endpoint: &Endpoint, request_id: &str) -> Response<Bytes> {
+        match self {
+            Self::Event(taken) => answer(&endpoint.route, &taken, request_id),
+            Self::Handshake(met) => met.told(&endpoint.route.name, request_id),
+        }
+    }
+}
+
 /// What came of a request that was taken.
 enum Taken {
     One(Accepted),
@@ -254,10 +263,7 @@ pub async fn receive(
     let (endpoint, result) = match find(gate, routing, head) {
         Ok(endpoint) => {
             let passed = accept(desk, routing, endpoint, certificate, head, &mut payload).await;
-            let result = passed.map(|passed| match passed {
-                Passed::Event(taken) => answer(&endpoint.route, &taken, &request_id),
-                Passed::Handshake(met) => met.told(&endpoint.route.name, &request_id),
-            });
+            let result = passed.map(|passed| passed.answer(endpoint, &request_id));
             (Some(endpoint), result)
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
@@ -289,11 +295,11 @@ pub async fn rehearse(
     certificate: Option<&PeerCertificate>,
     head: &RequestHead,
     mut payload: Payload,
-) -> Result<(), Rejection> {
+) -> Result<Response<Bytes>, Rejection> {
     let routing = &*desk.gate.routing.load_full();
     let endpoint = find(&desk.gate, routing, head).map_err(|(_, rejection)| rejection)?;
-    let taken = accept(desk, routing, endpoint, certificate, head, &mut payload).await;
-    taken.map(drop)
+    let passed = accept(desk, routing, endpoint, certificate, head, &mut payload).await?;
+    Ok(passed.answer(endpoint, &desk.gate.request_ids.next()))
 }
 
 fn find<'r>(
