@@ -11,7 +11,6 @@ use toml::de::DeValue;
 
 use super::{
     Faults, Secret,
-    error::closest,
     load::{take_faults, tree},
     reader::{Context, Node, Place, Table, quoted},
     source::Source,
@@ -259,12 +258,17 @@ fn read_called(table: &mut Table<'_>, known: &Known<'_>) -> Option<Called> {
 }
 
 fn named(node: &Node<'_>, names: &[&str], expected: &str) -> Option<String> {
-    let name = node.string(expected)?;
+    let expected = one_of(expected, names);
+    let name = node.string(&expected)?;
     if !names.contains(&name) {
-        node.place.unknown(name, expected, names.iter().copied());
+        node.place.unknown(name, &expected, names.iter().copied());
         return None;
     }
     Some(name.to_owned())
+}
+
+fn one_of(expected: &str, names: &[&str]) -> String {
+    format!("{expected}: one of {}", names.join(", "))
 }
 
 fn read_headers(node: Node<'_>) -> Vec<(http::HeaderName, http::HeaderValue)> {
@@ -409,9 +413,9 @@ fn read_bodies(node: Node<'_>, known: &Known<'_>) -> BTreeMap<String, Value> {
     const SHAPE: &str = "a table such as { crm = { ticket = 1 } }";
     let entries = node.table(SHAPE).map(Table::named).unwrap_or_default();
     let body = |(name, place, node): (String, Place<'_>, Node<'_>)| {
-        if closest(&name, known.targets.iter().copied()) != Some(name.as_str()) {
-            let names = known.targets.iter().copied();
-            place.unknown(&name, "the name of a target", names);
+        if !known.targets.contains(&name.as_str()) {
+            let expected = one_of("the name of a target", known.targets);
+            place.unknown(&name, &expected, known.targets.iter().copied());
         }
         (name, json_of(&node.value))
     };

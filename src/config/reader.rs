@@ -25,11 +25,14 @@ use super::{
     source::Source,
 };
 
+/// What is read in the place of the file at a path.
+pub(super) type Given<'g> = dyn Fn(&Path) -> Option<Secret> + 'g;
+
 /// What the whole walk shares: the world around the files, and what was found in it and found wrong.
 pub(super) struct Context<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     /// What is read in the place of a file.
-    given: Option<&'a dyn Fn(&Path) -> Option<Secret>>,
+    given: Option<&'a Given<'a>>,
     /// With the place of each, to sort by: the number of its file, and the offset in it.
     pub(super) faults: RefCell<Vec<(Order, Fault)>>,
     pub(super) warnings: RefCell<Vec<(Order, Warning)>>,
@@ -55,7 +58,7 @@ impl<'a> Context<'a> {
     }
 
     /// With what stands in the place of some files.
-    pub(super) fn standing_in(mut self, files: &'a dyn Fn(&Path) -> Option<Secret>) -> Self {
+    pub(super) fn standing_in(mut self, files: &'a Given<'a>) -> Self {
         self.given = Some(files);
         self
     }

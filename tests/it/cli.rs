@@ -1,5 +1,10 @@
 //! The command line, as people and scripts use it.
 
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod cases;
 mod check;
 mod demo;
 #[allow(

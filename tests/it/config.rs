@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use hookgate::config::{Config, Faults};
 
+use crate::support::schema;
+
 mod changes;
 mod faults_of_callers;
 mod faults_of_gateway;
@@ -51,8 +53,12 @@ fn environment(name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
+/// What loads is also what the JSON Schema takes.
+#[track_caller]
 fn parse(text: &str) -> Result<Config, Faults> {
-    Config::parse(text, "routes.toml", &fixtures(), &environment)
+    let config = Config::parse(text, "routes.toml", &fixtures(), &environment)?;
+    schema::assert_takes(text);
+    Ok(config)
 }
 
 /// The lines that are told about `text`, wherever the fixtures are on this machine.

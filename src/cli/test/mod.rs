@@ -155,23 +155,18 @@ fn shown(files: &[PathBuf]) -> String {
 }
 
 /// What came of one request, in the words of `expect`.
-#[derive(Debug, Default, serde::Serialize)]
+#[derive(Debug, Default)]
 struct Got {
     status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     /// Why, as far as the caller is told, or the operator.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     told: Vec<String>,
     id: Vec<String>,
-    #[serde(rename = "type")]
     event_type: Vec<String>,
     targets: Vec<String>,
     filtered: Vec<String>,
     failed: Vec<String>,
     /// Of each event, in order.
-    #[serde(skip)]
     bodies: BTreeMap<String, Vec<Vec<u8>>>,
-    #[serde(skip)]
     answer: Vec<u8>,
 }

@@ -135,10 +135,10 @@ pub fn sections() -> BTreeMap<&'static str, &'static Section> {
 
 fn collect(shape: &Shape, found: &mut BTreeMap<&'static str, &'static Section>) {
     match shape {
+        Shape::Table(section) if found.contains_key(section.name) => {}
         Shape::Table(section) => {
-            if found.insert(section.name, section).is_none() {
-                section.keys().for_each(|key| collect(&key.shape, found));
-            }
+            found.insert(section.name, section);
+            section.keys().for_each(|key| collect(&key.shape, found));
         }
         Shape::List(_, inner) | Shape::Named(_, inner) => collect(inner, found),
         Shape::OneOf(shapes) => shapes.iter().for_each(|shape| collect(shape, found)),

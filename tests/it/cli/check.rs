@@ -1,7 +1,5 @@
 //! `check`, `keys` and the help.
 
-use std::{collections::BTreeSet, path::Path};
-
 use super::program::{SHIPPED, hookgate, hookgate_where, stderr, stdout};
 use crate::support::{gateway::temporary, sign::sha256_hex};
 
@@ -124,6 +122,8 @@ fn every_subcommand_has_help_with_examples() {
         &["providers"],
         &["providers", "show"],
         &["secrets"],
+        &["schema"],
+        &["test"],
     ];
     for subcommand in subcommands {
         let output = hookgate(directory.path(), &[subcommand, &["--help"]].concat());
@@ -166,55 +166,6 @@ fn alone_it_says_what_to_do_next() {
     assert_eq!(
         hookgate(directory.path(), &["sevre"]).status.code(),
         Some(64)
-    );
-}
-
-/// The keys are read by name from tables, so the source says which there are.
-#[test]
-fn the_reference_names_every_key_of_the_configuration() {
-    const READERS: [&str; 7] = [
-        "take(\"",
-        "require(\"",
-        "section(\"",
-        "duration(\"",
-        "size(\"",
-        "count(\"",
-        "flag(\"",
-    ];
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let reference = std::fs::read_to_string(project.join("docs/configuration.md")).unwrap();
-    let mut keys = BTreeSet::new();
-    let mut left = vec![project.join("src/config")];
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).unwrap();
-            left.extend(entries.map(|entry| entry.unwrap().path()));
-            continue;
-        }
-        let source = std::fs::read_to_string(path).unwrap().replace("(\n", "(");
-        for reader in READERS {
-            let found = source.split(reader).skip(1);
-            keys.extend(found.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
-        }
-    }
-    assert!(
-        keys.contains("path_ends") && keys.contains("starts_with"),
-        "the source is read otherwise now: {keys:?}"
-    );
-    let named = |key: &str| {
-        let standing = |after: char| {
-            let words = reference.match_indices(key);
-            let mut words = words.map(|(at, _)| (&reference[..at], &reference[at + key.len()..]));
-            words.any(|(before, rest)| {
-                before.ends_with(['`', ' ', '.', '[']) && rest.starts_with(after)
-            })
-        };
-        ['`', ' ', '.', ']'].into_iter().any(standing)
-    };
-    let missing: Vec<_> = keys.iter().filter(|key| !named(key)).collect();
-    assert!(
-        missing.is_empty(),
-        "docs/configuration.md does not name {missing:?}"
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hookgate::{
     clock::Clock,
     event::{Event, Order, OrderGroup},
@@ -10,7 +11,6 @@ use hookgate::{
     metrics::{Labels, Metrics, RouteLabels},
     store::Store as _,
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::requests::Sent;
 use crate::support::{
@@ -91,9 +91,10 @@ impl Front {
         let (_, plain) = sockets.addresses().unwrap();
         sockets.listen().unwrap();
         let serving = Serving {
-            gate: Arc::new(Gate::new(&config, model.clone(), clock, &metrics)),
-            acceptor: TlsAcceptor::from(identity.config),
+            gate: Arc::new(Gate::new(&config, model.clone(), clock.clone(), &metrics)),
+            identity: Arc::new(ArcSwap::from_pointee(identity)),
             metrics: metrics.clone(),
+            clock: clock.clone(),
         };
         Self {
             client: Client::plain(plain.unwrap()),
