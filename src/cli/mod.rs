@@ -14,6 +14,7 @@ use crate::config::Config;
 mod admin;
 mod check;
 mod demo;
+mod diagnosis;
 mod explain;
 mod https;
 mod keys;
@@ -115,7 +116,7 @@ impl ConfigFile {
     /// Like [`load`](Self::load), for commands that run often: warnings are left to `check` and `serve`.
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
-            anstream::eprintln!("{RED}{faults}{RED:#}");
+            anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
             EXIT_USAGE.into()
         })
     }

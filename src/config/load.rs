@@ -1,12 +1,16 @@
 //! From the text of `routes.toml` to a [`Config`]: the order in which it is read.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use toml::de::DeTable;
 
 use super::{
-    Config, Faults,
+    Config, Faults, Keys,
     cases::{Stand, absolute},
+    caution::check_used,
     include::read_include,
     reader::{Context, Named, Order, Place, Table},
     routes::{Inherited, ROUTES_SHAPE, read_routes},
@@ -21,25 +25,32 @@ impl Config {
     ///
     /// Relative paths within it start from its directory. Fails with every fault at once.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Faults::of_file(path, format!("no readable file ({error})")))?;
-        let source = Source::of_file(path, text);
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let context = Context::new(&environment);
         context.look_at(path);
-        parse(&context, &source)
+        parse(&context, &Source::of_file(path, text), None)
+    }
+
+    /// Like [`Config::load`], with every key that the files say; from `text` if there is one, as if it stood at `path`.
+    pub fn load_with_keys(path: &Path, text: Option<String>) -> Result<(Self, Keys), Faults> {
+        let text = text.map_or_else(|| std::fs::read_to_string(path), Ok);
+        let text = text.map_err(|error| unreadable(path, &error))?;
+        let mut keys = Keys::default();
+        let context = Context::new(&environment);
+        let config = parse(&context, &Source::of_file(path, text), Some(&mut keys))?;
+        Ok((config, keys))
     }
 
     /// Like [`Config::load`], with what stands in the place of variables and files.
     pub fn load_standing_in(path: &Path, stand: &Stand) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Faults::of_file(path, format!("no readable file ({error})")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let source = Source::of_file(path, text);
         let variable = |name: &str| match stand.variables.get(name) {
             Some(value) => Some(String::from_utf8_lossy(value.expose()).into_owned()),
             None => environment(name),
         };
         let file = |path: &Path| stand.files.get(&absolute(path)).cloned();
-        parse(&Context::new(&variable).standing_in(&file), &source)
+        parse(&Context::new(&variable).standing_in(&file), &source, None)
     }
 
     /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working
@@ -57,11 +68,20 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Faults> {
         let source = Source::of_text(file_name, base_dir, text);
-        parse(&Context::new(env), &source)
+        parse(&Context::new(env), &source, None)
     }
 }
 
-fn parse(context: &Context<'_>, source: &Source) -> Result<Config, Faults> {
+fn unreadable(path: &Path, error: &std::io::Error) -> Faults {
+    Faults::of_file(path, format!("no readable file ({error})"))
+}
+
+/// Every key goes into `keys`.
+fn parse(
+    context: &Context<'_>,
+    source: &Source,
+    keys: Option<&mut Keys>,
+) -> Result<Config, Faults> {
     let main = tree(context, source);
     if let Some(faults) = take_faults(context) {
         return Err(faults);
@@ -71,7 +91,13 @@ fn parse(context: &Context<'_>, source: &Source) -> Result<Config, Faults> {
     let trees = included
         .iter()
         .map(|source| (source, tree(context, source)));
+    let trees: Vec<_> = trees.collect();
+    if let Some(keys) = keys {
+        main.add_to(keys);
+        trees.iter().for_each(|(_, tree)| keys.add(tree));
+    }
     let included: Vec<_> = trees
+        .into_iter()
         .map(|(source, tree)| Table::root(context, source, tree))
         .collect();
     // What is in a file that cannot be read would be missed in the others.
@@ -101,7 +127,11 @@ pub(super) fn tree<'a>(context: &Context<'_>, source: &'a Source) -> DeTable<'a>
 /// What was found wrong so far.
 pub(super) fn take_faults(context: &Context<'_>) -> Option<Faults> {
     let files = context.files.borrow().iter().cloned().collect();
-    Faults::of(in_order(context.faults.take()), files)
+    let faults = in_order(context.faults.take());
+    if faults.is_empty() {
+        return None;
+    }
+    Faults::of(faults, in_order(context.warnings.take()), files)
 }
 
 fn in_order<T>(mut found: Vec<(Order, T)>) -> Vec<T> {
@@ -131,6 +161,13 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
         root.place.missing("routes", ROUTES_SHAPE);
     }
     let routes = read_routes(routes, &inherited);
+    let lines = routes.iter().flat_map(|route| &route.deliver);
+    let used: HashSet<_> = lines.map(|line| &*line.to).collect();
+    for (name, place) in targets.names.iter().zip(&targets.places) {
+        if !used.contains(name.as_str()) {
+            check_used(place);
+        }
+    }
     let main = root.place.source.name.clone();
     root.finish();
     for table in included {

@@ -19,8 +19,10 @@ use toml::{
 };
 use zeroize::Zeroizing;
 
+use crate::clock::{Clock, Timestamp};
+
 use super::{
-    Fingerprint, Secret,
+    Fingerprint, Keys, Secret,
     error::{Fault, Warning, closest},
     source::Source,
 };
@@ -33,6 +35,7 @@ pub(super) struct Context<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     /// What is read in the place of a file.
     given: Option<&'a Given<'a>>,
+    pub(super) now: Timestamp,
     /// With the place of each, to sort by: the number of its file, and the offset in it.
     pub(super) faults: RefCell<Vec<(Order, Fault)>>,
     pub(super) warnings: RefCell<Vec<(Order, Warning)>>,
@@ -50,6 +53,7 @@ impl<'a> Context<'a> {
         Self {
             env,
             given: None,
+            now: Clock::system().now(),
             faults: RefCell::default(),
             warnings: RefCell::default(),
             files: RefCell::default(),
@@ -135,8 +139,11 @@ impl<'a> Place<'a> {
         self.note(Some(quoted(name)), Some(expected.into()), close);
     }
 
-    pub(super) fn warn(&self, message: impl Display) {
-        let warning = self.source.warning(self, message.to_string());
+    /// What is wrong, and the next step.
+    pub(super) fn warn(&self, message: impl Display, hint: impl Display) {
+        let warning = self
+            .source
+            .warning(self, message.to_string(), hint.to_string());
         let mut warnings = self.context.warnings.borrow_mut();
         warnings.push((self.order(), warning));
     }
@@ -340,6 +347,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// What is left in it.
+    pub(super) fn add_to(&self, keys: &mut Keys) {
+        keys.add(&self.entries);
+    }
+
     /// Begins to look at what is read on behalf of this table.
     pub(super) fn witness(&self) -> Witness<'a> {
         let mut text = Vec::new();
@@ -377,6 +389,12 @@ impl<'a> Table<'a> {
             place: self.place.key(key, value.span()),
             value: value.into_inner(),
         })
+    }
+
+    /// Where the value of `key` stands, which is not taken.
+    pub(super) fn place_of(&self, key: &str) -> Option<Place<'a>> {
+        let value = self.entries.get(key)?;
+        Some(self.place.key(key, value.span()))
     }
 
     /// Like [`Table::take`]; a fault when the key is not there.

@@ -8,6 +8,7 @@ use std::{
 use super::{
     error::{Fault, Warning},
     reader::Place,
+    snippet::{Snippet, Told},
 };
 
 /// A file's text, and what the operator calls it.
@@ -51,6 +52,11 @@ impl Source {
         expected: Option<String>,
         did_you_mean: Option<String>,
     ) -> Fault {
+        let told = Told {
+            key: &place.path,
+            found: found.as_deref().unwrap_or_default(),
+        };
+        let snippet = Snippet::of(&self.text, &place.span, &told);
         let (line, column, end_line, end_column) = self.position(&place.span);
         Fault {
             file: self.name.clone(),
@@ -62,10 +68,16 @@ impl Source {
             found,
             expected,
             did_you_mean,
+            snippet,
         }
     }
 
-    pub(super) fn warning(&self, place: &Place<'_>, message: String) -> Warning {
+    pub(super) fn warning(&self, place: &Place<'_>, message: String, hint: String) -> Warning {
+        let told = Told {
+            key: &place.path,
+            found: "",
+        };
+        let snippet = Snippet::of(&self.text, &place.span, &told);
         let (line, column, end_line, end_column) = self.position(&place.span);
         Warning {
             file: self.name.clone(),
@@ -75,6 +87,8 @@ impl Source {
             end_column,
             key: place.path.clone(),
             message,
+            hint,
+            snippet,
         }
     }
 
@@ -82,6 +96,8 @@ impl Source {
     pub(super) fn syntax_fault(&self, error: &toml::de::Error) -> Fault {
         let end = self.text.len();
         let span = error.span().unwrap_or(end..end);
+        let told = Told { key: "", found: "" };
+        let snippet = Snippet::of(&self.text, &span, &told);
         let (line, column, end_line, end_column) = self.position(&span);
         Fault {
             file: self.name.clone(),
@@ -93,6 +109,7 @@ impl Source {
             found: Some(format!("a fault of syntax: {}", error.message())),
             expected: None,
             did_you_mean: None,
+            snippet,
         }
     }
 

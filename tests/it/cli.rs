@@ -4,9 +4,19 @@
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
+mod broken;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod cases;
 mod check;
 mod demo;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod differences;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
@@ -29,3 +39,5 @@ mod send;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod start;
+
+pub(crate) use check::keys_of_the_source;

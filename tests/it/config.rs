@@ -11,17 +11,20 @@ use hookgate::config::{Config, Faults};
 
 use crate::support::schema;
 
+mod cautions;
 mod changes;
 mod faults_of_callers;
 mod faults_of_gateway;
 mod faults_of_routes;
 mod faults_of_schemes;
 mod faults_of_targets;
+mod includes;
 mod jwt;
 mod loads;
 mod providers;
 mod schemes;
 mod secrets;
+mod snippets;
 mod surface;
 
 /// Where the fixtures are, and what relative paths in them start from.

@@ -2,15 +2,15 @@
 
 use super::{
     Rule, Section, Shape,
-    Usual::{But, Is, Words},
+    Usual::{But, Is, Required, Words},
     key,
     routes::ROUTE,
     shapes::*,
     targets::{DEFAULTS, TARGET},
 };
 
-/// The whole file. Its own description is that of the schema.
-pub static FILE: Section = Section::new(
+/// The whole file.
+pub static WHOLE: Section = Section::new(
     "file",
     &[
         key(
@@ -223,8 +223,40 @@ static ADMIN: Section = Section::new(
             "a secret that `/metrics` and the API (see [delivery.md](delivery.md)) ask for as `Authorization: Bearer …`; `/healthz` and `/readyz` do not",
             r#"{ env = "HOOKGATE_ADMIN_TOKEN" }"#,
         ),
+        key(
+            "tokens",
+            Shape::List(1, &Shape::Table(&NAMED_TOKEN)),
+            Words("none"),
+            "list of further tokens, each with a name, a role (`\"read\"` or `\"write\"`) and its secret; that of `token` is called `admin` and may write",
+            r#"[{ name = "grafana", role = "read", env = "GRAFANA_TOKEN" }]"#,
+        ),
     ],
     &[],
+);
+
+/// A token with a name.
+static NAMED_TOKEN: Section = Section::new(
+    "admin_token",
+    &[
+        key(
+            "name",
+            Shape::Text("^.{1,64}$"),
+            Required,
+            "what logs call whoever shows it",
+            "\"grafana\"",
+        ),
+        key(
+            "role",
+            Shape::Choice(&["read", "write"]),
+            Required,
+            "what it opens: `\"read\"`, what can be read; `\"write\"`, that and what changes something",
+            "\"read\"",
+        ),
+        ENV,
+        FILE,
+        VALUE,
+    ],
+    ONE_ORIGIN,
 );
 
 const STORE_URL: Shape = Shape::Text("^(file:.+|rediss?(\\+(sentinel|cluster))?://.+)$");

@@ -17,7 +17,7 @@ mod targets;
 mod tests;
 mod verify;
 
-pub use gateway::FILE;
+pub use gateway::WHOLE;
 pub use reference::reference;
 pub use schema::{plain, schema};
 
@@ -129,7 +129,7 @@ enum Rule {
 /// All tables, by name.
 pub fn sections() -> BTreeMap<&'static str, &'static Section> {
     let mut found = BTreeMap::new();
-    collect(&Shape::Table(&FILE), &mut found);
+    collect(&Shape::Table(&WHOLE), &mut found);
     found
 }
 

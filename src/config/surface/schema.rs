@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{FILE, Key, Rule, Section, Shape, Usual, sections};
+use super::{Key, Rule, Section, Shape, Usual, WHOLE, sections};
 use crate::providers::PRESETS;
 
 /// Of `routes.toml`: JSON Schema, draft 2020-12. Dates of TOML are text.
 pub fn schema() -> Value {
-    let mut whole = of_section(&FILE);
+    let mut whole = of_section(&WHOLE);
     whole.insert(
         "$schema".to_owned(),
         json!("https://json-schema.org/draft/2020-12/schema"),
@@ -15,7 +15,7 @@ pub fn schema() -> Value {
     whole.insert("title".to_owned(), json!("Hookgate's routes.toml"));
     let tables = sections()
         .into_iter()
-        .filter(|(name, _)| *name != FILE.name);
+        .filter(|(name, _)| *name != WHOLE.name);
     let tables: Map<_, _> = tables
         .map(|(name, section)| (name.to_owned(), Value::Object(of_section(section))))
         .collect();

@@ -62,49 +62,49 @@ pub(super) static RATE_TABLE: Section = Section::new(
     &[],
 );
 
-const SECRET_KEYS: &[Key] = &[
-    key(
-        "env",
-        Shape::Text("^[A-Za-z_][A-Za-z0-9_]*$"),
-        Words("this, `file` or `value`"),
-        "the environment variable that holds the secret",
-        "\"SECRET\"",
-    ),
-    key(
-        "file",
-        PATH_OF_FILE,
-        Words(""),
-        "path of the file that holds the secret; one trailing newline is dropped",
-        "\"glia.secret\"",
-    ),
-    key(
-        "value",
-        TEXT,
-        Words(""),
-        "the secret itself, which then stands in this file: loads with a warning",
-        "\"only-for-a-demo\"",
-    ),
-    key(
-        "not_before",
-        MOMENT,
-        Words("always"),
-        "when it begins to prove something",
-        "2026-12-01T00:00:00Z",
-    ),
-    key(
-        "not_after",
-        MOMENT,
-        Words("never"),
-        "when it ends to prove anything",
-        "2099-12-31T00:00:00Z",
-    ),
-];
+const SECRET_KEYS: &[Key] = &[ENV, FILE, VALUE, NOT_BEFORE, NOT_AFTER];
+
+pub(super) const ENV: Key = key(
+    "env",
+    Shape::Text("^[A-Za-z_][A-Za-z0-9_]*$"),
+    Words("this, `file` or `value`"),
+    "the environment variable that holds the secret",
+    "\"SECRET\"",
+);
+pub(super) const FILE: Key = key(
+    "file",
+    PATH_OF_FILE,
+    Words(""),
+    "path of the file that holds the secret; one trailing newline is dropped",
+    "\"glia.secret\"",
+);
+pub(super) const VALUE: Key = key(
+    "value",
+    TEXT,
+    Words(""),
+    "the secret itself, which then stands in this file: loads with a warning",
+    "\"only-for-a-demo\"",
+);
+const NOT_BEFORE: Key = key(
+    "not_before",
+    MOMENT,
+    Words("always"),
+    "when it begins to prove something",
+    "2026-12-01T00:00:00Z",
+);
+const NOT_AFTER: Key = key(
+    "not_after",
+    MOMENT,
+    Words("never"),
+    "when it ends to prove anything",
+    "2099-12-31T00:00:00Z",
+);
 
 /// A date-time of TOML, which tools of JSON see as text, or a string.
 const MOMENT: Shape =
     Shape::Text("^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].*([Zz]|[+-][0-9]{2}:[0-9]{2})$");
 
-const ONE_ORIGIN: &[Rule] = &[Rule::One(&["env", "file", "value"])];
+pub(super) const ONE_ORIGIN: &[Rule] = &[Rule::One(&["env", "file", "value"])];
 
 /// A secret that is shown or sent.
 pub(super) static SECRET: Section = Section {
@@ -133,20 +133,8 @@ pub(super) static API_KEY: Section = Section::new(
             "the SHA-256 of the key in hex, as `hookgate keys new` prints it",
             "\"5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\"",
         ),
-        key(
-            "not_before",
-            MOMENT,
-            Words("always"),
-            "when it begins to prove something",
-            "2026-12-01T00:00:00Z",
-        ),
-        key(
-            "not_after",
-            MOMENT,
-            Words("never"),
-            "when it ends to prove anything",
-            "2099-12-31T00:00:00Z",
-        ),
+        NOT_BEFORE,
+        NOT_AFTER,
     ],
     &[],
 );

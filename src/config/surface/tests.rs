@@ -7,7 +7,7 @@ use std::{
 
 use toml::{Table, Value};
 
-use super::{FILE, Key, Section, Shape, Usual, schema, schema::json_of};
+use super::{Key, Section, Shape, Usual, WHOLE, schema, schema::json_of};
 use crate::config::{Config, Faults, reader::recorded};
 
 /// A way into the file.
@@ -30,8 +30,8 @@ struct Place {
 
 fn places() -> Vec<Place> {
     let mut places = Vec::new();
-    static WHOLE: Shape = Shape::Table(&FILE);
-    walk(&WHOLE, Vec::new(), &mut places);
+    static FILE: Shape = Shape::Table(&WHOLE);
+    walk(&FILE, Vec::new(), &mut places);
     places
 }
 
