@@ -95,7 +95,7 @@ fn what_becomes_of_a_request_is_compared_with_what_is_expected() {
             ][..],
         ),
         (
-            "route = \"signed\"\njson = { type = \"cart\", urgent = true, number = 7, a = 1, b = 2 }",
+            "route = \"signed\"\nsign = true\njson = { type = \"cart\", urgent = true, number = 7, a = 1, b = 2 }",
             "{ targets = [\"urgent\", \"all\"], bodies = { urgent = { n = 7, sum = 3 }, all = { a = 1, b = 2, number = 7, type = \"cart\", urgent = true } } }",
             &[
                 "{ bodies = { urgent = { n = 7, sum = 4 } } }",
@@ -106,7 +106,7 @@ fn what_becomes_of_a_request_is_compared_with_what_is_expected() {
         ),
         // What fails on an event is told apart from what does not want it.
         (
-            "route = \"signed\"\njson = { type = \"cart\", urgent = true, a = 1, b = \"x\" }",
+            "route = \"signed\"\nsign = true\njson = { type = \"cart\", urgent = true, a = 1, b = \"x\" }",
             "{ targets = [\"all\"], filtered = [], failed = [\"urgent\"] }",
             &["{ failed = [] }", "{ filtered = [\"urgent\"] }"],
         ),
@@ -142,7 +142,7 @@ fn what_becomes_of_a_request_is_compared_with_what_is_expected() {
         ),
         (
             "route = \"signed\"\nat = 2020-01-01T00:00:00Z\njson = { type = \"a\" }\nheaders = { webhook-id = \"m\", webhook-timestamp = \"1577836800\", webhook-signature = \"v1,AAAA\" }",
-            "{ status = 401, reason = \"signature_mismatch\" }",
+            "{ status = 401, reason = \"malformed_signature\" }",
             &["{ status = 200 }"],
         ),
         // Where it comes from, how it is called, what it is.
@@ -218,8 +218,7 @@ fn what_becomes_of_a_request_is_compared_with_what_is_expected() {
 
 #[test]
 fn what_differs_is_told_with_its_place() {
-    let request =
-        "route = \"signed\"\njson = { type = \"cart\", urgent = true, number = 7, a = 1, b = 2 }";
+    let request = "route = \"signed\"\nsign = true\njson = { type = \"cart\", urgent = true, number = 7, a = 1, b = 2 }";
     let told = |expect: &str| test(&format!("{request}\nexpect = {expect}")).1;
     for (expect, lines) in [
         (
@@ -243,19 +242,17 @@ fn what_differs_is_told_with_its_place() {
         }
         assert!(told.contains("failed: 1 of 1 case"), "{told}");
     }
+    // Not a word of what it is signed with.
+    assert!(!told("{ status = 500 }").contains("dGhl"));
     // Why a request was refused is told though only its targets were asked for.
     let (_, told) = test("route = \"open\"\njson = {}\nexpect = { targets = [\"all\"] }");
     assert!(told.contains("403 source_not_allowed"), "{told}");
-    let (_, told) = test(
-        "route = \"signed\"\njson = { type = 1, urgent = true, a = {}, b = 1 }\nexpect = { status = 500 }",
-    );
-    assert!(!told.contains("whsec"), "{told}");
 }
 
 #[test]
 fn a_program_is_told_in_json() {
     let cases = format!(
-        "{STAND}\n[[case]]\nname = \"good\"\nroute = \"signed\"\nsign = true\nexpect = {{ status = 200 }}\n[[case]]\nname = \"bad\"\nroute = \"signed\"\nexpect = {{ status = 200 }}\n"
+        "{STAND}[[case]]\nname = \"good\"\nroute = \"signed\"\nsign = true\nexpect = {{ status = 200 }}\n[[case]]\nname = \"bad\"\nroute = \"signed\"\nexpect = {{ status = 200 }}\n"
     );
     let directory = files(ROUTES, &cases);
     let output = hookgate(directory.path(), &["test", "--format", "json"]);
