@@ -24,10 +24,12 @@ mod listing;
 mod man;
 mod next;
 mod providers;
+mod rehearsal;
 mod rejections;
 mod reload;
 mod replays;
 mod samples;
+mod schema;
 mod secrets;
 mod send;
 mod serve;
@@ -35,6 +37,7 @@ mod sign;
 mod tamper;
 mod targets;
 mod telemetry;
+mod test;
 mod tokens;
 
 /// Bad configuration or usage (EX_USAGE of sysexits.h).
@@ -77,6 +80,8 @@ enum Command {
     Providers(providers::Providers),
     Completions(completions::Completions),
     Man(man::Man),
+    Schema(schema::Schema),
+    Test(test::Test),
 }
 
 /// The file that says everything.
@@ -129,6 +134,8 @@ pub fn main() -> ExitCode {
         Command::Providers(providers) => providers.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Test(test) => test.run(),
     }
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     clock::Timestamp,
     config::{EventIdSource, Field, JwtVerifier, Route, SignatureVerifier, Verifier, Verify},
-    signature::{KeyedScheme, KeyedSecret, Signed, Signing},
+    signature::{KeyedScheme, KeyedSecret, Signed, Signing, Validity},
 };
 
 use super::{samples::content_type, tamper, tokens};
@@ -27,6 +27,10 @@ pub(super) struct Signer<'a> {
     /// The `kid` of tokens.
     pub(super) key_id: Option<&'a str>,
     pub(super) flaw: Option<Flaw>,
+    /// In the place of the route's own secrets.
+    pub(super) secret: Option<&'a [u8]>,
+    /// In the place of the route's first.
+    pub(super) method: Option<&'a str>,
 }
 
 impl<'a> Signer<'a> {
@@ -38,6 +42,8 @@ impl<'a> Signer<'a> {
             signing_key: None,
             key_id: None,
             flaw: None,
+            secret: None,
+            method: None,
         }
     }
 }
@@ -127,6 +133,9 @@ impl Signer<'_> {
     }
 
     fn method(&self) -> &str {
+        if let Some(method) = self.method {
+            return method;
+        }
         self.route.methods.first().map_or("POST", String::as_str)
     }
 
@@ -225,6 +234,14 @@ impl Signer<'_> {
                 match keyed.scheme.signing_key("--signing-key", key) {
                     Ok(key) => return Ok((keyed, key)),
                     Err(error) => fault = Some(format!("--signing-key: {error}")),
+                }
+            } else if let Some(text) = self.secret {
+                let key = keyed
+                    .scheme
+                    .keyed_secret("secret", text, Validity::default());
+                match key {
+                    Ok(key) => return Ok((keyed, key)),
+                    Err(error) => fault = Some(format!("the secret that is given: {error}")),
                 }
             } else {
                 let mut secrets = keyed.secrets.iter();

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::{
     Config, Faults, Keys,
+    cases::{Stand, absolute},
     caution::check_used,
     include::read_include,
     log::read_log,
@@ -40,6 +41,18 @@ impl Config {
         let context = Context::new(&environment);
         let config = parse(&context, &Source::of_file(path, text), Some(&mut keys))?;
         Ok((config, keys))
+    }
+
+    /// Like [`Config::load`], with what stands in the place of variables and files.
+    pub fn load_standing_in(path: &Path, stand: &Stand) -> Result<Self, Faults> {
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let source = Source::of_file(path, text);
+        let variable = |name: &str| match stand.variables.get(name) {
+            Some(value) => Some(String::from_utf8_lossy(value.expose()).into_owned()),
+            None => environment(name),
+        };
+        let file = |path: &Path| stand.files.get(&absolute(path)).cloned();
+        parse(&Context::new(&variable).standing_in(&file), &source, None)
     }
 
     /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working

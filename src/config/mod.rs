@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod breaker;
+pub mod cases;
 mod caution;
 mod credentials;
 mod deliver;
@@ -47,13 +48,13 @@ mod server;
 mod snippet;
 mod source;
 mod store;
+pub mod surface;
 mod targets;
 mod telemetry;
 mod texts;
 mod tls;
 mod verifier;
 mod verify;
-mod words;
 
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub(crate) use error::closest;

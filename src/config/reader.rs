@@ -22,14 +22,19 @@ use zeroize::Zeroizing;
 use crate::clock::{Clock, Timestamp};
 
 use super::{
-    Fingerprint, Keys,
+    Fingerprint, Keys, Secret,
     error::{Fault, Warning, closest},
     source::Source,
 };
 
+/// What is read in the place of the file at a path.
+pub(super) type Given<'g> = dyn Fn(&Path) -> Option<Secret> + 'g;
+
 /// What the whole walk shares: the world around the files, and what was found in it and found wrong.
 pub(super) struct Context<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    /// What is read in the place of a file.
+    given: Option<&'a Given<'a>>,
     pub(super) now: Timestamp,
     /// With the place of each, to sort by: the number of its file, and the offset in it.
     pub(super) faults: RefCell<Vec<(Order, Fault)>>,
@@ -47,12 +52,23 @@ impl<'a> Context<'a> {
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             env,
+            given: None,
             now: Clock::system().now(),
             faults: RefCell::default(),
             warnings: RefCell::default(),
             files: RefCell::default(),
             contents: RefCell::default(),
         }
+    }
+
+    /// With what stands in the place of some files.
+    pub(super) fn standing_in(mut self, files: &'a Given<'a>) -> Self {
+        self.given = Some(files);
+        self
+    }
+
+    pub(super) fn is_file(&self, path: &Path) -> bool {
+        self.given.is_some_and(|given| given(path).is_some()) || path.is_file()
     }
 
     /// The value of an environment variable.
@@ -65,6 +81,9 @@ impl<'a> Context<'a> {
     /// The first `bytes_max` bytes of the file at `path`.
     pub(super) fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         self.look_at(path);
+        if let Some(given) = self.given.and_then(|given| given(path)) {
+            return Ok(Zeroizing::new(given.expose().to_vec()));
+        }
         let mut bytes = Zeroizing::new(Vec::new());
         File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
         self.witness(&bytes);
@@ -316,6 +335,16 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Faults will not repeat what stands in it.
+    pub(super) fn secret(mut self) -> Self {
+        self.place.secret = true;
+        self
+    }
+
     pub(super) fn root(context: &'a Context<'a>, source: &'a Source, entries: DeTable<'a>) -> Self {
         let place = Place {
             context,
@@ -366,6 +395,8 @@ impl<'a> Table<'a> {
 
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
+        #[cfg(test)]
+        RECORD.with_borrow_mut(|record| record.insert((self.place.path.clone(), key)));
         let value = self.entries.remove(key)?;
         Some(Node {
             place: self.place.key(key, value.span()),
@@ -460,6 +491,19 @@ impl<'a> Table<'a> {
         }
         clean
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static RECORD: RefCell<std::collections::BTreeSet<(String, &'static str)>> = RefCell::default();
+}
+
+/// The keys that tables were asked for within `read`, each with the path of its table.
+#[cfg(test)]
+pub(super) fn recorded(read: impl FnOnce()) -> std::collections::BTreeSet<(String, &'static str)> {
+    RECORD.take();
+    read();
+    RECORD.take()
 }
 
 /// `text` in quotes, escaped and cut.

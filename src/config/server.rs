@@ -159,7 +159,7 @@ fn read_path(node: &Node<'_>) -> Option<PathBuf> {
     let text = node.string("the path of a PEM file")?;
     let path = node.place.resolve(text);
     node.place.context.look_at(&path);
-    if !path.is_file() {
+    if !node.place.context.is_file(&path) {
         node.reject(format!("a file at {}", path.display()));
     }
     Some(path)

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::words::WORDS;
+use super::surface::is_key;
 
 /// What stands for what is not shown.
 const HIDDEN: &str = "…";
@@ -81,7 +81,7 @@ impl Words<'_> {
     /// Whether a bare word may be shown.
     fn show(&self, word: &str) -> bool {
         let Told { key, found } = self.told;
-        let is_known = WORDS.contains(&word);
+        let is_known = is_key(word);
         let in_path = || {
             let mut steps = key.split(['.', '[']);
             steps.any(|step| step == word)

@@ -74,7 +74,7 @@ pub(super) struct Expressions {
 }
 
 /// What is to become of a delivery.
-pub(super) enum Prepared {
+pub enum Prepared {
     /// To be sent like this.
     Ready(Arc<Event>),
     Unwanted,
@@ -84,6 +84,17 @@ pub(super) enum Prepared {
     Unable(String),
     /// All workers were taken for long.
     NoWorker,
+}
+
+/// What `target` would be sent of `event`, for those who rehearse.
+pub async fn rehearse(
+    lines: &Lines,
+    target: &TargetName,
+    event: &Arc<Event>,
+    pool: &Arc<Pool>,
+) -> Prepared {
+    let expressions = Expressions::new(&lines.of_target(target), pool.clone());
+    expressions.prepare(event).await
 }
 
 impl Expressions {

@@ -41,7 +41,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use client::Roots;
 use dispatcher::Dispatcher;
-pub use expressions::{Line, Lines};
+pub use expressions::{Line, Lines, Prepared as Rehearsed, rehearse};
 use housekeeping::Housekeeping;
 use log::AttemptLog;
 use pauses::Pauses;

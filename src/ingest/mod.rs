@@ -93,6 +93,15 @@ enum Passed {
     Handshake(Met),
 }
 
+impl Passed {
+    fn answer(self, endpoint: &Endpoint, request_id: &str) -> Response<Bytes> {
+        match self {
+            Self::Event(taken) => answer(&endpoint.route, &taken, request_id),
+            Self::Handshake(met) => met.told(request_id),
+        }
+    }
+}
+
 /// What came of a request that was taken.
 enum Taken {
     One(Accepted),
@@ -404,20 +413,14 @@ pub async fn rehearse(
     certificate: Option<&PeerCertificate>,
     head: &RequestHead,
     mut payload: Payload,
-) -> Result<(), Rejection> {
+) -> Result<Response<Bytes>, Rejection> {
     let routing = &*desk.gate.routing.load_full();
     let endpoint = find(&desk.gate, routing, head).map_err(|(_, rejection)| rejection)?;
+    let request_id = desk.gate.request_ids.next(desk.gate.clock.now());
+    let trail = Trail::default();
     let asked = (head, certificate, "");
-    let taken = accept(
-        desk,
-        routing,
-        endpoint,
-        asked,
-        &mut payload,
-        &Trail::default(),
-    )
-    .await;
-    taken.map(drop)
+    let passed = accept(desk, routing, endpoint, asked, &mut payload, &trail).await?;
+    Ok(passed.answer(endpoint, &request_id))
 }
 
 fn find<'r>(

@@ -10,6 +10,11 @@ mod asking;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod broken;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod cases;
 mod check;
 #[allow(
     clippy::unwrap_used,

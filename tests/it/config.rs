@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use hookgate::config::{Config, Faults};
 
+use crate::support::schema;
+
 mod cautions;
 mod changes;
 mod faults_of_callers;
@@ -23,6 +25,7 @@ mod providers;
 mod schemes;
 mod secrets;
 mod snippets;
+mod surface;
 
 /// Where the fixtures are, and what relative paths in them start from.
 fn fixtures() -> PathBuf {
@@ -53,8 +56,12 @@ fn environment(name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
+/// What loads is also what the JSON Schema takes.
+#[track_caller]
 fn parse(text: &str) -> Result<Config, Faults> {
-    Config::parse(text, "routes.toml", &fixtures(), &environment)
+    let config = Config::parse(text, "routes.toml", &fixtures(), &environment)?;
+    schema::assert_takes(text);
+    Ok(config)
 }
 
 /// The lines that are told about `text`, wherever the fixtures are on this machine.

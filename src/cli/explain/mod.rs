@@ -23,12 +23,12 @@ pub(super) use provider::{
     ROUTE as PROVIDER_ROUTE, configuration as provider_route, load as load_provider,
 };
 
-use super::{ConfigFile, EXIT_USAGE, RED};
+use super::{ConfigFile, EXIT_USAGE, RED, rehearsal::Outcome};
 use capture::{Capture, read_bounded};
 use causes::Cause;
 use keys::Presented;
 use outcome::{notes, told};
-use rehearsal::{Outcome, rehearse};
+use rehearsal::rehearse;
 use report::{Captured, Report, Verified};
 use subject::Subject;
 use tokens::{TokenSubject, Verdict};
@@ -41,7 +41,6 @@ mod causes;
 mod keys;
 mod outcome;
 mod provider;
-mod recorder;
 mod rehearsal;
 mod report;
 mod request;

@@ -2,14 +2,14 @@
 
 use crate::ingest::steps::Step;
 
-use super::{capture::Capture, rehearsal::Outcome, report::Told};
-use crate::{config::Route, event::Event, ingest::rejection::Detail};
+use super::{capture::Capture, report::Told};
+use crate::{cli::rehearsal::Outcome, config::Route, event::Event, ingest::rejection::Detail};
 
 /// What the gateway would answer, without what it would tell of the body.
 pub(super) fn told(outcome: &Outcome) -> Told {
     let rejection = match outcome {
         Err(rejection) => rejection,
-        Ok(events) => return accepted(events.iter().map(|event| &**event)),
+        Ok(taken) => return accepted(taken.events.iter().map(|event| &**event)),
     };
     let mut steps = Vec::new();
     match &rejection.detail {

@@ -1,24 +1,17 @@
-//! What the gateway itself would say to a captured request: its own flow, on a store that only records.
+//! What the gateway itself would say to a captured request.
 
 use std::sync::Arc;
 
-use actix_http::{Method, Payload, RequestHead, Uri, header};
+use actix_http::header;
 use bytes::Bytes;
-use tokio::runtime::Handle;
 
-use super::{capture::Capture, recorder::Recorder};
+use super::capture::Capture;
 use crate::{
     app::key_fetcher,
-    clock::{Clock, Timestamp},
+    cli::rehearsal::{Outcome, Request, play},
+    clock::Timestamp,
     config::{Config, Verifier, Verify},
-    event::Event,
-    ingest::{self, Gate, rejection::Rejection},
-    keys::Keys,
-    metrics::{Labels, Metrics},
 };
-
-/// What would come of the request.
-pub(super) type Outcome = Result<Vec<Arc<Event>>, Rejection>;
 
 /// Plays the request to the route `name` alone at the time `at`. What no capture tells is not judged: the caller's address
 /// and certificate, and how many requests came before.
@@ -32,26 +25,8 @@ pub(super) fn rehearse(
     at: Timestamp,
 ) -> Result<Outcome, String> {
     let path = prepare(&mut config, name, only)?;
-    let head = head_of(capture, &path)?;
-    let labels = Labels {
-        routes: &[],
-        targets: &[],
-        reasons: &[],
-    };
-    let metrics = Metrics::new(&labels).map_err(|error| error.to_string())?;
-    let store = Arc::new(Recorder::default());
-    let (clock, _hand) = Clock::manual(at);
     let fetcher = key_fetcher(&config).map_err(|error| error.to_string())?;
-    let payload = Payload::from(Bytes::from(capture.body.clone()));
-    let outcome = actix_rt::System::new().block_on(async {
-        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics).for_rehearsal();
-        let gate = Arc::new(match fetcher {
-            Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock, Handle::current())),
-            None => gate,
-        });
-        ingest::rehearse(&gate.desk(), None, &head, payload).await
-    });
-    Ok(outcome.map(|()| store.events()))
+    play(&config, request_of(capture, &path), at, fetcher)
 }
 
 /// Leaves this one route, without the rules that no capture can be held to. Gives its path.
@@ -76,24 +51,23 @@ fn prepare(config: &mut Config, name: &str, only: Option<usize>) -> Result<Strin
 }
 
 /// The capture's, but to the route's own path: what else it was sent to is told apart.
-fn head_of(capture: &Capture, path: &str) -> Result<RequestHead, String> {
-    let mut head = RequestHead::default();
-    head.method = Method::from_bytes(capture.method.as_bytes())
-        .map_err(|_| format!("{} is no method", capture.method))?;
+fn request_of<'c>(capture: &'c Capture, path: &str) -> Request<'c> {
     let target = match &capture.query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
-    head.uri = Uri::try_from(target).map_err(|_| "the address cannot be called".to_owned())?;
-    for (name, value) in &capture.headers {
-        let name = header::HeaderName::from_bytes(name.as_bytes());
-        let value = header::HeaderValue::from_bytes(value);
-        if let (Ok(name), Ok(value)) = (name, value) {
-            // A body that the capture holds decoded or cut is told of apart.
-            if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
-                head.headers.append(name, value);
-            }
-        }
+    let headers = capture.headers.iter().filter_map(|(name, value)| {
+        let name = header::HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let value = header::HeaderValue::from_bytes(value).ok()?;
+        // A body that the capture holds decoded or cut is told of apart.
+        let is_told = name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING;
+        (!is_told).then_some((name, value))
+    });
+    Request {
+        method: &capture.method,
+        target,
+        headers: headers.collect(),
+        body: Bytes::from(capture.body.clone()),
+        ..Request::default()
     }
-    Ok(head)
 }

@@ -9,6 +9,7 @@ use hookgate::{
 };
 
 use super::*;
+use crate::support::schema;
 
 /// What the program prints.
 fn printed(arguments: &[&str]) -> String {
@@ -56,6 +57,7 @@ fn load(text: &str, preset: &Preset) -> Route {
     );
     let config = Config::parse(&text, "routes.toml", Path::new("."), &|_| None);
     let mut config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+    schema::assert_takes(&text);
     assert_eq!(config.routes.len(), 1, "{text}");
     let unsigned = |warning: &&Warning| warning.message.contains("the timestamp is not part");
     assert_eq!(config.warnings.iter().find(unsigned), None, "{text}");

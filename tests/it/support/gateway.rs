@@ -13,7 +13,7 @@ use hookgate::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{client::Client, metrics::Metrics, raw::Raw, wait_for};
+use super::{client::Client, metrics::Metrics, raw::Raw, schema, wait_for};
 
 /// The environment that every gateway of the tests sees, in this process or in one of its own.
 /// Each value occurs nowhere else, so that a test can search for it.
@@ -220,8 +220,10 @@ pub fn temporary() -> Arc<TempDir> {
 /// A configuration from `toml` with free ports and a store in `directory`, where it does not say otherwise.
 pub fn parse(toml: &str, directory: &Path) -> Config {
     let text = complete(toml, "127.0.0.1:0", "127.0.0.1:0");
-    Config::parse(&text, "routes.toml", directory, &env)
-        .unwrap_or_else(|faults| panic!("a configuration that does not load: {faults}\n{text}"))
+    let config = Config::parse(&text, "routes.toml", directory, &env)
+        .unwrap_or_else(|faults| panic!("a configuration that does not load: {faults}\n{text}"));
+    schema::assert_takes(&text);
+    config
 }
 
 /// Adds addresses and a store to `toml`, where it does not say otherwise.

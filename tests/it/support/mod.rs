@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod raw;
 pub mod receiver;
 pub mod redis;
+pub mod schema;
 pub mod sign;
 pub mod tokens;
 
