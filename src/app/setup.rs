@@ -1,6 +1,6 @@
 //! What the gateway is made of, from what the configuration says.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tokio_util::task::AbortOnDropHandle;
@@ -132,6 +132,21 @@ fn credentials(route: &Route) -> Vec<String> {
     names.map(|name| name.to_string()).collect()
 }
 
+/// When those of them end that do, in Unix seconds. Of several of one name the first to end is told.
+fn credentials_end(route: &Route) -> Vec<(String, f64)> {
+    let Verify::All(verifiers) = &route.verify else {
+        return Vec::new();
+    };
+    let mut ends = BTreeMap::new();
+    for (name, end) in verifiers.iter().flat_map(Verifier::ends) {
+        let first = ends.entry(name).or_insert(end);
+        *first = end.min(*first);
+    }
+    let ends = ends.into_iter();
+    ends.map(|(name, end)| (name.to_string(), seconds(end)))
+        .collect()
+}
+
 /// What the series of a configuration are labelled with.
 pub(super) struct OwnedLabels {
     routes: Vec<RouteLabels>,
@@ -144,6 +159,7 @@ impl OwnedLabels {
         let routes = config.routes.iter().map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: credentials(route),
+            credentials_end: credentials_end(route),
             handshakes: route.handshakes.iter().map(|row| row.name).collect(),
             targets: route
                 .deliver

@@ -9,10 +9,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::{config::Config, expression};
 
 mod admin;
 mod check;
+mod completions;
 mod demo;
 mod diagnosis;
 mod events;
@@ -20,6 +21,8 @@ mod explain;
 mod https;
 mod keys;
 mod listing;
+mod man;
+mod next;
 mod providers;
 mod rejections;
 mod reload;
@@ -37,17 +40,24 @@ mod tokens;
 /// Bad configuration or usage (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
 
+/// What `--version` tells: which release, and from which commit.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("HOOKGATE_BUILT_FROM"),
+    ")"
+);
+
 #[derive(Parser)]
 #[command(
     name = "hookgate",
-    version,
+    version = VERSION,
     about = "A webhook ingest gateway: verifies, validates, dedupes, stores durably, answers, and fans out with retries",
-    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate providers            list who can be named in routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
-    arg_required_else_help = true
+    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate providers            list who can be named in routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway"
 )]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -65,9 +75,8 @@ enum Command {
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
-    /// What the gateway starts by itself, to evaluate `when` and `transform`.
-    #[command(name = crate::expression::COMMAND, hide = true)]
-    EvaluateExpressions,
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// The file that says everything.
@@ -85,6 +94,13 @@ struct ConfigFile {
 
 /// Parses the arguments and runs the command. Exit codes: 0 done, 1 failed, 64 bad configuration or usage.
 pub fn main() -> ExitCode {
+    // What the gateway starts by itself, to evaluate `when` and `transform`: nothing for people to see or complete.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == expression::COMMAND)
+    {
+        return expression::run();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -94,7 +110,10 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    match arguments.command {
+    let Some(command) = arguments.command else {
+        return next::tell();
+    };
+    match command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
@@ -106,9 +125,10 @@ pub fn main() -> ExitCode {
         Command::Rejections(rejections) => rejections.run(),
         Command::Reload(reload) => reload.run(),
         Command::Keys(keys) => keys.run(),
-        Command::EvaluateExpressions => crate::expression::run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     }
 }
 
@@ -126,6 +146,11 @@ impl ConfigFile {
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
             anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
+            if !self.config.exists() {
+                anstream::eprintln!(
+                    "Name it with --config, or see how one works first: `hookgate demo`."
+                );
+            }
             EXIT_USAGE.into()
         })
     }

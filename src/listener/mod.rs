@@ -74,12 +74,25 @@ impl Sockets {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address}: {source}; is another process using the port? change `listen` or stop it"
-)]
+#[error("cannot listen on {address}: {source}; {}", next_step(source))]
 pub struct BindError {
     pub address: SocketAddr,
     pub source: io::Error,
+}
+
+fn next_step(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the process that uses the port (`ss -ltnp` tells which), or change `listen`"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has the address: change `listen`, e.g. to 0.0.0.0 for all of them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 takes CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=): change `listen`, or grant it"
+        }
+        _ => "change `listen`",
+    }
 }
 
 /// Binds one address and listens on it.

@@ -33,19 +33,19 @@ pub struct Identity {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("cannot read {what} {}: {source}", path.display())]
+    #[error("cannot read {what} {}: {source}; let the user that the gateway runs as read it", path.display())]
     Read {
         what: &'static str,
         path: PathBuf,
         source: io::Error,
     },
-    #[error("{} holds no PEM {what}: {source}", path.display())]
+    #[error("{} holds no PEM {what}: {source}; it must begin with -----BEGIN", path.display())]
     Pem {
         what: &'static str,
         path: PathBuf,
         source: rustls::pki_types::pem::Error,
     },
-    #[error("{} and {} do not go together: {source}", certificate.display(), private_key.display())]
+    #[error("{} and {} do not go together: {source}; take the key that the certificate was made for", certificate.display(), private_key.display())]
     Pair {
         certificate: PathBuf,
         private_key: PathBuf,
@@ -53,7 +53,11 @@ pub enum TlsError {
     },
     #[error("{} is not a certificate that can be read: {message}", path.display())]
     Certificate { path: PathBuf, message: String },
-    #[error("cannot keep a self-signed certificate in {}: {source}", directory.display())]
+    #[error(
+        "cannot keep a self-signed certificate in {}: {source}; make it writable to the user that the gateway runs as, or \
+         name a certificate in [server.tls]",
+        directory.display()
+    )]
     Keep {
         directory: PathBuf,
         source: io::Error,

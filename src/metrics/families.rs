@@ -36,6 +36,7 @@ pub(super) struct Families {
     rejections: IntCounterVec,
     request_duration: HistogramVec,
     credential_uses: IntCounterVec,
+    credential_not_after: GaugeVec,
     handshakes: IntCounterVec,
     duplicate_age: HistogramVec,
     conflicting_duplicates: IntCounterVec,
@@ -81,6 +82,12 @@ impl Families {
                 r,
                 "credential_uses_total",
                 "Requests proven by each secret or key.",
+                &["route", "credential"],
+            )?,
+            credential_not_after: gauges(
+                r,
+                "credential_not_after_timestamp_seconds",
+                "When each secret or key ends that has a `not_after`; the others have no series.",
                 &["route", "credential"],
             )?,
             handshakes: counters(
@@ -177,6 +184,10 @@ impl Families {
 
     pub(super) fn route(&self, route: &RouteLabels, reasons: &[&'static str]) -> RouteMetrics {
         let name = &*route.name;
+        for (credential, end) in &route.credentials_end {
+            let gauge = &self.credential_not_after;
+            gauge.with_label_values(&[name, credential]).set(*end);
+        }
         RouteMetrics {
             accepted: self.requests.with_label_values(&[name, "accepted"]),
             duplicate: self.requests.with_label_values(&[name, "duplicate"]),
@@ -252,11 +263,14 @@ impl Families {
     /// Takes away the series of routes, targets, credentials and handshakes that are not among these.
     pub(super) fn retain(&self, labels: &Labels<'_>) {
         let (mut routes, mut credentials) = (HashSet::from([NO_ROUTE]), HashSet::new());
-        let (mut handshakes, mut pairs) = (HashSet::new(), HashSet::new());
+        let (mut ends, mut handshakes, mut pairs) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
         for route in labels.routes {
             let name = &*route.name;
             routes.insert(name);
             credentials.extend(route.credentials.iter().map(|other| (name, other.as_str())));
+            let ending = route.credentials_end.iter();
+            ends.extend(ending.map(|(credential, _)| (name, credential.as_str())));
             handshakes.extend(route.handshakes.iter().map(|&other| (name, other)));
             pairs.extend(route.targets.iter().map(|other| (name, &**other)));
         }
@@ -276,6 +290,9 @@ impl Families {
         sweep(&self.key_fetches, of_route);
         sweep(&self.credential_uses, |found| {
             credentials.contains(&(at(found, "route"), at(found, "credential")))
+        });
+        sweep(&self.credential_not_after, |found| {
+            ends.contains(&(at(found, "route"), at(found, "credential")))
         });
         sweep(&self.handshakes, |found| {
             handshakes.contains(&(at(found, "route"), at(found, "handshake")))
@@ -359,10 +376,12 @@ impl Families {
         let build = int_gauges(
             r,
             "build_info",
-            "Always 1; the label tells the version.",
-            &["version"],
+            "Always 1; the labels tell the version and the commit that it was built from.",
+            &["version", "commit"],
         )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        build
+            .with_label_values(&[crate::VERSION, crate::COMMIT])
+            .set(1);
         let reloads = counters(
             r,
             "config_reloads_total",

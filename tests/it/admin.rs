@@ -30,8 +30,8 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 34] = [
-    ("build_info", "gauge", "version"),
+const FAMILIES: [(&str, &str, &str); 35] = [
+    ("build_info", "gauge", "commit,version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
     ("config_last_reload_timestamp_seconds", "gauge", ""),
@@ -39,6 +39,11 @@ const FAMILIES: [(&str, &str, &str); 34] = [
     ("config_restart_required", "gauge", ""),
     ("conflicting_duplicates_total", "counter", "route"),
     ("connections", "gauge", ""),
+    (
+        "credential_not_after_timestamp_seconds",
+        "gauge",
+        "credential,route",
+    ),
     ("records_dropped_total", "counter", ""),
     ("credential_uses_total", "counter", "credential,route"),
     ("dead_letters_total", "counter", "reason,route,target"),
@@ -163,12 +168,12 @@ async fn the_public_listener_knows_nothing_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_series_is_there_before_the_first_request() {
     let receiver = Receiver::start().await;
-    // A provider with a handshake, too.
+    // A provider with a handshake, too, and a secret that ends.
     let slack = r#"
         [routes.slack]
         path = "/hooks/slack"
         provider = "slack"
-        secrets = [{ env = "SLACK_SECRET" }]
+        secrets = [{ env = "SLACK_SECRET", not_after = 2100-01-01T00:00:00Z }]
         deliver = []
     "#;
     let gateway = Gateway::start(&(configuration(&receiver.url()) + slack)).await;
@@ -196,7 +201,7 @@ async fn every_series_is_there_before_the_first_request() {
 
 /// Name, type and the names of the labels of every family that has a sample. Each sample must follow its family's
 /// type, as the format demands.
-fn families(text: &str) -> BTreeSet<String> {
+pub(crate) fn families(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut family, mut kind) = ("", "");
     for line in text.lines() {
@@ -294,7 +299,10 @@ async fn the_certificate_and_the_configuration_tell_their_times() {
     assert_eq!(loaded, gateway.began.as_secs() as f64);
     assert_eq!(value("config_last_reload_success"), 1.0);
     assert_eq!(value("store_up"), 1.0);
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let version = [
+        ("commit", hookgate::COMMIT),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
     assert_eq!(metrics.value("hookgate_build_info", &version), Some(1.0));
     gateway.finish().await;
 }

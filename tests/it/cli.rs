@@ -11,6 +11,11 @@ mod asking;
 )]
 mod broken;
 mod check;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod commit;
 mod demo;
 #[allow(
     clippy::unwrap_used,
@@ -27,6 +32,11 @@ mod events;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod explain;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod help;
 #[allow(
     clippy::expect_used,
     reason = "what goes wrong in a test's own machinery ends the test"
