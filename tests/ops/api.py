@@ -64,11 +64,13 @@ hooks = "{hooks}"
 
 [dictionaries]
 uids = {{ values = {uids} }}
+requests = {{ values = {requests} }}
 targets = {{ values = ["crm", "gone"] }}
 routes = {{ values = ["asana", "notion"] }}
 
 [parameters]
 "path.uid" = {{ dictionary = "uids", probability = 0.5 }}
+"path.id" = {{ dictionary = "requests", probability = 0.5 }}
 "path.name" = {{ dictionary = "targets", probability = 0.5 }}
 "path.route" = {{ dictionary = "routes", probability = 0.5 }}
 """
@@ -138,14 +140,18 @@ def fill(program, directory, environment, admin, public):
     settled = lambda state: len(ask(admin, f"/api/v1/events?state={state}")[1]["events"]) == 13
     wait_for("deliveries", lambda: settled("delivered"))
     wait_for("dead letters", lambda: settled("dead"))
+    refused = lambda: ask(admin, "/api/v1/rejections")[1]["rejections"]
+    wait_for("rejections", lambda: len(refused()) == 3)
 
 
 def check(directory, admin):
     """The exit code of schemathesis."""
     events = ask(admin, "/api/v1/events?limit=5")[1]["events"]
     uids = json.dumps([event["uid"] for event in events])
+    rejections = ask(admin, "/api/v1/rejections")[1]["rejections"]
+    requests = json.dumps([rejection["request_id"] for rejection in rejections])
     hooks = pathlib.Path(__file__).with_name("hooks.py").resolve()
-    settings = SETTINGS.format(uids=uids, hooks=hooks)
+    settings = SETTINGS.format(uids=uids, requests=requests, hooks=hooks)
     (pathlib.Path(directory) / "schemathesis.toml").write_text(settings)
     tools = pathlib.Path(sys.executable).parent
     command = [
