@@ -80,7 +80,9 @@ fn list(session: &Session, asked: List, format: Format) -> Result<(), Trouble> {
         query.collect(),
         asked.limit,
     );
-    let header = ["at", "request", "route", "status", "reason", "from", "path"];
+    let header = [
+        "received", "request", "route", "status", "reason", "from", "path",
+    ];
     print(
         listed,
         format,
@@ -89,7 +91,7 @@ fn list(session: &Session, asked: List, format: Format) -> Result<(), Trouble> {
         |one| {
             let cell = |key: &str| Cell::new(text(one, key));
             vec![
-                Cell::new(seconds(one, "at")),
+                Cell::new(seconds(one, "received_at")),
                 cell("request_id"),
                 cell("route"),
                 state_cell("failed", text(one, "status")),

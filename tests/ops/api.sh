@@ -13,4 +13,4 @@ if [ "$(cat "$tools/installed" 2> /dev/null || true)" != "$wanted" ]; then
 	echo "$wanted" > "$tools/installed"
 fi
 "${CARGO:-cargo}" build --quiet --locked --bin hookgate
-exec "$tools/bin/python" tests/ops/api.py target/debug/hookgate
+PYTHONDONTWRITEBYTECODE=1 exec "$tools/bin/python" tests/ops/api.py target/debug/hookgate

@@ -34,7 +34,7 @@ async fn routes_are_told_with_the_names_of_their_secrets_alone() {
         [routes.two]
         path = "/two"
         verify = [
-            { api_key = "X-Key", keys = [{ name = "erp", sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }] },
+            { api_key = { header = "X-Key" }, keys = [{ name = "erp", sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }] },
         ]
         event_id = { json = "/id" }
         deliver = ["crm"]

@@ -46,7 +46,7 @@ async fn send(gateway: &Gateway, ids: std::ops::Range<usize>) -> Vec<String> {
         let headers = [("Content-Type", "application/json"), ("X-Kept", "yes")];
         let reply = gateway.client.post("/orders", &headers, body).await;
         assert_eq!(reply.outcome(), "accepted");
-        uids.push(reply.json()["uid"].as_str().unwrap().to_owned());
+        uids.push(reply.uid().to_string());
     }
     uids
 }
@@ -263,5 +263,39 @@ async fn events_are_followed_over_a_restart_each_once() {
     let ended = tokio::time::timeout(crate::support::PATIENCE, reader).await;
     ended.unwrap().unwrap();
     assert!(tail.0.wait().unwrap().success());
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_requests_are_listed() {
+    let gateway = Gateway::start_now(&configuration("http://127.0.0.1:1")).await;
+    let none = ask(&gateway, "rejections list").await.done();
+    assert_eq!(none, "no request was refused so\n");
+    let headers = [("Content-Type", "application/json")];
+    let reply = gateway.client.post("/orders", &headers, "{").await;
+    let id = reply.header("x-request-id").unwrap();
+    let listed = wait_for("the record", async || {
+        let listed = ask(
+            &gateway,
+            "rejections list --since 1h --route orders --format json",
+        )
+        .await;
+        lines(&listed.done()).into_iter().next()
+    })
+    .await;
+    assert_eq!(
+        (&listed["request_id"], &listed["reason"]),
+        (&id.into(), &"invalid_json".into())
+    );
+    let table = ask(&gateway, "rejections list --reason invalid_json")
+        .await
+        .done();
+    for told in [id, "400", "invalid_json", "/orders", "127.0.0.1"] {
+        assert!(table.contains(told), "no {told} in\n{table}");
+    }
+    let other = ask(&gateway, "rejections list --reason unknown_path")
+        .await
+        .done();
+    assert_eq!(other, none);
     gateway.stop().await;
 }

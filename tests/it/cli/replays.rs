@@ -32,7 +32,7 @@ async fn dead_letters(receiver: &Receiver, count: usize) -> (Gateway, Vec<String
         let headers = [("Content-Type", "application/json")];
         let body = format!(r#"{{"id": "evt_{n}"}}"#);
         let reply = gateway.client.post("/orders", &headers, body).await;
-        uids.push(reply.json()["uid"].as_str().unwrap().to_owned());
+        uids.push(reply.uid().to_string());
     }
     wait_for("dead letters", async || {
         let depth = gateway.depth().await;
