@@ -15,9 +15,11 @@ mod admin;
 mod check;
 mod demo;
 mod explain;
+mod health;
 mod https;
 mod keys;
 mod providers;
+mod receive;
 mod samples;
 mod secrets;
 mod send;
@@ -50,6 +52,8 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Explain(explain::Explain),
+    Health(health::Health),
+    Receive(receive::Receive),
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
@@ -88,6 +92,8 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Health(health) => health.run(),
+        Command::Receive(receive) => receive.run(),
         Command::Keys(keys) => keys.run(),
         Command::EvaluateExpressions => crate::expression::run(),
         Command::Secrets(secrets) => secrets.run(),

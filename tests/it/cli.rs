@@ -8,6 +8,11 @@ mod demo;
 )]
 mod explain;
 #[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod operate;
+#[allow(
     clippy::expect_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]

@@ -97,6 +97,7 @@ pub(super) struct Serving {
     child: Child,
     pub(super) directory: Arc<TempDir>,
     pub(super) public: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 impl Serving {
@@ -123,6 +124,7 @@ impl Serving {
             child,
             directory,
             public,
+            admin,
         }
     }
 }
