@@ -9,11 +9,12 @@ STORE ?=
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=
 
-.PHONY: help setup test lint bench bench-micro instructions demo crash chaos
+.PHONY: help setup test check-ops lint bench bench-micro instructions demo crash chaos
 
 help:
-	@echo 'make setup          install what the tests need beside Rust (redis-server)'
+	@echo 'make setup          install what the tests need beside Rust (redis-server, promtool)'
 	@echo 'make test           every test'
+	@echo 'make check-ops      the checks of tests/ops, which need more tools than the tests do and install them'
 	@echo 'make lint           format and lints, as the checks of a change run them'
 	@echo 'make bench          the speed on this machine, beside baselines (twenty minutes): BENCH=--quick for less'
 	@echo 'make bench-micro    the time of each step of a request and each operation of each store'
@@ -28,6 +29,12 @@ setup:
 # Most tests wait for something most of the time.
 test: setup
 	RUST_TEST_THREADS=$$(($$(nproc) * 2 + 1)) $(CARGO) test --locked
+
+# Each says what it needs, and installs it by deploy/setup. One that fails does not hide the next.
+check-ops:
+	@failed=; for check in tests/ops/*.sh; do \
+		echo "== $$check"; CARGO="$(CARGO)" "$$check" || failed="$$failed $$check"; \
+	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 lint:
 	$(CARGO) fmt --check

@@ -1,6 +1,6 @@
 //! The composition root: the only place that names a concrete store, and where start and stop have their order.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 
 use tokio::{runtime::Handle, time::Instant};
 use tokio_rustls::TlsAcceptor;
@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     admin::{self, Admin},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{Config, Route, StoreUrl, Verifier, Verify},
     delivery::{self, Delivery, DeliveryError, Lines, Roots},
     expression::Workers,
@@ -287,6 +287,7 @@ fn metrics_for(config: &Config) -> Result<Metrics, prometheus::Error> {
         .map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: credentials(route),
+            credentials_end: credentials_end(route),
             handshakes: route.handshakes.iter().map(|row| row.name).collect(),
             targets: route
                 .deliver
@@ -327,8 +328,26 @@ fn credentials(route: &Route) -> Vec<String> {
     names.map(|name| name.to_string()).collect()
 }
 
+/// When those of them end that do, in Unix seconds. Of several of one name the first to end is told.
+fn credentials_end(route: &Route) -> Vec<(String, f64)> {
+    let Verify::All(verifiers) = &route.verify else {
+        return Vec::new();
+    };
+    let mut ends = BTreeMap::new();
+    for (name, end) in verifiers.iter().flat_map(Verifier::ends) {
+        let first = ends.entry(name).or_insert(end);
+        *first = end.min(*first);
+    }
+    let ends = ends.into_iter();
+    ends.map(|(name, end)| (name.to_string(), seconds(end)))
+        .collect()
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1000.0
+}
+
 fn note_start(metrics: &Metrics, identity: &Identity, clock: &Clock) {
-    let seconds = |at: crate::clock::Timestamp| at.as_millis() as f64 / 1000.0;
     metrics
         .tls_certificate_not_after
         .set(seconds(identity.not_after));

@@ -11,6 +11,11 @@
 //!
 //! `ingest` and `delivery` never name each other; they meet only in the [`store::Store`] trait.
 
+/// Of Hookgate.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What it was built from: see `build.rs`.
+pub const COMMIT: &str = env!("HOOKGATE_BUILT_FROM");
+
 pub mod clock;
 pub mod event;
 

@@ -137,6 +137,7 @@ fn metrics(config: &Config) -> Metrics {
         .map(|route| RouteLabels {
             name: route.name.clone(),
             credentials: vec!["secrets[0]".to_owned()],
+            credentials_end: Vec::new(),
             handshakes: Vec::new(),
             targets: vec!["sink".into()],
         })

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::Secret;
-use crate::signature::{
-    KeySource, KeyedScheme, Validity,
-    jwt::{JwtRule, KeySet},
+use crate::{
+    clock::Timestamp,
+    signature::{
+        KeySource, KeyedScheme, Validity,
+        jwt::{JwtRule, KeySet},
+    },
 };
 
 /// How a caller proves itself.
@@ -150,6 +153,37 @@ impl Verifier {
             }) => secrets.iter().map(|secret| secret.name.clone()).collect(),
             Self::Jwt(_) => vec![Self::JWT.into()],
             Self::ClientCertificate { .. } => vec![CLIENT_CERTIFICATE.into()],
+        }
+    }
+
+    /// Those of them that have a `not_after`, and that. A name may come more than once.
+    pub fn ends(&self) -> Vec<(Arc<str>, Timestamp)> {
+        fn end(name: &Arc<str>, validity: Validity) -> Option<(Arc<str>, Timestamp)> {
+            Some((name.clone(), validity.not_after?))
+        }
+        match self {
+            Self::ApiKey { keys, .. }
+            | Self::Bearer { keys }
+            | Self::Basic { keys }
+            | Self::QueryKey { keys, .. } => {
+                let ends = keys.iter().map(|key| end(&key.name, key.validity));
+                ends.flatten().collect()
+            }
+            Self::Signature(verifier) => {
+                let secrets = verifier.schemes.iter().flat_map(|keyed| &keyed.secrets);
+                let ends = secrets.map(|secret| end(&secret.name, secret.validity));
+                ends.flatten().collect()
+            }
+            Self::Jwt(JwtVerifier {
+                keys: JwtKeySource::Secrets(secrets),
+                ..
+            }) => {
+                let ends = secrets
+                    .iter()
+                    .map(|secret| end(&secret.name, secret.validity));
+                ends.flatten().collect()
+            }
+            Self::Jwt(_) | Self::ClientCertificate { .. } => Vec::new(),
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Families {
     rejections: IntCounterVec,
     request_duration: HistogramVec,
     credential_uses: IntCounterVec,
+    credential_not_after: GaugeVec,
     handshakes: IntCounterVec,
     duplicate_age: HistogramVec,
     conflicting_duplicates: IntCounterVec,
@@ -76,6 +77,12 @@ impl Families {
                 r,
                 "credential_uses_total",
                 "Requests proven by each secret or key.",
+                &["route", "credential"],
+            )?,
+            credential_not_after: gauges(
+                r,
+                "credential_not_after_timestamp_seconds",
+                "When each secret or key ends that has a `not_after`; the others have no series.",
                 &["route", "credential"],
             )?,
             handshakes: counters(
@@ -172,6 +179,10 @@ impl Families {
 
     pub(super) fn route(&self, route: &RouteLabels, reasons: &[&'static str]) -> RouteMetrics {
         let name = &*route.name;
+        for (credential, end) in &route.credentials_end {
+            let gauge = &self.credential_not_after;
+            gauge.with_label_values(&[name, credential]).set(*end);
+        }
         RouteMetrics {
             accepted: self.requests.with_label_values(&[name, "accepted"]),
             duplicate: self.requests.with_label_values(&[name, "duplicate"]),
@@ -307,10 +318,12 @@ impl Families {
         let build = int_gauges(
             r,
             "build_info",
-            "Always 1; the label tells the version.",
-            &["version"],
+            "Always 1; the labels tell the version and the commit that it was built from.",
+            &["version", "commit"],
         )?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        build
+            .with_label_values(&[crate::VERSION, crate::COMMIT])
+            .set(1);
         let reloads = counters(
             r,
             "config_reloads_total",

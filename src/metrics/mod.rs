@@ -26,6 +26,8 @@ pub struct RouteLabels {
     pub name: RouteName,
     /// The names of its secrets and keys.
     pub credentials: Vec<String>,
+    /// Those of them that end, and when, in Unix seconds.
+    pub credentials_end: Vec<(String, f64)>,
     /// The names of its provider's handshakes.
     pub handshakes: Vec<&'static str>,
     /// The targets that it delivers to.
@@ -171,6 +173,7 @@ impl Metrics {
         let nobody = RouteLabels {
             name: NO_ROUTE.into(),
             credentials: Vec::new(),
+            credentials_end: Vec::new(),
             handshakes: Vec::new(),
             targets: Vec::new(),
         };

@@ -27,14 +27,19 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 32] = [
-    ("build_info", "gauge", "version"),
+const FAMILIES: [(&str, &str, &str); 33] = [
+    ("build_info", "gauge", "commit,version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
     ("config_last_reload_timestamp_seconds", "gauge", ""),
     ("config_reloads_total", "counter", "result"),
     ("conflicting_duplicates_total", "counter", "route"),
     ("connections", "gauge", ""),
+    (
+        "credential_not_after_timestamp_seconds",
+        "gauge",
+        "credential,route",
+    ),
     ("credential_uses_total", "counter", "credential,route"),
     ("dead_letters_total", "counter", "reason,route,target"),
     ("delivery_attempt_duration_seconds", "histogram", "target"),
@@ -158,12 +163,12 @@ async fn the_public_listener_knows_nothing_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_series_is_there_before_the_first_request() {
     let receiver = Receiver::start().await;
-    // A provider with a handshake, too.
+    // A provider with a handshake, too, and a secret that ends.
     let slack = r#"
         [routes.slack]
         path = "/hooks/slack"
         provider = "slack"
-        secrets = [{ env = "SLACK_SECRET" }]
+        secrets = [{ env = "SLACK_SECRET", not_after = 2100-01-01T00:00:00Z }]
         deliver = []
     "#;
     let gateway = Gateway::start(&(configuration(&receiver.url()) + slack)).await;
@@ -289,7 +294,10 @@ async fn the_certificate_and_the_configuration_tell_their_times() {
     assert_eq!(loaded, gateway.began.as_secs() as f64);
     assert_eq!(value("config_last_reload_success"), 1.0);
     assert_eq!(value("store_up"), 1.0);
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let version = [
+        ("commit", hookgate::COMMIT),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
     assert_eq!(metrics.value("hookgate_build_info", &version), Some(1.0));
     gateway.finish().await;
 }

@@ -168,6 +168,7 @@ fn metrics(targets: &[Arc<Target>]) -> Metrics {
     let routes = [RouteLabels {
         name: ROUTE.into(),
         credentials: Vec::new(),
+        credentials_end: Vec::new(),
         handshakes: Vec::new(),
         targets: names.clone(),
     }];

@@ -75,6 +75,7 @@ impl Front {
             .map(|route| RouteLabels {
                 name: route.name.clone(),
                 credentials: Vec::new(),
+                credentials_end: Vec::new(),
                 handshakes: Vec::new(),
                 targets: Vec::new(),
             })

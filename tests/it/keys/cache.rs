@@ -77,6 +77,7 @@ fn metrics() -> Arc<RouteMetrics> {
     let route = RouteLabels {
         name: "in".into(),
         credentials: Vec::new(),
+        credentials_end: Vec::new(),
         handshakes: Vec::new(),
         targets: Vec::new(),
     };
