@@ -30,7 +30,7 @@ use hookgate::{
     store::{
         Store,
         embedded::{Embedded, Options},
-        handover::handover,
+        handover::Handover,
         metered::Metered,
     },
 };
@@ -67,7 +67,7 @@ fn main() {
         let inner = open(store, directory.path(), &metrics);
         let metered = Arc::new(Metered::new(inner.clone(), metrics.clone()));
         // As in the gateway, but no target has a lane: deliveries stay in the store.
-        let (store, _) = handover(metered, Vec::new(), tokio::runtime::Handle::current());
+        let store = Handover::new(metered, tokio::runtime::Handle::current());
         let gate = Gate::new(&config, Arc::new(store), Clock::system(), &metrics);
         drive(&Arc::new(gate).desk(), requests).await;
         inner.close().await;

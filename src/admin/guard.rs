@@ -1,6 +1,7 @@
-//! Who may ask: whoever has the token; without one, whoever reaches the loopback address and is not a web page.
+//! Who may ask: whoever has a token whose role suffices; without any, whoever reaches the loopback address and is not a
+//! web page.
 
-use std::{future, net::IpAddr};
+use std::{future, net::IpAddr, sync::Arc};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -9,39 +10,62 @@ use actix_web::{
     web::Data,
 };
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::{State, problem::Problem};
-use crate::config::Secret;
+use crate::config::{AdminToken, Role};
 
-/// SHA-256 of the admin token: equal lengths compare in constant time.
-#[derive(Clone, Copy)]
-pub(super) struct Token([u8; 32]);
+/// How whoever needs no token is called in logs.
+const NOBODY: &str = "nobody";
 
-impl Token {
-    pub(super) fn new(token: &Secret) -> Self {
-        Self(Sha256::digest(token.expose()).into())
+/// The configured tokens, by the SHA-256 of each: equal lengths compare in constant time.
+#[derive(Default)]
+pub(super) struct Tokens(Vec<Token>);
+
+struct Token {
+    name: Arc<str>,
+    role: Role,
+    sha256: [u8; 32],
+}
+
+impl Tokens {
+    pub(super) fn new(tokens: &[AdminToken]) -> Self {
+        let tokens = tokens.iter().map(|token| Token {
+            name: token.name.clone(),
+            role: token.role,
+            sha256: Sha256::digest(token.secret.expose()).into(),
+        });
+        Self(tokens.collect())
     }
 
-    fn is(&self, presented: &[u8]) -> bool {
-        let digest: [u8; 32] = Sha256::digest(presented).into();
-        self.0.ct_eq(&digest).into()
+    /// All are compared, whichever it is.
+    fn find(&self, presented: &[u8]) -> Option<&Token> {
+        let presented: [u8; 32] = Sha256::digest(presented).into();
+        let mut found = u32::MAX;
+        for (index, token) in (0..).zip(&self.0) {
+            let is: Choice = token.sha256.ct_eq(&presented);
+            found.conditional_assign(&index, is);
+        }
+        self.0.get(usize::try_from(found).ok()?)
     }
 }
 
 /// Proof that the request may read metrics.
 pub(super) struct MayScrape;
-/// Proof that the request may read events.
+/// Proof that the request may read what is no secret.
 pub(super) struct MayRead;
-/// Proof that the request may change something.
-pub(super) struct MayChange;
+/// Proof that the request may change something, and read secrets.
+pub(super) struct MayChange {
+    /// The name of its token, for the log.
+    pub(super) by: Arc<str>,
+}
 
 impl FromRequest for MayScrape {
     type Error = Problem;
     type Future = future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        future::ready(has_token(request).map(|()| Self))
+        future::ready(caller(request).map(|_| Self))
     }
 }
 
@@ -50,7 +74,7 @@ impl FromRequest for MayRead {
     type Future = future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        future::ready(may_read(request).map(|()| Self))
+        future::ready(reader(request).map(|_| Self))
     }
 }
 
@@ -59,33 +83,61 @@ impl FromRequest for MayChange {
     type Future = future::Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let may = may_read(request).and_then(|()| not_of_a_page(request));
-        future::ready(may.map(|()| Self))
+        future::ready(writer(request))
     }
 }
 
-fn may_read(request: &HttpRequest) -> Result<(), Problem> {
-    has_token(request)?;
-    named_by_address(request)
+fn writer(request: &HttpRequest) -> Result<MayChange, Problem> {
+    let Caller { name: by, role } = reader(request)?;
+    not_of_a_page(request)?;
+    match role {
+        Role::Write => Ok(MayChange { by }),
+        Role::Read => {
+            let detail =
+                format!("The token `{by}` may only read; this asks for one with role = \"write\".");
+            Err(Problem::forbidden("role_read", detail))
+        }
+    }
 }
 
-fn has_token(request: &HttpRequest) -> Result<(), Problem> {
-    let Some(token) = token(request) else {
-        return Ok(());
-    };
+fn reader(request: &HttpRequest) -> Result<Caller, Problem> {
+    let caller = caller(request)?;
+    named_by_address(request)?;
+    Ok(caller)
+}
+
+/// Who asks, as far as a token tells.
+struct Caller {
+    name: Arc<str>,
+    role: Role,
+}
+
+fn caller(request: &HttpRequest) -> Result<Caller, Problem> {
+    let state = state(request)?;
+    let tokens = state.tokens();
+    if tokens.0.is_empty() && state.is_loopback {
+        return Ok(Caller {
+            name: NOBODY.into(),
+            role: Role::Write,
+        });
+    }
     let presented = request
         .headers()
         .get(header::AUTHORIZATION)
         .map(header::HeaderValue::as_bytes);
     let presented = presented.and_then(bearer_token).unwrap_or_default();
-    match token.is(presented) {
-        true => Ok(()),
-        false => Err(Problem::unauthorized()),
-    }
+    let token = tokens.find(presented).ok_or_else(Problem::unauthorized)?;
+    Ok(Caller {
+        name: token.name.clone(),
+        role: token.role,
+    })
 }
 
-fn token(request: &HttpRequest) -> Option<Token> {
-    request.app_data::<Data<State>>()?.token
+fn state(request: &HttpRequest) -> Result<&State, Problem> {
+    let state = request.app_data::<Data<State>>();
+    state
+        .map(|state| &***state)
+        .ok_or_else(Problem::unauthorized)
 }
 
 /// The scheme's name counts in any case (RFC 9110).
@@ -100,11 +152,11 @@ fn named_by_address(request: &HttpRequest) -> Result<(), Problem> {
         .headers()
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    if token(request).is_some() || host.is_some_and(is_local) {
+    if !state(request)?.tokens().0.is_empty() || host.is_some_and(is_local) {
         return Ok(());
     }
     let detail = "Without an admin token this listener is asked by address or as localhost, not by another name.";
-    Err(Problem::new(StatusCode::FORBIDDEN, "foreign_host", detail))
+    Err(Problem::forbidden("foreign_host", detail))
 }
 
 /// An address or `localhost`, with or without a port.
@@ -122,11 +174,7 @@ fn not_of_a_page(request: &HttpRequest) -> Result<(), Problem> {
     let headers = request.headers();
     if headers.contains_key(header::ORIGIN) {
         let detail = "Requests of web pages (with an Origin header) change nothing here.";
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "foreign_origin",
-            detail,
-        ));
+        return Err(Problem::forbidden("foreign_origin", detail));
     }
     let is_json = |value: &header::HeaderValue| {
         let value = value.to_str().unwrap_or_default();

@@ -2,8 +2,14 @@
 
 use actix_web::{HttpResponse, web::Data};
 
-use super::{State, guard::MayScrape};
+use super::{State, guard::MayScrape, problem};
 
+/// For Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics",
+    responses(
+        (status = 200, description = "Text format 0.0.4", content_type = "text/plain", body = String),
+        (status = 401, description = "No admin token, or another", content_type = "application/problem+json", body = problem::Body),
+    ))]
 pub(super) async fn metrics(_: MayScrape, state: Data<State>) -> HttpResponse {
     match state.sources.metrics.render() {
         Ok(text) => HttpResponse::Ok()
@@ -14,11 +20,18 @@ pub(super) async fn metrics(_: MayScrape, state: Data<State>) -> HttpResponse {
 }
 
 /// The process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "healthz", security(()),
+    responses((status = 200, description = "Alive", content_type = "text/plain", body = String)))]
 pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
 /// The store can take an event, and the gateway is not stopping.
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz", security(()),
+    responses(
+        (status = 200, description = "Ready", content_type = "text/plain", body = String),
+        (status = 503, description = "Not now: the text says why", content_type = "text/plain", body = String),
+    ))]
 pub(super) async fn readyz(state: Data<State>) -> HttpResponse {
     if state.sources.gate.is_draining() {
         return HttpResponse::ServiceUnavailable()

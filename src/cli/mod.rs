@@ -9,15 +9,18 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::{config::Config, expression};
 
 mod admin;
 mod check;
+mod completions;
 mod demo;
 mod explain;
 mod health;
 mod https;
 mod keys;
+mod man;
+mod next;
 mod providers;
 mod receive;
 mod samples;
@@ -32,17 +35,24 @@ mod tokens;
 /// Bad configuration or usage (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
 
+/// What `--version` tells: which release, and from which commit.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("HOOKGATE_BUILT_FROM"),
+    ")"
+);
+
 #[derive(Parser)]
 #[command(
     name = "hookgate",
-    version,
+    version = VERSION,
     about = "A webhook ingest gateway: verifies, validates, dedupes, stores durably, answers, and fans out with retries",
-    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate providers            list who can be named in routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway",
-    arg_required_else_help = true
+    after_help = "Try it:\n  hookgate demo                 see it work, with sample traffic over HTTPS\n  hookgate check                tell every fault of routes.toml\n  hookgate keys new --name me   make an API key\n  hookgate providers            list who can be named in routes.toml\n  hookgate serve                receive webhooks\n  hookgate send --route github  send a signed test event to a running gateway"
 )]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -57,9 +67,8 @@ enum Command {
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
-    /// What the gateway starts by itself, to evaluate `when` and `transform`.
-    #[command(name = crate::expression::COMMAND, hide = true)]
-    EvaluateExpressions,
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// The file that says everything.
@@ -77,6 +86,13 @@ struct ConfigFile {
 
 /// Parses the arguments and runs the command. Exit codes: 0 done, 1 failed, 64 bad configuration or usage.
 pub fn main() -> ExitCode {
+    // What the gateway starts by itself, to evaluate `when` and `transform`: nothing for people to see or complete.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == expression::COMMAND)
+    {
+        return expression::run();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -86,7 +102,10 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    match arguments.command {
+    let Some(command) = arguments.command else {
+        return next::tell();
+    };
+    match command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
@@ -95,9 +114,10 @@ pub fn main() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Receive(receive) => receive.run(),
         Command::Keys(keys) => keys.run(),
-        Command::EvaluateExpressions => crate::expression::run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     }
 }
 
@@ -124,6 +144,16 @@ const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default();
 const GREEN: anstyle::Style = anstyle::AnsiColor::Green.on_default();
 const YELLOW: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
+
+/// How a command tells what it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: the admin API's own JSON. Lists are one object a line.
+    Json,
+}
 
 /// Says what failed and gives the exit code for it.
 fn failed(error: impl std::fmt::Display) -> ExitCode {

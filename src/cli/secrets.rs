@@ -24,13 +24,20 @@ pub(super) struct Secrets {
 #[derive(Subcommand)]
 enum Command {
     /// List the routes, without their secrets (the default)
+    #[command(after_help = "Examples:\n  hookgate secrets list")]
     List,
     /// Print a route's secret, and nothing else
+    #[command(
+        after_help = "Examples:\n  hookgate secrets show notion     # to be pasted where Notion asks for it"
+    )]
     Show {
         /// The route, by its name in the configuration.
         route: String,
     },
     /// Forget a route's secret: its events are refused until another handshake comes
+    #[command(
+        after_help = "Examples:\n  hookgate secrets forget asana    # before the webhook is made anew"
+    )]
     Forget {
         /// The route, by its name in the configuration.
         route: String,

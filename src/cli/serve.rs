@@ -1,14 +1,15 @@
 //! `hookgate serve`: receive webhooks until told to stop.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::{app::App, clock::Clock};
+use crate::{admin::control::Control, app::App, clock::Clock};
 
 use super::{ConfigFile, failed, runtime, telemetry};
 
-/// Receive webhooks until SIGTERM or SIGINT
+/// Receive webhooks until SIGTERM or SIGINT; read the configuration again when it changes, and at SIGHUP
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  hookgate serve\n  hookgate serve --config /etc/hookgate/routes.toml --log-format json\n\nExit codes: 0 stopped, 1 failed, 64 bad configuration."
@@ -23,31 +24,37 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> ExitCode {
-        let config = match self.file.load() {
-            Ok(config) => config,
-            Err(code) => return code,
-        };
+        // Read again when the gateway starts; here it is to tell what is wrong with it as `check` does.
+        if let Err(code) = self.file.load() {
+            return code;
+        }
         telemetry::start(self.log_format);
         let runtime = match runtime() {
             Ok(runtime) => runtime,
             Err(error) => return failed(format_args!("cannot start threads: {error}")),
         };
         runtime.block_on(async {
-            match App::start(config, Clock::system()).await {
-                Ok(app) => serve(app).await,
+            // Before the start: from now on the signal is no longer the end of the process.
+            let hangups = match signal(SignalKind::hangup()) {
+                Ok(hangups) => hangups,
+                Err(error) => return failed(format_args!("cannot wait for signals: {error}")),
+            };
+            match App::start_from(&self.file.config, Clock::system()).await {
+                Ok(app) => serve(app, hangups).await,
                 Err(error) => failed(error),
             }
         })
     }
 }
 
-async fn serve(app: App) -> ExitCode {
+async fn serve(app: App, hangups: Signal) -> ExitCode {
     tracing::info!(
         https = %app.public_addr(),
         plain = app.plain_addr().map(tracing::field::display),
         admin = %app.admin_addr(),
         "listening"
     );
+    let _reloading = AbortOnDropHandle::new(tokio::spawn(reload_at(hangups, app.control())));
     let reason = tokio::select! {
         stop = stop_signal() => match stop {
             Ok(name) => Ok(name),
@@ -67,6 +74,13 @@ async fn serve(app: App) -> ExitCode {
             tracing::error!(%message, "the gateway cannot go on");
             failed(message)
         }
+    }
+}
+
+/// Reads the configuration again at each SIGHUP; the log tells what comes of it.
+async fn reload_at(mut hangups: Signal, control: Arc<dyn Control>) {
+    while hangups.recv().await.is_some() {
+        drop(control.reload().await);
     }
 }
 

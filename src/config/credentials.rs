@@ -1,7 +1,5 @@
 //! Secrets and API keys as the file names them.
 
-use std::io::Read as _;
-
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -287,29 +285,28 @@ fn read_env(node: &Node<'_>) -> Option<(Option<String>, Secret)> {
         text.chars().all(inner) && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     };
     let name = node.parse(SHAPE, |text| is_name(text).then(|| text.to_owned()))?;
-    let Some(value) = (node.place.context.env)(&name) else {
+    let Some(value) = node.place.context.variable(&name) else {
         node.place.fault(
             format!("{}, which is not set", quoted(&name)),
             format!("a variable of the gateway's environment; set {name}"),
         );
         return None;
     };
-    Some((Some(name), Secret::new(value)))
+    Some((Some(name), Secret::new(value.as_bytes())))
 }
 
 fn read_file(node: &Node<'_>) -> Option<(Option<String>, Secret)> {
     let name = node.string("the path of a file")?.to_owned();
-    let path = node.place.context.resolve(&name);
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = std::fs::File::open(&path)
-        .and_then(|file| file.take(SECRET_FILE_BYTES_MAX).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        node.place.fault(
-            format!("{}, which cannot be read ({error})", quoted(&name)),
-            format!("a file that the gateway may read at {}", path.display()),
-        );
-        return None;
-    }
+    let path = node.place.resolve(&name);
+    let read = node.place.context.read(&path, SECRET_FILE_BYTES_MAX);
+    let bytes = read
+        .map_err(|error| {
+            node.place.fault(
+                format!("{}, which cannot be read ({error})", quoted(&name)),
+                format!("a file that the gateway may read at {}", path.display()),
+            );
+        })
+        .ok()?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     Some((Some(name), Secret::new(line)))

@@ -1,6 +1,9 @@
 //! What is wrong with a configuration: every fault, each with its place.
 
-use std::fmt;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// One thing that is wrong, and where.
 ///
@@ -13,6 +16,10 @@ pub struct Fault {
     pub line: usize,
     /// From 1, in characters; 0 when the fault is about the file as a whole.
     pub column: usize,
+    /// Where that which is wrong ends.
+    pub end_line: usize,
+    /// The column after its last character.
+    pub end_column: usize,
     /// The key path, e.g. `routes.github.secrets[0].env`; empty for a fault of syntax.
     pub key: String,
     /// What stands there; `None`: nothing does. Never the value of a secret.
@@ -21,6 +28,22 @@ pub struct Fault {
     pub expected: Option<String>,
     /// A name that comes close to what was found.
     pub did_you_mean: Option<String>,
+}
+
+impl Fault {
+    pub(super) fn of_file(file: String, found: String, expected: &str) -> Self {
+        Self {
+            file,
+            line: 0,
+            column: 0,
+            end_line: 0,
+            end_column: 0,
+            key: String::new(),
+            found: Some(found),
+            expected: Some(expected.to_owned()),
+            did_you_mean: None,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -57,6 +80,10 @@ pub struct Warning {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
+    /// Where that which is warned about ends.
+    pub end_line: usize,
+    /// The column after its last character.
+    pub end_column: usize,
     /// The key path.
     pub key: String,
     /// What, and the next step. Never the value of a secret.
@@ -71,43 +98,50 @@ impl fmt::Display for Warning {
             column,
             key,
             message,
+            ..
         } = self;
         write!(f, "{file}:{line}:{column}: {key}: {message}")
     }
 }
 
-/// All faults of a file in the order of the file, one a line when shown. Never empty.
+/// All faults of a configuration in the order of its files, one a line when shown. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults {
+    faults: Vec<Fault>,
+    files: Vec<PathBuf>,
+}
 
 impl Faults {
-    /// Sorts by place. `None` when there is no fault.
-    pub(super) fn of(mut faults: Vec<Fault>) -> Option<Self> {
-        faults.sort_by_key(|fault| (fault.line, fault.column));
-        (!faults.is_empty()).then_some(Self(faults))
+    /// In this order. `None` when there is no fault.
+    pub(super) fn of(faults: Vec<Fault>, files: Vec<PathBuf>) -> Option<Self> {
+        (!faults.is_empty()).then_some(Self { faults, files })
     }
 
     /// A fault of the file as a whole.
-    pub(super) fn of_file(file: &str, found: String) -> Self {
-        Self(vec![Fault {
-            file: file.to_owned(),
-            line: 0,
-            column: 0,
-            key: String::new(),
-            found: Some(found),
-            expected: Some("a configuration file".to_owned()),
-            did_you_mean: None,
-        }])
+    pub(super) fn of_file(path: &Path, found: String) -> Self {
+        Self {
+            faults: vec![Fault::of_file(
+                path.display().to_string(),
+                found,
+                "a configuration file",
+            )],
+            files: vec![path.to_owned()],
+        }
     }
 
     pub fn as_slice(&self) -> &[Fault] {
-        &self.0
+        &self.faults
+    }
+
+    /// Every file that was read, or looked for, before the faults were known. While none of them changes, the faults stay.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
+        for (index, fault) in self.faults.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
@@ -118,14 +152,6 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
-
-/// The line and the column of a byte offset, both from 1, columns in characters.
-pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..text.floor_char_boundary(offset)];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    (line, before[line_start..].chars().count() + 1)
-}
 
 /// The candidate that `name` is most likely a slip of, if any comes close.
 pub(crate) fn closest<'a>(
@@ -144,12 +170,6 @@ pub(crate) fn closest<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_count_characters_from_one() {
-        assert_eq!(position("a = 1\nü = 2", 0), (1, 1));
-        assert_eq!(position("a = 1\nü = 2", 11), (2, 5));
-    }
 
     #[test]
     fn only_close_names_are_suggested() {

@@ -1,6 +1,6 @@
 //! `jwt = { … }`: a token, and where its key is found.
 
-use std::{borrow::Cow, io::Read as _, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     JwtKeySource, JwtVerifier, Verifier,
@@ -115,7 +115,7 @@ pub(super) fn key_url(text: &str) -> Option<url::Url> {
 
 fn read_file(node: &Node<'_>) -> Option<KeySet> {
     let name = node.string("the path of a JSON file")?;
-    let path = node.place.context.resolve(name);
+    let path = node.place.resolve(name);
     let fault = |why: String| {
         let found = format!("{}: {why}", quoted(name));
         node.place.fault(
@@ -123,13 +123,8 @@ fn read_file(node: &Node<'_>) -> Option<KeySet> {
             "a file with a JWKS: {\"keys\": [ … ]}, public keys only",
         );
     };
-    let mut text = Vec::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(JWKS_BYTES_MAX + 1).read_to_end(&mut text));
-    if let Err(error) = read {
-        fault(error.to_string());
-        return None;
-    }
+    let read = node.place.context.read(&path, JWKS_BYTES_MAX + 1);
+    let text = read.map_err(|error| fault(error.to_string())).ok()?;
     if text.len() as u64 > JWKS_BYTES_MAX {
         fault(format!("more than {JWKS_BYTES_MAX} bytes"));
         return None;

@@ -1,15 +1,15 @@
 //! From the text of `routes.toml` to a [`Config`]: the order in which it is read.
 
-use std::{cell::RefCell, path::Path};
+use std::path::Path;
 
 use toml::de::DeTable;
 
 use super::{
     Config, Faults,
-    error::{Fault, position},
-    reader::{Context, Table},
+    reader::{Context, Order, Table},
     routes::{Inherited, read_routes},
     server::{read_admin, read_server},
+    source::Source,
     store::{read_store, tls_directory},
     targets::{read_defaults, read_targets},
 };
@@ -19,11 +19,13 @@ impl Config {
     ///
     /// Relative paths within it start from its directory. Fails with every fault at once.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let name = path.display().to_string();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Faults::of_file(&name, format!("no readable file ({error})")))?;
+            .map_err(|error| Faults::of_file(path, format!("no readable file ({error})")))?;
         let base = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, &name, base, &environment)
+        let source = Source::of_text(&path.display().to_string(), base, text);
+        let context = Context::new(&environment);
+        context.look_at(path);
+        parse(&context, &source)
     }
 
     /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working
@@ -40,38 +42,49 @@ impl Config {
         base_dir: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Faults> {
-        let (root, errors) = DeTable::parse_recoverable(text);
-        let syntax = errors
-            .iter()
-            .map(|error| syntax_fault(text, file_name, error));
-        if let Some(faults) = Faults::of(syntax.collect()) {
-            return Err(faults);
-        }
-        let context = Context {
-            text,
-            file_name,
-            base: base_dir,
-            env,
-            faults: RefCell::default(),
-            warnings: RefCell::default(),
-        };
-        let mut config = read(Table::root(&context, root.into_inner()));
-        if let Some(faults) = Faults::of(context.faults.take()) {
-            return Err(faults);
-        }
-        let mut warnings = context.warnings.take();
-        warnings.sort_by_key(|(offset, _)| *offset);
-        config.warnings = warnings.into_iter().map(|(_, warning)| warning).collect();
-        Ok(config)
+        let source = Source::of_text(file_name, base_dir, text);
+        parse(&Context::new(env), &source)
     }
+}
+
+fn parse<'a>(context: &'a Context<'a>, source: &'a Source) -> Result<Config, Faults> {
+    let (root, errors) = DeTable::parse_recoverable(&source.text);
+    for error in &errors {
+        let at = error.span().map_or(source.text.len(), |span| span.start);
+        let fault = source.syntax_fault(error);
+        context
+            .faults
+            .borrow_mut()
+            .push(((source.number, at), fault));
+    }
+    if let Some(faults) = take_faults(context) {
+        return Err(faults);
+    }
+    let mut config = read(Table::root(context, source, root.into_inner()));
+    if let Some(faults) = take_faults(context) {
+        return Err(faults);
+    }
+    config.warnings = in_order(context.warnings.take());
+    config.files = context.files.take().into_iter().collect();
+    Ok(config)
+}
+
+/// What was found wrong so far.
+pub(super) fn take_faults(context: &Context<'_>) -> Option<Faults> {
+    let files = context.files.borrow().iter().cloned().collect();
+    Faults::of(in_order(context.faults.take()), files)
+}
+
+fn in_order<T>(mut found: Vec<(Order, T)>) -> Vec<T> {
+    found.sort_by_key(|(order, _)| *order);
+    found.into_iter().map(|(_, one)| one).collect()
 }
 
 /// What this gives is a configuration only if no fault was noted on the way.
 fn read(mut root: Table<'_>) -> Config {
-    let context = root.place.context;
     let mut taken = Vec::new();
     let (store, dedupe_window) = read_store(root.section("store"));
-    let tls_directory = tls_directory(&store, context);
+    let tls_directory = tls_directory(&store, &root.place);
     let (server, max_body) = read_server(root.section("server"), &tls_directory, &mut taken);
     let admin = read_admin(root.section("admin"), &mut taken);
     let defaults = read_defaults(root.section("defaults"));
@@ -94,21 +107,6 @@ fn read(mut root: Table<'_>) -> Config {
         routes,
         warnings: Vec::new(),
         files: Vec::new(),
-    }
-}
-
-/// The parser's words name no values.
-fn syntax_fault(text: &str, file_name: &str, error: &toml::de::Error) -> Fault {
-    let offset = error.span().map_or(text.len(), |span| span.start);
-    let (line, column) = position(text, offset);
-    Fault {
-        file: file_name.to_owned(),
-        line,
-        column,
-        key: String::new(),
-        found: Some(format!("a fault of syntax: {}", error.message())),
-        expected: None,
-        did_you_mean: None,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
 mod breaker;
 mod credentials;
 mod deliver;
+mod diff;
 mod error;
 mod handshake;
 mod identity;
@@ -38,6 +39,7 @@ mod scalar;
 mod scheme;
 pub mod secret;
 mod server;
+mod source;
 mod store;
 mod targets;
 mod texts;
@@ -45,6 +47,7 @@ mod tls;
 mod verifier;
 mod verify;
 
+pub use diff::{Change, ChangeKind, Diff, diff};
 pub(crate) use error::closest;
 pub use error::{Fault, Faults, Warning};
 pub use pointer::Pointer;
@@ -145,6 +148,8 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Store {
     pub url: StoreUrl,
+    /// Of what `url` and the certificates beside it say, passwords too.
+    pub connection: Fingerprint,
     pub durability: Durability,
     /// How long finished events stay readable. Default 3 days.
     pub retention: Duration,
@@ -346,6 +351,8 @@ pub enum RetryOn {
 #[derive(Debug)]
 pub struct Route {
     pub name: RouteName,
+    /// The preset that it names.
+    pub provider: Option<&'static str>,
     /// Begins with `/`; matched whole and exactly.
     pub path: String,
     /// Upper case, not empty. The payload of a GET is its query.

@@ -1,7 +1,5 @@
 //! `content`, `split`, `require` and `schema`: what a payload is, and what it must look like.
 
-use std::fs;
-
 use super::{
     EventIdSource, Field, Kind, Pointer, Requirement, Route, Schemas,
     identity::{ONE_PLACE, has_star},
@@ -164,24 +162,24 @@ pub(super) fn read_schemas(node: Node<'_>, typed: bool) -> Schemas {
 /// Formats are checked, patterns run in linear time, and nothing is fetched.
 fn read_schema(node: &Node<'_>) -> Option<jsonschema::Validator> {
     let name = node.string("the path of a JSON Schema")?;
-    let path = node.place.context.resolve(name);
+    let path = node.place.resolve(name);
     let fault = |what: &str, error: &dyn std::fmt::Display| {
         // A schema's fault may repeat a good part of the schema.
         let error: String = error.to_string().chars().take(ERROR_CHARS_MAX).collect();
         let found = format!("{}, {what} ({error})", quoted(name));
         node.place.fault(found, "a JSON Schema");
     };
-    let size = fs::metadata(&path)
-        .map_err(|error| fault("which cannot be read", &error))
-        .ok()?
-        .len();
-    if size > SCHEMA_BYTES_MAX {
-        fault("which is too large", &format!("{size} bytes"));
-        return None;
-    }
-    let bytes = fs::read(&path)
+    let read = node.place.context.read(&path, SCHEMA_BYTES_MAX + 1);
+    let bytes = read
         .map_err(|error| fault("which cannot be read", &error))
         .ok()?;
+    if bytes.len() as u64 > SCHEMA_BYTES_MAX {
+        fault(
+            "which is too large",
+            &format!("more than {SCHEMA_BYTES_MAX} bytes"),
+        );
+        return None;
+    }
     let schema: serde_json::Value = serde_json::from_slice(&bytes)
         .map_err(|error| fault("which is not JSON", &error))
         .ok()?;

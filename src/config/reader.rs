@@ -5,40 +5,86 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     fmt::Display,
+    fs::File,
+    io::{self, Read as _},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use toml::de::{DeTable, DeValue};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+use zeroize::Zeroizing;
 
-use super::Fingerprint;
-use super::error::{Fault, Warning, closest, position};
+use super::{
+    Fingerprint,
+    error::{Fault, Warning, closest},
+    source::Source,
+};
 
-/// What the whole walk shares: the file, the world around it, and what was found wrong.
+/// What the whole walk shares: the world around the files, and what was found in it and found wrong.
 pub(super) struct Context<'a> {
-    pub(super) text: &'a str,
-    pub(super) file_name: &'a str,
-    /// What relative paths in the file start from.
-    pub(super) base: &'a Path,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
-    pub(super) faults: RefCell<Vec<Fault>>,
-    /// With the offset of each, to sort by.
-    pub(super) warnings: RefCell<Vec<(usize, Warning)>>,
+    /// With the place of each, to sort by: the number of its file, and the offset in it.
+    pub(super) faults: RefCell<Vec<(Order, Fault)>>,
+    pub(super) warnings: RefCell<Vec<(Order, Warning)>>,
+    /// What was read or looked for.
+    pub(super) files: RefCell<BTreeSet<PathBuf>>,
+    /// What variables and files held, in the order of reading.
+    pub(super) contents: RefCell<Vec<Fingerprint>>,
 }
 
-impl Context<'_> {
-    /// `path` of the file as seen from the working directory.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.base.join(path)
+/// The number of a file, and an offset in it.
+pub(super) type Order = (usize, usize);
+
+impl<'a> Context<'a> {
+    pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            env,
+            faults: RefCell::default(),
+            warnings: RefCell::default(),
+            files: RefCell::default(),
+            contents: RefCell::default(),
+        }
+    }
+
+    /// The value of an environment variable.
+    pub(super) fn variable(&self, name: &str) -> Option<Zeroizing<String>> {
+        let value = (self.env)(name).map(Zeroizing::new)?;
+        self.witness(value.as_bytes());
+        Some(value)
+    }
+
+    /// The first `bytes_max` bytes of the file at `path`.
+    pub(super) fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+        self.look_at(path);
+        let mut bytes = Zeroizing::new(Vec::new());
+        File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+        self.witness(&bytes);
+        Ok(bytes)
+    }
+
+    /// Makes `path` one of [`super::Config::files`].
+    pub(super) fn look_at(&self, path: &Path) {
+        self.files.borrow_mut().insert(path.to_owned());
+    }
+
+    fn witness(&self, bytes: &[u8]) {
+        let content = Fingerprint::of(&[bytes]);
+        self.contents.borrow_mut().push(content);
     }
 }
 
-/// Where something stands: a key path and an offset.
+/// Where something stands: a key path, and a part of a file.
 #[derive(Clone)]
 pub(super) struct Place<'a> {
     pub(super) context: &'a Context<'a>,
+    pub(super) source: &'a Source,
     pub(super) path: String,
-    pub(super) offset: usize,
+    pub(super) span: Range<usize>,
     /// What stands here may be a secret: faults do not repeat it.
     pub(super) secret: bool,
 }
@@ -50,13 +96,13 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn missing(&self, key: &str, expected: impl Into<String>) {
-        self.key(key, self.offset)
+        self.key(key, self.span.clone())
             .note(None, Some(expected.into()), None);
     }
 
     /// A fault of `key` in the table that stands here.
     pub(super) fn fault_at(&self, key: &str, found: &str, expected: &str) {
-        self.key(key, self.offset).fault(found, expected);
+        self.key(key, self.span.clone()).fault(found, expected);
     }
 
     /// The name found here stands for nothing.
@@ -71,16 +117,9 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn warn(&self, message: impl Display) {
-        let (line, column) = position(self.context.text, self.offset);
-        let warning = Warning {
-            file: self.context.file_name.to_owned(),
-            line,
-            column,
-            key: self.path.clone(),
-            message: message.to_string(),
-        };
+        let warning = self.source.warning(self, message.to_string());
         let mut warnings = self.context.warnings.borrow_mut();
-        warnings.push((self.offset, warning));
+        warnings.push((self.order(), warning));
     }
 
     pub(super) fn note(
@@ -89,19 +128,20 @@ impl<'a> Place<'a> {
         expected: Option<String>,
         close: Option<String>,
     ) {
-        let (line, column) = position(self.context.text, self.offset);
-        self.context.faults.borrow_mut().push(Fault {
-            file: self.context.file_name.to_owned(),
-            line,
-            column,
-            key: self.path.clone(),
-            found,
-            expected,
-            did_you_mean: close,
-        });
+        let fault = self.source.fault(self, found, expected, close);
+        self.context.faults.borrow_mut().push((self.order(), fault));
     }
 
-    fn key(&self, key: &str, offset: usize) -> Self {
+    fn order(&self) -> Order {
+        (self.source.number, self.span.start)
+    }
+
+    /// `path` of this file as seen from the working directory.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.source.base.join(path)
+    }
+
+    fn key(&self, key: &str, span: Range<usize>) -> Self {
         let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let step = if !key.is_empty() && key.chars().all(bare) {
             key.to_owned()
@@ -115,15 +155,15 @@ impl<'a> Place<'a> {
         };
         Self {
             path,
-            offset,
+            span,
             ..self.clone()
         }
     }
 
-    fn item(&self, index: usize, offset: usize) -> Self {
+    fn item(&self, index: usize, span: Range<usize>) -> Self {
         Self {
             path: format!("{}[{index}]", self.path),
-            offset,
+            span,
             ..self.clone()
         }
     }
@@ -208,8 +248,8 @@ impl<'a> Node<'a> {
         let DeValue::Array(items) = self.value else {
             return None;
         };
-        let node = |(index, item): (usize, toml::Spanned<DeValue<'a>>)| Self {
-            place: self.place.item(index, item.span().start),
+        let node = |(index, item): (usize, Spanned<DeValue<'a>>)| Self {
+            place: self.place.item(index, item.span()),
             value: item.into_inner(),
         };
         Some(items.into_iter().enumerate().map(node).collect())
@@ -247,11 +287,12 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn root(context: &'a Context<'a>, entries: DeTable<'a>) -> Self {
+    pub(super) fn root(context: &'a Context<'a>, source: &'a Source, entries: DeTable<'a>) -> Self {
         let place = Place {
             context,
+            source,
             path: String::new(),
-            offset: 0,
+            span: 0..0,
             secret: false,
         };
         Self {
@@ -261,16 +302,39 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Of what stands in it.
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&[format!("{:?}", self.entries).as_bytes()])
+    /// Begins to look at what is read on behalf of this table.
+    pub(super) fn witness(&self) -> Witness<'a> {
+        let mut text = Vec::new();
+        write_table(&self.entries, &mut text);
+        self.witness_of(text)
+    }
+
+    /// [`Table::witness`] of some of its keys.
+    pub(super) fn witness_keys(&self, keys: &[&str]) -> Witness<'a> {
+        let mut text = Vec::new();
+        for key in keys {
+            if let Some(value) = self.entries.get(*key) {
+                write_text(key, &mut text);
+                write_value(value.get_ref(), &mut text);
+            }
+        }
+        self.witness_of(text)
+    }
+
+    fn witness_of(&self, text: Vec<u8>) -> Witness<'a> {
+        let context = self.place.context;
+        Witness {
+            context,
+            begin: context.contents.borrow().len(),
+            text,
+        }
     }
 
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
         let value = self.entries.remove(key)?;
         Some(Node {
-            place: self.place.key(key, value.span().start),
+            place: self.place.key(key, value.span()),
             value: value.into_inner(),
         })
     }
@@ -286,10 +350,10 @@ impl<'a> Table<'a> {
 
     /// A table under `key`, empty when the file leaves it out.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
-        let offset = self.place.offset;
+        let span = self.place.span.clone();
         let section = self.take(key).and_then(|node| node.table("a table"));
         section.unwrap_or_else(|| Self {
-            place: self.place.key(key, offset),
+            place: self.place.key(key, span),
             entries: DeTable::new(),
             known: Vec::new(),
         })
@@ -302,15 +366,15 @@ impl<'a> Table<'a> {
             .entries
             .into_iter()
             .map(|(key, value)| {
-                let place = self.place.key(key.get_ref(), key.span().start);
+                let place = self.place.key(key.get_ref(), key.span());
                 let node = Node {
-                    place: self.place.key(key.get_ref(), value.span().start),
+                    place: self.place.key(key.get_ref(), value.span()),
                     value: value.into_inner(),
                 };
                 (key.into_inner().into_owned(), place, node)
             })
             .collect();
-        entries.sort_by_key(|(_, place, _)| place.offset);
+        entries.sort_by_key(|(_, place, _)| place.span.start);
         entries
     }
 
@@ -322,9 +386,9 @@ impl<'a> Table<'a> {
             let close = closest(key.get_ref(), known.iter().copied()).map(str::to_owned);
             // A secret may have been written where its key belongs.
             let place = if self.place.secret && close.is_none() {
-                self.place.key("…", key.span().start)
+                self.place.key("…", key.span())
             } else {
-                self.place.key(key.get_ref(), key.span().start)
+                self.place.key(key.get_ref(), key.span())
             };
             let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
             let expected = close.is_none().then(|| one_of(&names));
@@ -350,4 +414,60 @@ fn one_of(names: &[String]) -> String {
         [only] => only.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
+}
+
+/// What a table says, and from where on what is read is read for it.
+pub(super) struct Witness<'a> {
+    context: &'a Context<'a>,
+    begin: usize,
+    text: Vec<u8>,
+}
+
+impl Witness<'_> {
+    /// Of the table, of what was read for it, and of `inherited`, which it takes from elsewhere in the file.
+    pub(super) fn fingerprint(self, inherited: &str) -> Fingerprint {
+        let contents = self.context.contents.borrow();
+        let read = contents.iter().skip(self.begin);
+        let mut parts = vec![self.text.as_slice(), inherited.as_bytes()];
+        parts.extend(read.map(|content| content.0.as_slice()));
+        Fingerprint::of(&parts)
+    }
+}
+
+/// The same for whatever means the same: places, comments, quotes and the order of keys do not count.
+fn write_value(value: &DeValue<'_>, out: &mut Vec<u8>) {
+    let mut scalar = |kind: u8, text: &str| {
+        out.push(kind);
+        write_text(text, out);
+    };
+    match value {
+        DeValue::String(text) => scalar(b's', text),
+        DeValue::Integer(number) => scalar(b'i', &number.to_string()),
+        DeValue::Float(number) => scalar(b'f', &number.to_string()),
+        DeValue::Boolean(truth) => scalar(b'b', &truth.to_string()),
+        DeValue::Datetime(at) => scalar(b'd', &at.to_string()),
+        DeValue::Array(items) => {
+            out.push(b'[');
+            out.extend((items.len() as u64).to_le_bytes());
+            for item in items.iter() {
+                write_value(item.get_ref(), out);
+            }
+        }
+        DeValue::Table(entries) => write_table(entries, out),
+    }
+}
+
+/// In the order of the keys' names, which is how the table holds them.
+fn write_table(entries: &DeTable<'_>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    out.extend((entries.len() as u64).to_le_bytes());
+    for (key, value) in entries {
+        write_text(key.get_ref(), out);
+        write_value(value.get_ref(), out);
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Respond, RespondBody, Route,
+    Fingerprint, Respond, RespondBody, Route,
     deliver::{read_deliver, read_rate, read_respond},
     identity::{pointer, read_event_id, read_event_type},
     payload::{check_content, check_split, read_content, read_require, read_schemas},
@@ -66,7 +66,7 @@ fn read_route(
     inherited: &Inherited<'_>,
     addresses: &mut Addresses,
 ) -> Route {
-    let fingerprint = table.fingerprint();
+    let witness = table.witness();
     let methods = read_methods(table.take("methods"));
     let path = read_path(&mut table);
     if let Some((path, place)) = &path {
@@ -105,8 +105,9 @@ fn read_route(
         .as_ref()
         .map_or(&table.place, |node| &node.place)
         .clone();
-    let route = Route {
+    let mut route = Route {
         name,
+        provider: preset.map(|preset| preset.name),
         path: path.map(|(path, _)| path).unwrap_or_default(),
         methods,
         content: read_content(
@@ -143,9 +144,11 @@ fn read_route(
             .map_or_else(|| preset_respond(preset), read_respond),
         enabled: table.flag("enabled", true),
         keep_rejected: table.flag("keep_rejected", false),
-        fingerprint,
+        fingerprint: Fingerprint::of(&[]),
     };
     table.finish();
+    let inherited = (&route.public_url, route.max_body, route.dedupe_window);
+    route.fingerprint = witness.fingerprint(&format!("{inherited:?}"));
     check_content(&route, &content_place);
     if let Some(split) = split {
         check_split(&route, &split.place);

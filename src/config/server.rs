@@ -153,7 +153,8 @@ fn read_tls(mut table: Table<'_>, is_loopback: bool) -> (Option<Tls>, Option<Arc
 /// The path of a file that exists, told from the directory of the configuration.
 fn read_path(node: &Node<'_>) -> Option<PathBuf> {
     let text = node.string("the path of a PEM file")?;
-    let path = node.place.context.resolve(text);
+    let path = node.place.resolve(text);
+    node.place.context.look_at(&path);
     if !path.is_file() {
         node.reject(format!("a file at {}", path.display()));
     }

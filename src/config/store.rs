@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{
     Durability, RedisUrl, Store, StoreUrl,
     credentials::read_text,
-    reader::{Context, Node, Table},
+    reader::{Node, Place, Table},
     redis_url::{self, URL_SHAPE},
     scalar::DAY,
     tls::TlsKeys,
@@ -27,13 +27,15 @@ const TLS: &str = "tls";
 
 /// The store's settings, and the `dedupe_window` that routes inherit.
 pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
-    let context = table.place.context;
+    let witness = table.witness_keys(&["url", "ca", "client_certificate", "client_key"]);
+    let place = table.place.clone();
     let embedded = || StoreUrl::Embedded {
-        directory: default_directory(context),
+        directory: default_directory(&place),
     };
     let url = table.take("url").map_or_else(|| Some(embedded()), read_url);
     let shards = read_shards(&mut table, url.as_ref());
     let url = read_certificates(&mut table, url);
+    let connection = witness.fingerprint(&format!("{url:?}"));
     let durability = table.take("durability").and_then(|node| {
         node.choice(&[
             ("always", Durability::Always),
@@ -47,6 +49,7 @@ pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
         .and_then(|node| read_spool(node, is_embedded));
     let store = Store {
         url: url.unwrap_or_else(embedded),
+        connection,
         durability: durability.unwrap_or(Durability::Always),
         retention: table.duration("retention", 3 * DAY, KEPT_MAX),
         retention_size: table.size("retention_size", 10 * 1024 * 1024 * 1024),
@@ -59,25 +62,24 @@ pub(super) fn read_store(mut table: Table<'_>) -> (Store, Duration) {
 }
 
 /// Where a self-signed certificate is kept: beside the data, if there is a directory of it.
-pub(super) fn tls_directory(store: &Store, context: &Context<'_>) -> PathBuf {
+pub(super) fn tls_directory(store: &Store, place: &Place<'_>) -> PathBuf {
     match &store.url {
         StoreUrl::Embedded { directory } => directory.join(TLS),
-        StoreUrl::Redis(_) => default_directory(context).join(TLS),
+        StoreUrl::Redis(_) => default_directory(place).join(TLS),
     }
 }
 
-fn default_directory(context: &Context<'_>) -> PathBuf {
-    context.resolve("data")
+fn default_directory(place: &Place<'_>) -> PathBuf {
+    place.resolve("data")
 }
 
 /// Only beside a store that can be away, and in a directory of its own.
 fn read_spool(node: Node<'_>, is_embedded: bool) -> Option<PathBuf> {
     let place = node.place.clone();
-    let context = place.context;
     let directory = node.parse(SPOOL_SHAPE, |text| {
         let path = text.strip_prefix("file:")?;
         let path = path.strip_prefix("//").unwrap_or(path);
-        (!path.is_empty()).then(|| context.resolve(path))
+        (!path.is_empty()).then(|| place.resolve(path))
     })?;
     if is_embedded {
         place.fault(
@@ -86,7 +88,7 @@ fn read_spool(node: Node<'_>, is_embedded: bool) -> Option<PathBuf> {
         );
         return None;
     }
-    if directory == default_directory(context).join(TLS) {
+    if directory == default_directory(&place).join(TLS) {
         place.fault(
             "the directory of the self-signed certificate",
             "a directory of its own",
@@ -110,9 +112,7 @@ fn read_url(node: Node<'_>) -> Option<StoreUrl> {
     };
     match scheme {
         "file" if !rest.is_empty() => Some(StoreUrl::Embedded {
-            directory: place
-                .context
-                .resolve(rest.strip_prefix("//").unwrap_or(rest)),
+            directory: place.resolve(rest.strip_prefix("//").unwrap_or(rest)),
         }),
         "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" | "redis+cluster"
         | "rediss+cluster" => {

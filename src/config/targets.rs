@@ -82,7 +82,7 @@ pub(super) fn read_targets(table: Table<'_>, defaults: &Defaults) -> Targets {
 }
 
 fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> Option<Target> {
-    let fingerprint = table.fingerprint();
+    let witness = table.witness();
     let url = table
         .require("url", "a URL such as \"https://crm.example.com/in\"")
         .and_then(|node| node.http_url());
@@ -107,6 +107,9 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         tls.refuse("a key of TLS on an http target", "an https `url`");
     }
     table.finish();
+    let tls = tls.of_target();
+    let inherited = (timeout, concurrency, &retry, rate, breaker);
+    let fingerprint = witness.fingerprint(&format!("{inherited:?}"));
     Some(Target {
         name,
         url: url?,
@@ -120,7 +123,7 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
         rate,
         breaker,
         sign,
-        tls: tls.of_target(),
+        tls,
         fingerprint,
     })
 }

@@ -1,6 +1,6 @@
 //! The text of a route's secrets, for whoever looks for what is wrong with them. The gateway itself keeps only keys.
 
-use std::{cell::RefCell, path::Path};
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
@@ -9,6 +9,7 @@ use super::{
     credentials::read_texts,
     load::environment,
     reader::{Context, Node, Table},
+    source::Source,
 };
 
 /// A secret as it stands in the environment or in its file.
@@ -30,15 +31,9 @@ pub fn secret_texts(path: &Path, name: &str) -> Vec<SecretText> {
 /// [`secret_texts`] of a file's text; relative paths start from `base`.
 pub fn secret_texts_of(text: &str, base: &Path, name: &str) -> Vec<SecretText> {
     let (root, _) = DeTable::parse_recoverable(text);
-    let context = Context {
-        text,
-        file_name: "",
-        base,
-        env: &environment,
-        faults: RefCell::default(),
-        warnings: RefCell::default(),
-    };
-    let routes = Table::root(&context, root.into_inner()).section("routes");
+    let context = Context::new(&environment);
+    let source = Source::of_text("", base, text);
+    let routes = Table::root(&context, &source, root.into_inner()).section("routes");
     let mut routes = routes.named().into_iter();
     let route = routes.find(|(known, ..)| known == name);
     let mut found = Vec::new();

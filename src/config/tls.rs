@@ -1,6 +1,6 @@
 //! `ca`, `client_certificate` and `client_key` of a target or of Redis: PEM files, read and matched at load.
 
-use std::{io::Read as _, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::{
@@ -157,10 +157,9 @@ fn private_key(node: &Node<'_>, text: &[u8]) -> Option<PrivateKeyDer<'static>> {
 
 fn read_pem(node: &Node<'_>) -> Option<Text> {
     let path = node.string("the path of a PEM file")?;
-    let path = node.place.context.resolve(path);
-    let mut text = Zeroizing::new(Vec::new());
-    match read_to_end(&path, &mut text) {
-        Ok(()) => Some(text),
+    let path = node.place.resolve(path);
+    match node.place.context.read(&path, PEM_BYTES_MAX) {
+        Ok(text) => Some(text),
         Err(error) => {
             let found = format!("which cannot be read ({error})");
             let expected = format!("a file that the gateway may read at {}", path.display());
@@ -168,11 +167,6 @@ fn read_pem(node: &Node<'_>) -> Option<Text> {
             None
         }
     }
-}
-
-fn read_to_end(path: &Path, text: &mut Vec<u8>) -> std::io::Result<()> {
-    let file = std::fs::File::open(path)?;
-    file.take(PEM_BYTES_MAX).read_to_end(text).map(|_| ())
 }
 
 /// The library's words can hold a line of the file, which may be one of the key.

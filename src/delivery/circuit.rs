@@ -1,7 +1,7 @@
 //! A target's breaker, tied to its gate and to what shows it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -9,7 +9,8 @@ use super::breaker::{Breaker, Change, Result};
 use crate::{config::Target, metrics::TargetMetrics, store::handover::Gate};
 
 pub(super) struct Circuit {
-    breaker: Mutex<Breaker>,
+    /// `None` once the target has another lane, or none.
+    breaker: Mutex<Option<Breaker>>,
     gate: Arc<Gate>,
     metrics: Option<Arc<TargetMetrics>>,
 }
@@ -23,14 +24,17 @@ impl Circuit {
     ) -> Option<Self> {
         let breaker = Breaker::new(target.breaker?, Instant::now());
         Some(Self {
-            breaker: Mutex::new(breaker),
+            breaker: Mutex::new(Some(breaker)),
             gate: gate.clone(),
             metrics,
         })
     }
 
     pub(super) fn record(&self, result: Result) {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut breaker = self.breaker();
+        let Some(breaker) = breaker.as_mut() else {
+            return;
+        };
         // The gate changes under the lock, so that two changes reach it in their order.
         match breaker.record(result, Instant::now()) {
             None => {}
@@ -50,6 +54,15 @@ impl Circuit {
                 tracing::info!(target_name = %self.gate.target(), "circuit closed: the target answers again");
             }
         }
+    }
+
+    /// What attempts come to that are still under way says nothing about what comes after this.
+    pub(super) fn retire(&self) {
+        *self.breaker() = None;
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Option<Breaker>> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, open: i64) {

@@ -45,13 +45,13 @@ pub enum Roots {
 }
 
 /// The authorities of the targets that name none of their own; the system's are read only when one of them needs them.
-pub(super) fn shared_roots(
+pub(super) fn shared_roots<'t>(
     roots: &Roots,
-    targets: &[Arc<Target>],
+    mut targets: impl Iterator<Item = &'t Target>,
 ) -> Result<Arc<RootCertStore>, DeliveryError> {
     let in_need =
-        |target: &&Arc<Target>| target.url.scheme() == "https" && target.tls.authorities.is_none();
-    match (roots, targets.iter().find(in_need)) {
+        |target: &&Target| target.url.scheme() == "https" && target.tls.authorities.is_none();
+    match (roots, targets.find(in_need)) {
         (Roots::These(roots), _) => Ok(roots.clone()),
         (Roots::Native, None) => Ok(Arc::new(RootCertStore::empty())),
         (Roots::Native, Some(target)) => native_roots(target).map(Arc::new),

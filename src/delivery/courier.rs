@@ -30,7 +30,7 @@ use crate::{
     metrics::{Metrics, TargetMetrics},
     store::{
         Claimed,
-        handover::{Admission, Gate, Origin},
+        handover::{Admission, Gate, Origin, Presence},
     },
 };
 
@@ -50,6 +50,7 @@ pub(super) struct Courier {
     pub(super) template: Template,
     pub(super) expressions: Expressions,
     pub(super) gate: Arc<Gate>,
+    pub(super) presence: Arc<Presence>,
     /// `None`: the breaker is off.
     pub(super) circuit: Option<Circuit>,
     pub(super) settlements: Settlements,
@@ -262,7 +263,7 @@ impl Courier {
         let ended = Ended {
             claimed,
             settlement,
-            gate: self.gate.clone(),
+            _presence: self.presence.clone(),
             _unsettled: unsettled,
         };
         if self.settlements.send(ended).is_err() {

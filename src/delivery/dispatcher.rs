@@ -1,17 +1,16 @@
 //! Claims due deliveries for all targets and puts them into the targets' lanes.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{
     Claims, Store, StoreError, Want,
-    handover::{Gate, Origin, Seat},
+    handover::{Gate, Gates, Lanes, Origin, Seat},
 };
 
 /// The store is asked at least so often: other gateways leave deliveries behind, and die with claims.
@@ -31,8 +30,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 pub(super) struct Dispatcher {
     store: Arc<dyn Store>,
-    lanes: Vec<Poll>,
-    wake: Arc<Notify>,
+    lanes: Arc<Lanes>,
+    /// The lanes that there were at the last look.
+    gates: Arc<Gates>,
+    polls: Vec<Poll>,
     stop: CancellationToken,
 }
 
@@ -46,8 +47,8 @@ struct Poll {
 
 /// What one call asks for one lane.
 struct Ask {
-    /// The lane's index.
-    lane: usize,
+    /// The index of the lane's poll.
+    poll: usize,
     /// The backlog's reports before the call.
     backlog_seen: u64,
     max: usize,
@@ -56,26 +57,12 @@ struct Ask {
 }
 
 impl Dispatcher {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        gates: impl Iterator<Item = Arc<Gate>>,
-        stop: CancellationToken,
-    ) -> Self {
-        let now = Instant::now();
-        let lanes: Vec<Poll> = gates
-            .map(|gate| Poll {
-                gate,
-                at: now,
-                asked: None,
-            })
-            .collect();
-        let wake = lanes
-            .first()
-            .map_or_else(|| Arc::new(Notify::new()), |lane| lane.gate.wake().clone());
+    pub(super) fn new(store: Arc<dyn Store>, lanes: Arc<Lanes>, stop: CancellationToken) -> Self {
         Self {
             store,
             lanes,
-            wake,
+            gates: Arc::default(),
+            polls: Vec::new(),
             stop,
         }
     }
@@ -85,6 +72,7 @@ impl Dispatcher {
     pub(super) async fn run(mut self) {
         let mut backoff = BACKOFF_FIRST;
         while !self.stop.is_cancelled() {
+            self.follow();
             match self.claim().await {
                 Ok(()) => {
                     backoff = BACKOFF_FIRST;
@@ -97,6 +85,29 @@ impl Dispatcher {
                 }
             }
         }
+    }
+
+    /// A lane that is new is asked for at once: what was left over to it was told to nobody.
+    fn follow(&mut self) {
+        let gates = self.lanes.gates();
+        if Arc::ptr_eq(&gates, &self.gates) {
+            return;
+        }
+        self.gates = gates;
+        let stays = |poll: &Poll| {
+            let gate = self.gates.get(poll.gate.target());
+            gate.is_some_and(|gate| Arc::ptr_eq(gate, &poll.gate))
+        };
+        self.polls.retain(stays);
+        let polled: HashSet<_> = self.polls.iter().map(|poll| poll.gate.target()).collect();
+        let is_new = |gate: &&Arc<Gate>| !polled.contains(gate.target());
+        let new: Vec<_> = self.gates.values().filter(is_new).cloned().collect();
+        let at = Instant::now();
+        self.polls.extend(new.into_iter().map(|gate| Poll {
+            gate,
+            at,
+            asked: None,
+        }));
     }
 
     /// One call for all lanes that are due and have room.
@@ -112,7 +123,7 @@ impl Dispatcher {
     }
 
     fn want(&self, ask: &Ask) -> Want {
-        let gate = &self.lanes[ask.lane].gate;
+        let gate = &self.polls[ask.poll].gate;
         Want {
             target: gate.target().clone(),
             max: ask.max,
@@ -121,10 +132,10 @@ impl Dispatcher {
     }
 
     fn asks(&mut self, now: Instant) -> Vec<Ask> {
-        if !self.lanes.iter().any(|lane| lane.is_due(now)) {
+        if !self.polls.iter().any(|lane| lane.is_due(now)) {
             return Vec::new();
         }
-        self.lanes
+        self.polls
             .iter_mut()
             .enumerate()
             .filter_map(|(index, lane)| lane.ask(index, now))
@@ -138,7 +149,7 @@ impl Dispatcher {
             claimed.entry(one.target.clone()).or_default().push(one);
         }
         for (index, ask) in asks.into_iter().enumerate() {
-            let lane = &mut self.lanes[ask.lane];
+            let lane = &mut self.polls[ask.poll];
             let mine = claimed.remove(lane.gate.target()).unwrap_or_default();
             let next_due = claims.next_due.get(index).copied().flatten();
             lane.plan(&ask, mine.len(), next_due, now);
@@ -152,7 +163,7 @@ impl Dispatcher {
     /// Sleeps until a lane is due or a worker, an acceptance or a settlement says so.
     async fn rest(&self) {
         let now = Instant::now();
-        let next = self.lanes.iter().filter_map(|lane| lane.due_at(now)).min();
+        let next = self.polls.iter().filter_map(|lane| lane.due_at(now)).min();
         let due = async {
             match next {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -164,7 +175,7 @@ impl Dispatcher {
         }
         tokio::select! {
             () = due => {}
-            () = self.wake.notified() => {}
+            () = self.lanes.wake().notified() => {}
             () = self.stop.cancelled() => {}
         }
     }
@@ -233,7 +244,7 @@ impl Poll {
         }
         self.gate.take_retry_due();
         Some(Ask {
-            lane: index,
+            poll: index,
             backlog_seen,
             max: seats.len(),
             seats,

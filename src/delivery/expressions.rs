@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The expressions of one route's deliveries to one target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
     pub when: Option<Expression>,
     pub transform: Option<Expression>,
@@ -47,11 +47,21 @@ impl Lines {
         }
     }
 
+    pub(super) fn of_target(&self, target: &TargetName) -> TargetLines {
+        TargetLines(self.0.get(target).cloned().unwrap_or_default())
+    }
+}
+
+/// The expressions of one target's deliveries, by route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TargetLines(HashMap<RouteName, Line>);
+
+impl TargetLines {
     /// How much longer the target's deliveries are claimed for.
-    pub(super) fn allowance(&self, target: &TargetName) -> Duration {
-        match self.0.contains_key(target) {
-            true => ALLOWANCE,
-            false => Duration::ZERO,
+    pub(super) fn allowance(&self) -> Duration {
+        match self.0.is_empty() {
+            true => Duration::ZERO,
+            false => ALLOWANCE,
         }
     }
 }
@@ -77,11 +87,12 @@ pub(super) enum Prepared {
 }
 
 impl Expressions {
-    pub(super) fn new(lines: &Lines, target: &TargetName, pool: Arc<Pool>) -> Self {
-        let lines = lines.0.get(target).into_iter().flatten();
+    pub(super) fn new(lines: &TargetLines, pool: Arc<Pool>) -> Self {
         let shared = |line: &Line| (line.clone(), pool.share());
         Self {
             lines: lines
+                .0
+                .iter()
                 .map(|(route, line)| (route.clone(), shared(line)))
                 .collect(),
             pool,

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    event::TargetName,
     metrics::Metrics,
-    store::{Retention, Store},
+    store::{Retention, Store, handover::Lanes},
 };
 
 const DEPTH_EVERY: Duration = Duration::from_secs(5);
@@ -16,9 +16,9 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct Housekeeping {
     pub(super) store: Arc<dyn Store>,
-    pub(super) targets: Vec<TargetName>,
+    pub(super) lanes: Arc<Lanes>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) retention: Retention,
+    pub(super) retention: Arc<ArcSwap<Retention>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -40,14 +40,15 @@ impl Housekeeping {
     }
 
     async fn measure(&self) {
-        let depths = match self.store.depth(&self.targets).await {
+        let targets = self.lanes.names();
+        let depths = match self.store.depth(&targets).await {
             Ok(depths) => depths,
             Err(error) => {
                 tracing::debug!(%error, "could not measure the queues");
                 return;
             }
         };
-        for (target, depth) in self.targets.iter().zip(depths) {
+        for (target, depth) in targets.iter().zip(depths) {
             if let Some(metrics) = self.metrics.target(target) {
                 metrics
                     .pending
@@ -59,7 +60,7 @@ impl Housekeeping {
 
     async fn expire(&self) {
         while !self.stop.is_cancelled() {
-            match self.store.expire(self.retention).await {
+            match self.store.expire(**self.retention.load()).await {
                 Ok(expired) if expired.more => {}
                 Ok(_) => return,
                 Err(error) => {

@@ -18,14 +18,21 @@ mod dispatcher;
 mod expressions;
 mod housekeeping;
 mod outcome;
+mod pauses;
 mod redaction;
 mod replaying;
 mod request;
 mod settler;
+mod unit;
 mod worker;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use http::HeaderName;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,9 +44,12 @@ use dispatcher::Dispatcher;
 use expressions::Expressions;
 pub use expressions::{Line, Lines};
 use housekeeping::Housekeeping;
+use pauses::Pauses;
 use replaying::Replaying;
 use request::Template;
-use settler::{Settlements, Settler};
+use settler::{Ended, Settlements, Settler};
+pub use unit::Prepared;
+use unit::{Parts, Planned, Unit};
 use worker::Worker;
 
 use crate::{
@@ -50,8 +60,8 @@ use crate::{
     metrics::Metrics,
     outbound::{AddressGuard, NameService, Names, NamesFault},
     store::{
-        Retention, Store,
-        handover::{Gate, Lane, LaneSpec},
+        Retention, Store, StoreError,
+        handover::{Lane, Lanes, Presence},
     },
 };
 
@@ -75,21 +85,6 @@ pub fn lease_for(target: &Target) -> Duration {
         .saturating_add(LEASE_MARGIN)
 }
 
-/// The lanes that [`crate::store::handover::handover`] makes for these targets.
-/// Where a target's deliveries have expressions, those are evaluated under the claim too.
-pub fn lane_specs(targets: &[Arc<Target>], lines: &Lines) -> Vec<LaneSpec> {
-    targets
-        .iter()
-        .map(|target| LaneSpec {
-            target: target.name.clone(),
-            capacity: target.concurrency.saturating_mul(LANE_PER_SLOT),
-            lease: lease_for(target).saturating_add(lines.allowance(&target.name)),
-            rate: target.rate,
-            paused: target.paused,
-        })
-        .collect()
-}
-
 /// What delivery works with.
 pub struct Setup {
     pub targets: Vec<Arc<Target>>,
@@ -97,8 +92,8 @@ pub struct Setup {
     pub lines: Lines,
     pub workers: Workers,
     pub store: Arc<dyn Store>,
-    /// One for every target; see [`lane_specs`].
-    pub lanes: Vec<Lane>,
+    /// Of the hand-over that the store is or wraps: see [`crate::store::handover::Handover::lanes`].
+    pub lanes: Arc<Lanes>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub retention: Retention,
@@ -106,6 +101,8 @@ pub struct Setup {
     pub names: Names,
     /// See [`crate::store::handover::Handover::replay_begun`].
     pub replay_begun: Arc<Notify>,
+    /// The targets that an operator has paused, as the store told. `None`: it could not; until it does, nothing is sent.
+    pub paused: Option<Vec<TargetName>>,
 }
 
 /// Deliveries under way. Dropped without [`Delivery::stop`], it goes on until its runtime ends.
@@ -113,11 +110,31 @@ pub struct Delivery {
     tasks: TaskTracker,
     stop: CancellationToken,
     abort: CancellationToken,
-    gates: HashMap<TargetName, Arc<Gate>>,
+    lanes: Arc<Lanes>,
     metrics: Arc<Metrics>,
+    clock: Clock,
+    roots: Roots,
+    names: Arc<NameService>,
+    pool: Arc<Pool>,
+    store: Arc<dyn Store>,
+    pauses: Arc<Pauses>,
+    retention: Arc<ArcSwap<Retention>>,
+    /// `None` once it is stopped.
+    running: Mutex<Option<Running>>,
 }
 
-/// Why deliveries cannot begin. Never holds a secret.
+/// What changes with the configuration.
+struct Running {
+    units: HashMap<TargetName, Unit>,
+    settlements: Settlements,
+}
+
+/// Targets that are no more, and still have their lanes: see [`Delivery::apply`].
+#[must_use = "their deliveries go on until `Delivery::remove`"]
+#[derive(Default)]
+pub struct Removed(Vec<Unit>);
+
+/// Why deliveries cannot begin, or not as they are to be now. Never holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     #[error("target `{target}`: its url cannot be used: {reason}")]
@@ -137,69 +154,181 @@ pub enum DeliveryError {
     Tls(String),
     #[error(transparent)]
     Names(#[from] NamesFault),
-    #[error("target `{0}` has no lane")]
-    NoLane(TargetName),
 }
 
 impl Delivery {
     /// Begins deliveries on the current tokio runtime, which must be a multi-threaded one of their own.
-    pub fn start(mut setup: Setup) -> Result<Self, DeliveryError> {
-        let lanes = std::mem::take(&mut setup.lanes);
-        let gates: Vec<_> = lanes.iter().map(|lane| lane.gate.clone()).collect();
-        let by_name = |gate: &Arc<Gate>| (gate.target().clone(), gate.clone());
+    pub fn start(setup: Setup) -> Result<Self, DeliveryError> {
+        let (settlements, ended) = mpsc::unbounded_channel();
+        let pauses = Pauses::new(
+            setup.store.clone(),
+            setup.lanes.clone(),
+            setup.metrics.clone(),
+            setup.paused,
+        );
         let delivery = Self {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
-            gates: gates.iter().map(by_name).collect(),
-            metrics: setup.metrics.clone(),
+            lanes: setup.lanes,
+            metrics: setup.metrics,
+            clock: setup.clock,
+            roots: setup.roots,
+            names: NameService::new(&setup.names)?,
+            pool: Arc::new(Pool::new(setup.workers)),
+            store: setup.store,
+            pauses: Arc::new(pauses),
+            retention: Arc::new(ArcSwap::from_pointee(setup.retention)),
+            running: Mutex::new(Some(Running {
+                units: HashMap::new(),
+                settlements,
+            })),
         };
         // All that can fail comes before the first task.
-        let (settlements, ended) = mpsc::unbounded_channel();
-        let workers = delivery.workers(&setup, lanes, &settlements)?;
-        for target in &setup.targets {
-            announce(target, &setup.metrics);
-        }
-        for worker in workers {
-            delivery.tasks.spawn(worker.run());
-        }
-        let settler = Settler {
-            store: setup.store.clone(),
-            metrics: setup.metrics.clone(),
-            tasks: delivery.tasks.clone(),
-            abort: delivery.abort.clone(),
-        };
-        delivery.tasks.spawn(settler.run(ended));
-        let dispatcher = Dispatcher::new(
-            setup.store.clone(),
-            gates.into_iter(),
-            delivery.stop.clone(),
-        );
-        delivery.tasks.spawn(dispatcher.run());
-        let replaying = Replaying {
-            store: setup.store.clone(),
-            clock: setup.clock,
-            targets: names(&setup.targets),
-            begun: setup.replay_begun,
-            stop: delivery.stop.clone(),
-        };
-        delivery.tasks.spawn(replaying.run());
-        let housekeeping = Housekeeping {
-            targets: names(&setup.targets),
-            store: setup.store,
-            metrics: setup.metrics,
-            retention: setup.retention,
-            stop: delivery.stop.clone(),
-        };
-        delivery.tasks.spawn(housekeeping.run());
+        let prepared = delivery.prepare(&setup.targets, &setup.lines)?;
+        delivery.spawn_common(ended, setup.replay_begun);
+        delivery.remove(delivery.apply(prepared));
         Ok(delivery)
+    }
+
+    /// What all targets share.
+    fn spawn_common(&self, ended: mpsc::UnboundedReceiver<Ended>, replay_begun: Arc<Notify>) {
+        let settler = Settler {
+            store: self.store.clone(),
+            lanes: self.lanes.clone(),
+            metrics: self.metrics.clone(),
+            tasks: self.tasks.clone(),
+            abort: self.abort.clone(),
+        };
+        self.tasks.spawn(settler.run(ended));
+        let (store, lanes) = (self.store.clone(), self.lanes.clone());
+        let dispatcher = Dispatcher::new(store, lanes, self.stop.clone());
+        self.tasks.spawn(dispatcher.run());
+        let replaying = Replaying {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            lanes: self.lanes.clone(),
+            begun: replay_begun,
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(replaying.run());
+        let housekeeping = Housekeeping {
+            lanes: self.lanes.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            retention: self.retention.clone(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(housekeeping.run());
+        let pauses = self.pauses.clone();
+        self.tasks.spawn(pauses.follow(self.stop.clone()));
+    }
+
+    /// Does all that can fail of making the targets these. Nothing changes before [`Delivery::apply`]; no other may be
+    /// applied between the two.
+    pub fn prepare(
+        &self,
+        targets: &[Arc<Target>],
+        lines: &Lines,
+    ) -> Result<Prepared, DeliveryError> {
+        let mut kept = Vec::new();
+        let mut changed = Vec::new();
+        for target in targets {
+            let lines = lines.of_target(&target.name);
+            let running = self.running();
+            let unit = running.as_ref().and_then(|now| now.units.get(&target.name));
+            match unit.is_some_and(|unit| unit.is_of(target, &lines)) {
+                true => kept.push(Planned::Kept(target.name.clone())),
+                false => changed.push((target.clone(), lines)),
+            }
+        }
+        let roots = client::shared_roots(&self.roots, changed.iter().map(|(target, _)| &**target))?;
+        let mut planned = kept;
+        for (target, lines) in changed {
+            planned.push(Planned::Built(Box::new(Parts {
+                client: client::client(&target, roots.clone(), self.names.clone())?,
+                template: Template::new(target.clone())?,
+                target,
+                lines,
+            })));
+        }
+        Ok(Prepared(planned))
+    }
+
+    /// Targets that are new get their lanes, those that have changed another one: of these the attempts under way end as
+    /// they would, and all that waits goes out as it is said now. What has not changed goes on, with its breaker,
+    /// its rate and its connections.
+    ///
+    /// To be called before requests are accepted for new targets; and [`Delivery::remove`] after the last is for the
+    /// removed ones, which keep their lanes until then.
+    pub fn apply(&self, prepared: Prepared) -> Removed {
+        let mut running = self.running();
+        let Some(running) = running.as_mut() else {
+            return Removed::default();
+        };
+        let mut built = Vec::new();
+        let mut stay = HashSet::new();
+        for planned in prepared.0 {
+            match planned {
+                Planned::Kept(name) => stay.insert(name),
+                Planned::Built(parts) => {
+                    let name = parts.target.name.clone();
+                    built.push(parts);
+                    stay.insert(name)
+                }
+            };
+        }
+        let gone = running.units.extract_if(|name, _| !stay.contains(name));
+        let removed = Removed(gone.map(|(_, unit)| unit).collect());
+        let paused = self.pauses.paused();
+        let made = built.into_iter().map(|parts| {
+            let spec = parts.lane_spec(pauses::counts(&paused, &parts.target.name));
+            self.unit(*parts, self.lanes.make(spec), running)
+        });
+        let made: Vec<(Unit, Worker)> = made.collect();
+        let gates: Vec<_> = made.iter().map(|(unit, _)| unit.gate().clone()).collect();
+        self.lanes.put(&gates);
+        drop(paused);
+        for (unit, worker) in made {
+            let gate = unit.gate().clone();
+            announce(&unit.target);
+            // After its lane was put: what it gives back is told to the new one.
+            if let Some(old) = running.units.insert(unit.target.name.clone(), unit) {
+                old.leave();
+            }
+            self.pauses.show(&gate);
+            if let Some(metrics) = self.metrics.target(gate.target()) {
+                metrics.circuit_open.set(0);
+            }
+            self.tasks.spawn(worker.run());
+        }
+        removed
+    }
+
+    /// Takes their lanes from removed targets. When their attempts under way have ended, at once if there are none,
+    /// [`Lanes::orphans`] is told, and [`Store::retire_targets`] is to be called then: called before, it
+    /// makes dead letters of what may have been delivered.
+    pub fn remove(&self, removed: Removed) {
+        let gates: Vec<_> = removed.0.iter().map(|unit| unit.gate().clone()).collect();
+        for unit in &removed.0 {
+            unit.courier.presence.remove();
+        }
+        self.lanes.remove(&gates);
+        removed.0.into_iter().for_each(Unit::leave);
+    }
+
+    /// For what is removed from now on.
+    pub fn set_retention(&self, retention: Retention) {
+        self.retention.store(Arc::new(retention));
     }
 
     /// Begins no more attempts and gives back what was claimed and not begun; waits up to `grace` for the
     /// attempts under way, then cuts them off (they count as failed and are tried again) and takes at most
     /// two seconds more to settle them.
-    pub async fn stop(self, grace: Duration) {
+    pub async fn stop(&self, grace: Duration) {
         self.stop.cancel();
+        // The settler ends when nobody can leave it anything any more.
+        *self.running() = None;
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_ok() {
             return;
@@ -218,108 +347,73 @@ impl Delivery {
         }
     }
 
-    /// Begins no more attempts at this target: its deliveries wait in the store. False for a name that no target has.
-    /// Lasts until [`Delivery::resume`], or the end of the process.
-    pub fn pause(&self, target: &str) -> bool {
-        self.set_paused(target, true)
-    }
-
-    /// False for a name that no target has.
-    pub fn resume(&self, target: &str) -> bool {
-        self.set_paused(target, false)
-    }
-
-    fn set_paused(&self, target: &str, paused: bool) -> bool {
-        let Some(gate) = self.gates.get(target) else {
-            return false;
+    /// Begins no more attempts at this target, in no gateway: its deliveries wait in the store until
+    /// [`Delivery::resume`]. False for a name that no target has.
+    pub async fn pause(&self, target: &str) -> Result<bool, StoreError> {
+        let Some(gate) = self.lanes.gate(target) else {
+            return Ok(false);
         };
-        if paused {
-            gate.pause();
-        } else {
-            gate.resume();
-        }
-        if let Some(metrics) = self.metrics.target(target) {
-            metrics.paused.set(i64::from(paused));
-        }
-        true
+        self.store.pause_target(gate.target()).await?;
+        self.pauses.read().await?;
+        Ok(true)
     }
 
-    fn workers(
-        &self,
-        setup: &Setup,
-        lanes: Vec<Lane>,
-        settlements: &Settlements,
-    ) -> Result<Vec<Worker>, DeliveryError> {
-        let roots = client::shared_roots(&setup.roots, &setup.targets)?;
-        let names = NameService::new(&setup.names)?;
-        let pool = Arc::new(Pool::new(setup.workers.clone()));
-        let mut lanes: HashMap<_, _> = lanes
-            .into_iter()
-            .map(|lane| (lane.gate.target().clone(), lane))
-            .collect();
-        setup
-            .targets
-            .iter()
-            .map(|target| {
-                let lane = lanes
-                    .remove(&target.name)
-                    .ok_or_else(|| DeliveryError::NoLane(target.name.clone()))?;
-                let client = client::client(target, roots.clone(), names.clone())?;
-                let expressions = Expressions::new(&setup.lines, &target.name, pool.clone());
-                self.worker(
-                    setup,
-                    target,
-                    lane,
-                    client,
-                    expressions,
-                    settlements.clone(),
-                )
-            })
-            .collect()
+    /// Takes back what an operator has paused; a target whose file says `paused` stays so. False: no operator had.
+    pub async fn resume(&self, target: &str) -> Result<bool, StoreError> {
+        let resumed = self.store.resume_target(&target.into()).await?;
+        self.pauses.read().await?;
+        Ok(resumed)
     }
 
-    fn worker(
-        &self,
-        setup: &Setup,
-        target: &Arc<Target>,
-        lane: Lane,
-        client: client::HttpClient,
-        expressions: Expressions,
-        settlements: Settlements,
-    ) -> Result<Worker, DeliveryError> {
-        let target_metrics = setup.metrics.target(&target.name);
-        let courier = Courier {
-            circuit: Circuit::new(target, &lane.gate, target_metrics.clone()),
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unit(&self, parts: Parts, lane: Lane, running: &Running) -> (Unit, Worker) {
+        let Parts {
+            target,
+            lines,
+            client,
+            template,
+        } = parts;
+        let before = running.units.get(&target.name);
+        let target_metrics = self.metrics.target(&target.name);
+        let courier = Arc::new(Courier {
+            circuit: Circuit::new(&target, &lane.gate, target_metrics.clone()),
             target: target.clone(),
             client,
-            template: Template::new(target.clone())?,
-            expressions,
+            template,
+            expressions: Expressions::new(&lines, self.pool.clone()),
             gate: lane.gate,
-            settlements,
-            metrics: setup.metrics.clone(),
+            presence: before.map_or_else(
+                || Presence::new(self.lanes.clone()),
+                |unit| unit.courier.presence.clone(),
+            ),
+            settlements: running.settlements.clone(),
+            metrics: self.metrics.clone(),
             target_metrics,
-            clock: setup.clock.clone(),
+            clock: self.clock.clone(),
             abort: self.abort.clone(),
-        };
-        let courier = Arc::new(courier);
-        Ok(Worker::new(
-            courier,
+        });
+        let stop = self.stop.child_token();
+        let worker = Worker::new(
+            courier.clone(),
             lane.queue,
             self.tasks.clone(),
-            self.stop.clone(),
-        ))
+            stop.clone(),
+        );
+        let unit = Unit {
+            target,
+            lines,
+            courier,
+            stop,
+        };
+        (unit, worker)
     }
 }
 
-fn names(targets: &[Arc<Target>]) -> Vec<TargetName> {
-    targets.iter().map(|target| target.name.clone()).collect()
-}
-
-/// Shows a pause in the metrics, and warns of an address that every connection will be refused to.
-fn announce(target: &Target, metrics: &Metrics) {
-    if let Some(metrics) = metrics.target(&target.name) {
-        metrics.paused.set(i64::from(target.paused));
-    }
+/// Warns of an address that every connection will be refused to.
+fn announce(target: &Target) {
     let guard = AddressGuard {
         place: format!("under [targets.{}]", target.name).into(),
         allow_private: target.allow_private,

@@ -15,6 +15,7 @@ use crate::{
     event::{DeliveryState, TargetName},
     store::{
         DeliveryName, Replayed, Store, StoreError, StoredDelivery,
+        handover::Lanes,
         listing::{EventSummary, Page, Query},
         replays::{Replay, ReplayState},
     },
@@ -41,7 +42,7 @@ pub(super) struct Replaying {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Clock,
     /// Nothing is replayed to a target that nobody delivers to.
-    pub(super) targets: Vec<TargetName>,
+    pub(super) lanes: Arc<Lanes>,
     /// A replay began here.
     pub(super) begun: Arc<Notify>,
     pub(super) stop: CancellationToken,
@@ -111,7 +112,9 @@ impl Replaying {
                 }
                 Err(error) => return Err(error),
             };
-            due = self.replay(&meant(&mine, &page, &self.targets)).await?;
+            due = self
+                .replay(&meant(&mine, &page, &self.lanes.names()))
+                .await?;
             pass(&mut mine, &page, due, self.clock.now());
             let half_over = self.clock.now().since(began) > STEP_LEASE / 2;
             if due > 0 || mine.state != ReplayState::Running || half_over {

@@ -14,7 +14,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     event::Outcome,
     metrics::Metrics,
-    store::{Claimed, Settled, Settlement, Store, StoreError, handover::Gate},
+    store::{
+        Claimed, Settled, Settlement, Store, StoreError,
+        handover::{Lanes, Presence},
+    },
 };
 
 /// Settlements in one call.
@@ -29,7 +32,8 @@ const LOGGED_ID_CHARS: usize = 64;
 pub(super) struct Ended {
     pub(super) claimed: Claimed,
     pub(super) settlement: Settlement,
-    pub(super) gate: Arc<Gate>,
+    /// Until then the target's deliveries are not all settled.
+    pub(super) _presence: Arc<Presence>,
     /// Bounds how many of a target's deliveries are here.
     pub(super) _unsettled: Option<OwnedSemaphorePermit>,
 }
@@ -40,6 +44,8 @@ pub(super) type Settlements = mpsc::UnboundedSender<Ended>;
 #[derive(Clone)]
 pub(super) struct Settler {
     pub(super) store: Arc<dyn Store>,
+    /// Its target may have another lane by now than the one that the delivery came from, or none.
+    pub(super) lanes: Arc<Lanes>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: TaskTracker,
     /// Stop trying.
@@ -108,12 +114,13 @@ impl Settler {
         if settled != Some(Settled::Done) {
             return;
         }
+        let target = &ended.claimed.target;
         if passes_turn(&ended.settlement) {
-            ended.gate.pass_turn();
+            self.lanes.pass_turn(target);
         }
         match ended.settlement.outcome {
-            Outcome::Retry(wait) => ended.gate.due_again_in(wait),
-            Outcome::Released => ended.gate.due_again_in(Duration::ZERO),
+            Outcome::Retry(wait) => self.lanes.due_again_in(target, wait),
+            Outcome::Released => self.lanes.due_again_in(target, Duration::ZERO),
             Outcome::Dead(reason) => {
                 let event = &ended.claimed.event;
                 if let Some(pair) = self.metrics.pair(&event.route, &ended.claimed.target) {

@@ -7,11 +7,12 @@ use futures_util::StreamExt as _;
 use crate::payload::Content;
 
 use super::{
-    Gate, PeerCertificate,
+    PeerCertificate,
     endpoint::Endpoint,
     limit::Share,
     rejection::{Reason, Rejection},
     route::Routed,
+    routing::Routing,
 };
 
 /// A request whose whole body has arrived. Nothing of it is proven yet.
@@ -42,7 +43,7 @@ impl<'a> Routed<'a> {
             )?
         } else {
             let collected = collect(payload, self.body_bytes.unwrap_or(0), max, &mut share);
-            tokio::time::timeout(self.gate.body_timeout, collected)
+            tokio::time::timeout(self.routing.body_timeout, collected)
                 .await
                 .map_err(|_| Reason::SlowRequest)??
         };
@@ -106,7 +107,7 @@ fn checked(
 const DRAIN_MAX: usize = 64 * 1024;
 
 /// Reads a small body that nobody wants, so that the connection can serve the next request.
-pub(super) async fn drain(head: &RequestHead, payload: &mut Payload, gate: &Gate) {
+pub(super) async fn drain(head: &RequestHead, payload: &mut Payload, routing: &Routing) {
     if super::route::content_length(head).is_none_or(|bytes| bytes > DRAIN_MAX) {
         return;
     }
@@ -114,7 +115,7 @@ pub(super) async fn drain(head: &RequestHead, payload: &mut Payload, gate: &Gate
     // A slow body is no reason to wait: the connection is then closed instead.
     drop(
         tokio::time::timeout(
-            gate.body_timeout.min(std::time::Duration::from_secs(1)),
+            routing.body_timeout.min(std::time::Duration::from_secs(1)),
             all,
         )
         .await,

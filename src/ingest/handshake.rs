@@ -36,6 +36,7 @@ use super::{
     body::Received,
     endpoint::Endpoint,
     rejection::{Detail, REQUEST_ID, Reason, Rejection},
+    routing::Routing,
     secrets::Slot,
 };
 
@@ -153,7 +154,12 @@ impl Authentic<'_> {
 
 impl Challenge<'_> {
     /// The answer is made first: what cannot be answered has no effect. 403, 429, 503.
-    pub(super) async fn meet(self, gate: &Gate, now: Timestamp) -> Result<Met, Rejection> {
+    pub(super) async fn meet(
+        self,
+        gate: &Gate,
+        routing: &Routing,
+        now: Timestamp,
+    ) -> Result<Met, Rejection> {
         let (row, request) = (self.row, &self.request);
         let response = answer(&row.answer, request)?;
         match row.effect {
@@ -165,7 +171,7 @@ impl Challenge<'_> {
             Effect::Confirm(value, hosts) => {
                 // What was signed once can be sent again, by whoever has caught it.
                 self.endpoint.handshakes.take()?;
-                confirm(&request.given(value)?, hosts, gate).await?;
+                confirm(&request.given(value)?, hosts, routing.keys.as_ref()).await?;
             }
         }
         self.endpoint.metrics.handshake(row.name);
@@ -230,14 +236,14 @@ async fn keep(
 }
 
 /// The address comes from outside: only https, on its port, at one of the hosts.
-async fn confirm(address: &str, hosts: &[&str], gate: &Gate) -> Result<(), Rejection> {
+async fn confirm(address: &str, hosts: &[&str], keys: Option<&Keys>) -> Result<(), Rejection> {
     let url = Url::parse(address).ok();
     let Some(url) = url.filter(|url| is_of(url, hosts)) else {
         return Err(refused("an address that is not the provider's"));
     };
     let failed =
         |cause: String| Rejection::with(Reason::HandshakeFailed, Detail::Cause(cause.into()));
-    let Some(keys) = &gate.keys else {
+    let Some(keys) = keys else {
         return Err(failed("nothing here calls addresses".to_owned()));
     };
     let confirmed = keys.confirm(url).await;

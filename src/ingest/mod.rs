@@ -7,12 +7,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use actix_http::{Payload, RequestHead, Response};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use ipnet::IpNet;
 use uuid::Uuid;
 
 use crate::{
@@ -39,6 +39,7 @@ mod refusals;
 pub mod rejection;
 mod request_id;
 mod route;
+mod routing;
 mod secrets;
 mod split;
 mod validate;
@@ -52,17 +53,17 @@ use limit::Budget;
 use refusals::RefusalLog;
 use rejection::{Detail, Reason, Rejection};
 use request_id::RequestIds;
-use route::{RouteTable, Routed};
+use route::Routed;
+use routing::Routing;
 pub use secrets::{KeptSecrets, Standing};
 
-/// What every request passes: the routes and what they share.
+/// What every request passes. All of it but the routing lives as long as the process.
 pub struct Gate {
-    routes: RouteTable,
+    /// As configured now.
+    routing: ArcSwap<Routing>,
     store: Arc<dyn Store>,
     secrets: Arc<KeptSecrets>,
     clock: Clock,
-    trusted_proxies: Vec<IpNet>,
-    body_timeout: Duration,
     budget: Arc<Budget>,
     draining: AtomicBool,
     /// A handshake has no effect then but its answer.
@@ -71,7 +72,6 @@ pub struct Gate {
     refusals: RefusalLog,
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
-    keys: Option<Keys>,
 }
 
 /// What a request was that was not refused.
@@ -98,36 +98,53 @@ impl Gate {
     pub fn new(config: &Config, store: Arc<dyn Store>, clock: Clock, metrics: &Metrics) -> Self {
         let now = Instant::now();
         let secrets = Arc::new(KeptSecrets::new(&config.routes, store.clone()));
-        let endpoints = config.routes.iter().map(|route| {
-            let series = metrics
-                .route(&route.name)
-                .unwrap_or_else(|| metrics.unrouted.clone());
-            let secret = secrets.slot(&route.name);
-            Arc::new(Endpoint::new(route.clone(), series, secret, now))
-        });
+        let routing = Routing::new(config, &secrets, metrics, now);
         Self {
-            routes: RouteTable::new(endpoints),
+            routing: ArcSwap::from_pointee(routing),
             secrets,
             store,
             clock,
-            trusted_proxies: config.server.trusted_proxies.clone(),
-            body_timeout: config.server.body_timeout,
             budget: Budget::new(config.server.max_body_in_flight),
             draining: AtomicBool::new(false),
             is_rehearsal: false,
             request_ids: RequestIds::new(),
             refusals: RefusalLog::new(now),
             unrouted: metrics.unrouted.clone(),
-            keys: None,
         }
     }
 
     /// Where keys are fetched that routes need. Without it such routes answer 503 `key_unavailable`.
     pub fn with_keys(self, keys: Keys) -> Self {
+        let routing = self.routing.load().with_keys(keys);
         Self {
-            keys: Some(keys),
+            routing: ArcSwap::from_pointee(routing),
             ..self
         }
+    }
+
+    /// Goes on with another configuration: what is begun ends with the one before. A route that is the same keeps its
+    /// limits as they stand.
+    pub async fn configure(&self, config: &Config, keys: Option<Keys>, metrics: &Metrics) {
+        self.secrets.configure(&config.routes).await;
+        let now = Instant::now();
+        let before = self.routing.load_full();
+        let routing = before.follow(config, keys, &self.secrets, metrics, now);
+        self.routing.store(Arc::new(routing));
+    }
+
+    /// Where keys are fetched now.
+    pub fn keys(&self) -> Option<Keys> {
+        self.routing.load().keys.clone()
+    }
+
+    /// Whether what this address says of its callers is believed.
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let routing = self.routing.load();
+        let address = address.to_canonical();
+        routing
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(&address))
     }
 
     /// The secrets that came with handshakes.
@@ -232,10 +249,11 @@ pub async fn receive(
 ) -> Response<Bytes> {
     let began = Instant::now();
     let gate = &*desk.gate;
+    let routing = &*gate.routing.load_full();
     let request_id = gate.request_ids.next();
-    let (endpoint, result) = match find(gate, head) {
+    let (endpoint, result) = match find(gate, routing, head) {
         Ok(endpoint) => {
-            let passed = accept(desk, &endpoint, certificate, head, &mut payload).await;
+            let passed = accept(desk, routing, endpoint, certificate, head, &mut payload).await;
             let result = passed.map(|passed| match passed {
                 Passed::Event(taken) => answer(&endpoint.route, &taken, &request_id),
                 Passed::Handshake(met) => met.told(&endpoint.route.name, &request_id),
@@ -244,22 +262,20 @@ pub async fn receive(
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
     };
-    let metrics = endpoint
-        .as_ref()
-        .map_or(&gate.unrouted, |endpoint| &endpoint.metrics);
+    let metrics = endpoint.map_or(&gate.unrouted, |endpoint| &endpoint.metrics);
     let response = match result {
         Ok(response) => response,
         Err(rejection) => {
             metrics.rejection(rejection.reason.as_str());
             gate.refusals.record(
                 &rejection,
-                endpoint.as_ref().map(|endpoint| &*endpoint.route.name),
+                endpoint.map(|endpoint| &*endpoint.route.name),
                 &request_id,
-                Some(route::client_address(head, &gate.trusted_proxies)),
+                Some(route::client_address(head, &routing.trusted_proxies)),
                 head.method.as_str(),
                 head.uri.path(),
             );
-            body::drain(head, &mut payload, gate).await;
+            body::drain(head, &mut payload, routing).await;
             rejection.response(&request_id)
         }
     };
@@ -274,45 +290,48 @@ pub async fn rehearse(
     head: &RequestHead,
     mut payload: Payload,
 ) -> Result<(), Rejection> {
-    let endpoint = find(&desk.gate, head).map_err(|(_, rejection)| rejection)?;
-    let taken = accept(desk, &endpoint, certificate, head, &mut payload).await;
+    let routing = &*desk.gate.routing.load_full();
+    let endpoint = find(&desk.gate, routing, head).map_err(|(_, rejection)| rejection)?;
+    let taken = accept(desk, routing, endpoint, certificate, head, &mut payload).await;
     taken.map(drop)
 }
 
-fn find(
+fn find<'r>(
     gate: &Gate,
+    routing: &'r Routing,
     head: &RequestHead,
-) -> Result<Arc<Endpoint>, (Option<Arc<Endpoint>>, Rejection)> {
+) -> Result<&'r Endpoint, (Option<&'r Endpoint>, Rejection)> {
     if gate.is_draining() {
         return Err((None, Reason::Draining.into()));
     }
-    gate.routes.find(head)
+    routing.routes.find(head)
 }
 
 /// The flow, one line a step: none can be skipped, since each takes what the one before gives.
 async fn accept(
     desk: &Desk,
+    routing: &Routing,
     endpoint: &Endpoint,
     certificate: Option<&PeerCertificate>,
     head: &RequestHead,
     payload: &mut Payload,
 ) -> Result<Passed, Rejection> {
     let gate = &*desk.gate;
-    let routed = Routed::new(gate, endpoint, certificate, head)?;
+    let routed = Routed::new(gate, routing, endpoint, certificate, head)?;
     let received = routed.read_body(payload).await?;
     let now = gate.clock.now();
     // Boxed, as all that is rare, so that the others' futures are no larger for it.
     if let Some(challenge) = received.challenge() {
-        Box::pin(received.admit(&challenge, gate.keys.as_ref(), now)).await?;
-        let met = Box::pin(challenge.meet(gate, now)).await?;
+        Box::pin(received.admit(&challenge, routing.keys.as_ref(), now)).await?;
+        let met = Box::pin(challenge.meet(gate, routing, now)).await?;
         return Ok(Passed::Handshake(met));
     }
     if let Some(slot) = &endpoint.secret {
         Box::pin(gate.learn_secret(slot)).await?;
     }
-    let authentic = received.authenticate(gate.keys.as_ref(), now).await?;
+    let authentic = received.authenticate(routing.keys.as_ref(), now).await?;
     if let Some(challenge) = authentic.challenge() {
-        let met = Box::pin(challenge.meet(gate, now)).await?;
+        let met = Box::pin(challenge.meet(gate, routing, now)).await?;
         return Ok(Passed::Handshake(met));
     }
     let authentic = authentic.into_event()?;

@@ -16,6 +16,7 @@ use super::{
     Gate, PeerCertificate,
     endpoint::Endpoint,
     rejection::{Detail, Reason, Rejection},
+    routing::Routing,
 };
 
 /// The endpoints by path. A path may have several, for different methods.
@@ -33,12 +34,16 @@ impl RouteTable {
         Self(table)
     }
 
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.0.values().flatten()
+    }
+
     /// The endpoint for a path and method, or for a handshake that comes by another method.
     /// `Err`: 404, or 405 with what is allowed.
     pub(super) fn find(
         &self,
         head: &RequestHead,
-    ) -> Result<Arc<Endpoint>, (Option<Arc<Endpoint>>, Rejection)> {
+    ) -> Result<&Endpoint, (Option<&Endpoint>, Rejection)> {
         let Some(endpoints) = self.0.get(head.uri.path()) else {
             return Err((None, Reason::UnknownPath.into()));
         };
@@ -47,13 +52,13 @@ impl RouteTable {
         let answers = |endpoint: &&Arc<Endpoint>| endpoint.handshakes.announced(head);
         let endpoint = endpoints.iter().find(takes);
         let endpoint = endpoint.or_else(|| endpoints.iter().find(answers));
-        endpoint.cloned().ok_or_else(|| {
+        endpoint.map(Arc::as_ref).ok_or_else(|| {
             let methods = endpoints
                 .iter()
                 .flat_map(|endpoint| endpoint.route.methods.iter());
             let allow = methods.map(String::as_str).collect::<Vec<_>>().join(", ");
             (
-                endpoints.first().cloned(),
+                endpoints.first().map(Arc::as_ref),
                 Rejection::with(Reason::MethodNotAllowed, Detail::Allow(allow)),
             )
         })
@@ -63,6 +68,7 @@ impl RouteTable {
 /// A request that has an endpoint and whose head breaks none of its rules.
 pub(super) struct Routed<'a> {
     pub(super) gate: &'a Gate,
+    pub(super) routing: &'a Routing,
     pub(super) endpoint: &'a Endpoint,
     pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) head: &'a RequestHead,
@@ -77,6 +83,7 @@ impl<'a> Routed<'a> {
     /// 400 (an upgrade, a GET with a body), 403, 413 (by `Content-Length`), 415, 429.
     pub(super) fn new(
         gate: &'a Gate,
+        routing: &'a Routing,
         endpoint: &'a Endpoint,
         certificate: Option<&'a PeerCertificate>,
         head: &'a RequestHead,
@@ -84,7 +91,7 @@ impl<'a> Routed<'a> {
         if !endpoint.route.enabled {
             return Err(Reason::RouteDisabled.into());
         }
-        if !endpoint.takes_from(client_address(head, &gate.trusted_proxies)) {
+        if !endpoint.takes_from(client_address(head, &routing.trusted_proxies)) {
             return Err(Reason::SourceNotAllowed.into());
         }
         let body_bytes = content_length(head);
@@ -108,6 +115,7 @@ impl<'a> Routed<'a> {
         }
         Ok(Self {
             gate,
+            routing,
             endpoint,
             certificate,
             head,

@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Mutex;
 
 use crate::{
-    config::{Route, Secret, SignatureVerifier, Verifier, Verify},
+    config::{Fingerprint, Route, Secret, SignatureVerifier, Verifier, Verify},
     event::RouteName,
     signature::{KeyedScheme, Validity},
     store::{KeptSecret, Store, StoreError},
@@ -27,10 +28,12 @@ const SECRET_BYTES_MIN: usize = 8;
 pub struct KeptSecrets {
     store: Arc<dyn Store>,
     /// Of the routes whose secret comes with a handshake.
-    slots: HashMap<RouteName, Arc<Slot>>,
+    slots: ArcSwap<Slots>,
     /// Held while the store is asked: one asks at a time, and what is known here follows the order of the answers.
     asked: Mutex<Option<Asked>>,
 }
+
+type Slots = HashMap<RouteName, Arc<Slot>>;
 
 struct Asked {
     at: Instant,
@@ -40,6 +43,8 @@ struct Asked {
 /// One route's secret.
 pub(super) struct Slot {
     route: RouteName,
+    /// Of the route that it was made for.
+    fingerprint: Fingerprint,
     /// What the route has without it.
     bare: Arc<[KeyedScheme]>,
     known: RwLock<Option<Known>>,
@@ -61,34 +66,41 @@ pub struct Standing {
 
 impl KeptSecrets {
     pub(super) fn new(routes: &[Arc<Route>], store: Arc<dyn Store>) -> Self {
-        let slots = routes.iter().filter_map(|route| {
-            let slot = Slot {
-                route: route.name.clone(),
-                bare: verifier(route)?.schemes.clone().into(),
-                known: RwLock::default(),
-            };
-            Some((route.name.clone(), Arc::new(slot)))
-        });
         Self {
             store,
-            slots: slots.collect(),
+            slots: ArcSwap::from_pointee(slots(routes, &Slots::default())),
             asked: Mutex::default(),
         }
     }
 
+    /// The slots of these routes from now on. What is known stays known; the store is asked about the rest.
+    pub(super) async fn configure(&self, routes: &[Arc<Route>]) {
+        let mut asked = self.asked.lock().await;
+        let before = self.slots.load_full();
+        let slots = slots(routes, &before);
+        let news = slots.values().any(|slot| !slot.is_known());
+        self.slots.store(Arc::new(slots));
+        if news && let Err(error) = self.ask(&mut asked).await {
+            tracing::warn!(%error, "could not read the secrets that came in handshakes");
+        }
+    }
+
     pub(super) fn slot(&self, route: &RouteName) -> Option<Arc<Slot>> {
-        self.slots.get(route).cloned()
+        self.slots.load().get(route).cloned()
     }
 
     /// Whether no route has a secret that comes with a handshake.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.load().is_empty()
     }
 
     /// Reads again what is kept, for ever.
     pub async fn follow(&self) {
         loop {
             tokio::time::sleep(READ_EVERY).await;
+            if self.is_empty() {
+                continue;
+            }
             if let Err(error) = self.read().await {
                 tracing::debug!(%error, "could not read the kept secrets");
             }
@@ -120,6 +132,9 @@ impl KeptSecrets {
             return Ok(false);
         }
         let mut asked = self.asked.lock().await;
+        let slots = self.slots.load_full();
+        // The route's own, if the configuration has changed since the handshake began.
+        let slot = slots.get(&slot.route).map_or(slot, Arc::as_ref);
         if self.store.keep_secret(&kept).await? {
             slot.know(Some(&kept.secret));
         } else {
@@ -132,7 +147,7 @@ impl KeptSecrets {
     pub async fn forget(&self, route: &RouteName) -> Result<bool, StoreError> {
         let _alone = self.asked.lock().await;
         let forgotten = self.store.forget_secret(route).await?;
-        if let Some(slot) = self.slots.get(route) {
+        if let Some(slot) = self.slot(route) {
             slot.know(None);
         }
         Ok(forgotten)
@@ -140,13 +155,14 @@ impl KeptSecrets {
 
     /// By route: those that wait, and those for which something is kept.
     pub async fn standings(&self) -> Result<Vec<Standing>, StoreError> {
-        let waiting = self.slots.keys().map(|route| (route.clone(), None));
+        let slots = self.slots.load_full();
+        let waiting = slots.keys().map(|route| (route.clone(), None));
         let mut kept: BTreeMap<_, _> = waiting.collect();
         for secret in self.store.kept_secrets().await? {
             kept.insert(secret.route.clone(), Some(secret));
         }
         let standing = |(route, kept)| Standing {
-            configured: self.slots.contains_key(&route),
+            configured: slots.contains_key(&route),
             route,
             kept,
         };
@@ -162,7 +178,7 @@ impl KeptSecrets {
         });
         let answer = self.store.kept_secrets().await;
         asked.answer = answer.map(|kept| {
-            for slot in self.slots.values() {
+            for slot in self.slots.load().values() {
                 let own = kept.iter().find(|kept| kept.route == slot.route);
                 slot.know(own.map(|kept| &kept.secret));
             }
@@ -171,7 +187,39 @@ impl KeptSecrets {
     }
 }
 
+/// One for each route whose secret comes with a handshake, with what is known of it already.
+fn slots(routes: &[Arc<Route>], before: &Slots) -> Slots {
+    let slots = routes.iter().filter_map(|route| {
+        let schemes = &verifier(route)?.schemes;
+        let kept = before.get(&route.name);
+        let slot = match kept.filter(|slot| slot.fingerprint == route.fingerprint) {
+            Some(slot) => slot.clone(),
+            None => Arc::new(Slot::new(route, schemes, kept.map(Arc::as_ref))),
+        };
+        Some((route.name.clone(), slot))
+    });
+    slots.collect()
+}
+
 impl Slot {
+    fn new(route: &Route, schemes: &[KeyedScheme], before: Option<&Self>) -> Self {
+        let slot = Self {
+            route: route.name.clone(),
+            fingerprint: route.fingerprint,
+            bare: schemes.into(),
+            known: RwLock::default(),
+        };
+        if let Some(secret) = before.and_then(Self::secret) {
+            slot.know(Some(&secret));
+        }
+        slot
+    }
+
+    fn secret(&self) -> Option<Secret> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Some(known.as_ref()?.secret.clone())
+    }
+
     /// The route's schemes, with the secret if there is one; without it nothing matches them.
     pub(super) fn schemes(&self) -> Arc<[KeyedScheme]> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

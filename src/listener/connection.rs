@@ -23,9 +23,9 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::ingest::{PeerCertificate, rejection::Reason};
+use crate::ingest::rejection::Reason;
 
-use super::{bare::bare_refusal, draining::Draining, slots::Slot};
+use super::{bare::bare_refusal, caller::Caller, draining::Draining, slots::Slot};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
@@ -93,6 +93,7 @@ pub(super) type Refuse = Box<dyn Fn(Reason) -> Vec<u8>>;
 pub(super) struct Connection {
     /// `None` once it is given to the task that lingers.
     stream: Option<Stream>,
+    caller: Option<Rc<Caller>>,
     phase: Rc<PhaseCell>,
     timeouts: Timeouts,
     timer: Pin<Box<Sleep>>,
@@ -108,6 +109,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         stream: Stream,
+        caller: Option<Caller>,
         timeouts: Timeouts,
         draining: Draining,
         slot: Slot,
@@ -116,6 +118,7 @@ impl Connection {
         let now = Instant::now();
         Self {
             stream: Some(stream),
+            caller: caller.map(Rc::new),
             phase: Rc::new(PhaseCell {
                 phase: Cell::new(Phase::Idle),
                 since: Cell::new(now),
@@ -135,13 +138,9 @@ impl Connection {
         self.phase.clone()
     }
 
-    /// What the caller has shown in the handshake.
-    pub(super) fn certificate(&self) -> Option<Rc<PeerCertificate>> {
-        let Some(Stream::Tls { io }) = &self.stream else {
-            return None;
-        };
-        let leaf = io.get_ref().1.peer_certificates()?.first()?;
-        PeerCertificate::read(leaf).map(Rc::new)
+    /// Who has shown a certificate in the handshake.
+    pub(super) fn caller(&self) -> Option<Rc<Caller>> {
+        self.caller.clone()
     }
 
     fn io(&mut self) -> io::Result<Pin<&mut Stream>> {

@@ -13,24 +13,29 @@ use actix_http::{HttpService, KeepAlive, Request};
 use actix_rt::net::TcpStream;
 use actix_server::{Server, ServerHandle};
 use actix_service::{ServiceFactoryExt as _, fn_service};
+use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
     config,
-    ingest::{self, Desk, Gate, PeerCertificate},
+    ingest::{self, Desk, Gate},
     metrics::Metrics,
 };
 
 mod bare;
+mod caller;
 mod connection;
 mod draining;
 mod slots;
 pub mod tls;
 
+use caller::Caller;
 use connection::{Connection, Stream, Timeouts};
 use draining::Draining;
 use slots::Slots;
+use tls::Identity;
 
 /// The longest that a closing connection may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,12 +74,25 @@ impl Sockets {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address}: {source}; is another process using the port? change `listen` or stop it"
-)]
+#[error("cannot listen on {address}: {source}; {}", next_step(source))]
 pub struct BindError {
     pub address: SocketAddr,
     pub source: io::Error,
+}
+
+fn next_step(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the process that uses the port (`ss -ltnp` tells which), or change `listen`"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has the address: change `listen`, e.g. to 0.0.0.0 for all of them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 takes CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=): change `listen`, or grant it"
+        }
+        _ => "change `listen`",
+    }
 }
 
 /// Binds one address and listens on it.
@@ -120,8 +138,10 @@ pub struct Listener {
 /// What the listeners need to serve.
 pub struct Serving {
     pub gate: Arc<Gate>,
-    pub acceptor: TlsAcceptor,
+    /// The one that new connections are shaken with.
+    pub identity: Arc<ArcSwap<Identity>>,
     pub metrics: Arc<Metrics>,
+    pub clock: Clock,
 }
 
 impl Listener {
@@ -129,21 +149,20 @@ impl Listener {
     pub fn start(sockets: Sockets, server: &config::Server, serving: Serving) -> io::Result<Self> {
         let Serving {
             gate,
-            acceptor,
+            identity,
             metrics,
+            clock,
         } = serving;
         let draining = CancellationToken::new();
         let shared = Shared {
             gate: gate.clone(),
+            identity,
+            clock,
             timeouts: Timeouts {
                 head: server.head_timeout,
                 idle: server.idle_timeout,
             },
-            slots: Slots::new(
-                server.max_connections_per_ip,
-                server.trusted_proxies.clone(),
-                metrics.connections.clone(),
-            ),
+            slots: Slots::new(server.max_connections_per_ip, metrics.connections.clone()),
             draining: draining.clone(),
         };
         let mut builder = Server::build()
@@ -153,10 +172,10 @@ impl Listener {
             .disable_signals();
         if let Some(plain) = sockets.plain {
             let shared = shared.clone();
-            builder = builder.listen("plain", plain, move || service(shared.clone(), None))?;
+            builder = builder.listen("plain", plain, move || service(shared.clone(), false))?;
         }
         builder = builder.listen("public", sockets.public, move || {
-            service(shared.clone(), Some(acceptor.clone()))
+            service(shared.clone(), true)
         })?;
         let running = builder.run();
         Ok(Self {
@@ -182,6 +201,8 @@ impl Listener {
 #[derive(Clone)]
 struct Shared {
     gate: Arc<Gate>,
+    identity: Arc<ArcSwap<Identity>>,
+    clock: Clock,
     timeouts: Timeouts,
     slots: Arc<Slots>,
     draining: CancellationToken,
@@ -191,24 +212,25 @@ struct Shared {
 /// layer's own timers cover only the first request's head.
 fn service(
     shared: Shared,
-    acceptor: Option<TlsAcceptor>,
+    with_tls: bool,
 ) -> impl actix_service::ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()>
 {
     let desk = Rc::new(shared.gate.desk());
-    fn_service(move |socket: TcpStream| open(shared.clone(), acceptor.clone(), socket)).and_then(
+    let judging = Rc::new(shared.clone());
+    fn_service(move |socket: TcpStream| open(shared.clone(), with_tls, socket)).and_then(
         HttpService::build()
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .on_connect_ext(|connection: &Connection, data| {
                 data.insert(connection.phase());
-                if let Some(certificate) = connection.certificate() {
-                    data.insert(certificate);
+                if let Some(caller) = connection.caller() {
+                    data.insert(caller);
                 }
             })
             .h1(fn_service(move |request: Request| {
-                let desk = desk.clone();
-                async move { Ok::<_, Infallible>(serve(&desk, request).await) }
+                let (desk, shared) = (desk.clone(), judging.clone());
+                async move { Ok::<_, Infallible>(serve(&desk, &shared, request).await) }
             }))
             .map_err(|error| tracing::debug!(%error, "connection ended"))
             .map_init_err(|()| ()),
@@ -218,36 +240,49 @@ fn service(
 /// A slot, then the TLS handshake, within the head's deadline.
 async fn open(
     shared: Shared,
-    acceptor: Option<TlsAcceptor>,
+    with_tls: bool,
     socket: TcpStream,
 ) -> Result<(Connection, Option<SocketAddr>), ()> {
     let peer = socket.peer_addr().map_err(drop)?;
-    let slot = shared.slots.take(peer.ip()).ok_or(())?;
+    let is_proxy = shared.gate.is_trusted_proxy(peer.ip());
+    let slot = shared.slots.take(peer.ip(), is_proxy).ok_or(())?;
     socket.set_nodelay(true).map_err(drop)?;
-    let stream = match acceptor {
-        None => Stream::Plain { io: socket },
-        Some(acceptor) => {
+    let (stream, caller) = match with_tls {
+        false => (Stream::Plain { io: socket }, None),
+        true => {
+            let identity = shared.identity.load_full();
+            let acceptor = TlsAcceptor::from(identity.config.clone());
             let handshake = tokio::time::timeout(shared.timeouts.head, acceptor.accept(socket));
             let io = handshake.await.map_err(drop)?.map_err(|error| {
                 tracing::debug!(%error, %peer, "TLS handshake failed");
             })?;
-            Stream::Tls { io }
+            let caller = Caller::new(io.get_ref().1.peer_certificates(), identity);
+            (Stream::Tls { io }, caller)
         }
     };
     let gate = shared.gate;
     let draining = Draining::new(gate.clone(), shared.draining);
     let refuse = Box::new(move |reason| gate.refuse_connection(reason, Some(peer.ip())));
-    let connection = Connection::new(stream, shared.timeouts, draining, slot, refuse);
+    let connection = Connection::new(stream, caller, shared.timeouts, draining, slot, refuse);
     Ok((connection, Some(peer)))
 }
 
-async fn serve(desk: &Desk, mut request: Request) -> actix_http::Response<bytes::Bytes> {
+async fn serve(
+    desk: &Desk,
+    shared: &Shared,
+    mut request: Request,
+) -> actix_http::Response<bytes::Bytes> {
     let phase = request.conn_data::<Rc<connection::PhaseCell>>().cloned();
     let _serving = phase.map(connection::Serving::begin);
-    let certificate = request.conn_data::<Rc<PeerCertificate>>().cloned();
+    let caller = request.conn_data::<Rc<Caller>>().cloned();
+    let certificate = caller.as_ref().and_then(|caller| {
+        let identity = shared.identity.load_full();
+        caller.certificate(&identity, shared.clock.now())
+    });
     let payload = request.take_payload();
-    let mut response = ingest::receive(desk, certificate.as_deref(), request.head(), payload).await;
-    if desk.is_draining() {
+    let mut response = ingest::receive(desk, certificate, request.head(), payload).await;
+    let is_disowned = caller.is_some() && certificate.is_none();
+    if desk.is_draining() || is_disowned {
         response
             .head_mut()
             .set_connection_type(actix_http::ConnectionType::Close);

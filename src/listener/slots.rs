@@ -6,34 +6,29 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ipnet::IpNet;
 use prometheus::IntGauge;
 
 pub(super) struct Slots {
     per_address: usize,
-    /// A trusted proxy brings many callers: it is not capped.
-    exempt: Vec<IpNet>,
     held: Mutex<HashMap<IpAddr, usize>>,
     open: IntGauge,
 }
 
 impl Slots {
-    pub(super) fn new(per_address: usize, exempt: Vec<IpNet>, open: IntGauge) -> Arc<Self> {
+    pub(super) fn new(per_address: usize, open: IntGauge) -> Arc<Self> {
         Arc::new(Self {
             per_address,
-            exempt,
             held: Mutex::default(),
             open,
         })
     }
 
-    /// `None` when the address holds its fill.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+    /// `None` when the address holds its fill. A trusted proxy brings many callers: it is not capped.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, is_proxy: bool) -> Option<Slot> {
         let address = address.to_canonical();
-        let exempt = self.exempt.iter().any(|net| net.contains(&address));
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.entry(address).or_default();
-        if *count >= self.per_address && !exempt {
+        if *count >= self.per_address && !is_proxy {
             return None;
         }
         *count += 1;
@@ -75,13 +70,17 @@ mod tests {
     #[test]
     fn an_address_gets_its_fill_and_no_trace_stays() {
         let open = IntGauge::new("open", "open").unwrap();
-        let slots = Slots::new(2, vec!["10.0.0.0/8".parse().unwrap()], open.clone());
+        let slots = Slots::new(2, open.clone());
         let caller: IpAddr = "192.0.2.1".parse().unwrap();
-        let held: Vec<_> = (0..2).map(|_| slots.take(caller).unwrap()).collect();
-        assert!(slots.take(caller).is_none());
-        assert!(slots.take("::ffff:192.0.2.1".parse().unwrap()).is_none());
+        let held: Vec<_> = (0..2).map(|_| slots.take(caller, false).unwrap()).collect();
+        assert!(slots.take(caller, false).is_none());
+        assert!(
+            slots
+                .take("::ffff:192.0.2.1".parse().unwrap(), false)
+                .is_none()
+        );
         let proxied: Vec<_> = (0..5)
-            .filter_map(|_| slots.take("10.1.2.3".parse().unwrap()))
+            .filter_map(|_| slots.take("10.1.2.3".parse().unwrap(), true))
             .collect();
         assert_eq!(proxied.len(), 5);
         assert_eq!(open.get(), 7);

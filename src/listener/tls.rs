@@ -14,7 +14,10 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use crate::{clock::Timestamp, config::Tls};
+use crate::{
+    clock::Timestamp,
+    config::{Fingerprint, Tls},
+};
 
 /// What the public listener serves with.
 pub struct Identity {
@@ -22,23 +25,27 @@ pub struct Identity {
     /// The chain, leaf first.
     pub certificate_pem: String,
     pub not_after: Timestamp,
+    /// Who judges callers that show a certificate; without it none is asked for.
+    pub(super) callers: Option<Arc<dyn ClientCertVerifier>>,
+    /// Of all that it was made from.
+    fingerprint: Fingerprint,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("cannot read {what} {}: {source}", path.display())]
+    #[error("cannot read {what} {}: {source}; let the user that the gateway runs as read it", path.display())]
     Read {
         what: &'static str,
         path: PathBuf,
         source: io::Error,
     },
-    #[error("{} holds no PEM {what}: {source}", path.display())]
+    #[error("{} holds no PEM {what}: {source}; it must begin with -----BEGIN", path.display())]
     Pem {
         what: &'static str,
         path: PathBuf,
         source: rustls::pki_types::pem::Error,
     },
-    #[error("{} and {} do not go together: {source}", certificate.display(), private_key.display())]
+    #[error("{} and {} do not go together: {source}; take the key that the certificate was made for", certificate.display(), private_key.display())]
     Pair {
         certificate: PathBuf,
         private_key: PathBuf,
@@ -46,7 +53,11 @@ pub enum TlsError {
     },
     #[error("{} is not a certificate that can be read: {message}", path.display())]
     Certificate { path: PathBuf, message: String },
-    #[error("cannot keep a self-signed certificate in {}: {source}", directory.display())]
+    #[error(
+        "cannot keep a self-signed certificate in {}: {source}; make it writable to the user that the gateway runs as, or \
+         name a certificate in [server.tls]",
+        directory.display()
+    )]
     Keep {
         directory: PathBuf,
         source: io::Error,
@@ -72,6 +83,11 @@ impl Identity {
             Tls::SelfSigned { directory } => self_signed(directory, callers, now),
         }
     }
+
+    /// Whether both have the same chain, key and authorities. Sessions of one are not resumed with the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
 }
 
 fn read(
@@ -91,8 +107,9 @@ fn read(
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
         .map_err(pem_error("private key", private_key))?;
     let not_after = not_after(&chain, certificate)?;
-    let callers = client_verifier(callers)?;
-    let config = server_config(chain, key, callers).map_err(|source| TlsError::Pair {
+    let fingerprint = fingerprint(&certificate_pem, &key_pem, callers.as_deref());
+    let callers = callers.map(client_verifier).transpose()?;
+    let config = server_config(chain, key, callers.clone()).map_err(|source| TlsError::Pair {
         certificate: certificate.to_owned(),
         private_key: private_key.to_owned(),
         source,
@@ -101,7 +118,19 @@ fn read(
         config: Arc::new(config),
         certificate_pem,
         not_after,
+        callers,
+        fingerprint,
     })
+}
+
+fn fingerprint(chain: &str, key: &str, callers: Option<&RootCertStore>) -> Fingerprint {
+    let mut parts = vec![chain.as_bytes(), key.as_bytes()];
+    for authority in callers.iter().flat_map(|store| &store.roots) {
+        parts.push(authority.subject.as_ref());
+        parts.push(authority.subject_public_key_info.as_ref());
+        parts.push(authority.name_constraints.as_deref().unwrap_or_default());
+    }
+    Fingerprint::of(&parts)
 }
 
 fn read_file(what: &'static str, path: &Path) -> Result<String, TlsError> {
@@ -127,12 +156,7 @@ fn not_after(chain: &[CertificateDer<'_>], path: &Path) -> Result<Timestamp, Tls
     ))
 }
 
-fn client_verifier(
-    callers: Option<Arc<RootCertStore>>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let Some(callers) = callers else {
-        return Ok(WebPkiClientVerifier::no_client_auth());
-    };
+fn client_verifier(callers: Arc<RootCertStore>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     // Which routes ask for one is not known yet: a caller without a certificate is let in.
     WebPkiClientVerifier::builder_with_provider(callers, Arc::new(aws_lc_rs::default_provider()))
         .allow_unauthenticated()
@@ -140,16 +164,17 @@ fn client_verifier(
         .map_err(|error| TlsError::Setup(rustls::Error::General(error.to_string())))
 }
 
-/// TLS 1.2 and 1.3, HTTP/1.1, sessions resumed by ticket without state.
+/// TLS 1.2 and 1.3, HTTP/1.1, sessions resumed by ticket without state. Each configuration has keys for its tickets of its own:
+/// a session says who the caller was, and nobody asks the authorities about it again.
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    callers: Arc<dyn ClientCertVerifier>,
+    callers: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_client_cert_verifier(callers)
+        .with_client_cert_verifier(callers.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;

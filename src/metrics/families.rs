@@ -1,16 +1,21 @@
 //! The label families: known only while the series are made. The help texts stand here.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
+use arc_swap::ArcSwap;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 
-use crate::event::{DeadReason, RouteName, TargetName};
+use crate::event::DeadReason;
 
 use super::{
-    Metrics, PairMetrics, RouteLabels, RouteMetrics, STORE_OPERATIONS, SpoolMetrics, StoreMetrics,
-    TargetMetrics,
+    Labels, Metrics, NO_ROUTE, PairMetrics, RouteLabels, RouteMetrics, STORE_OPERATIONS,
+    SpoolMetrics, StoreMetrics, TargetMetrics,
+    series::{Series, sweep},
 };
 
 /// Seconds, from a tenth of a millisecond to ten seconds.
@@ -26,7 +31,7 @@ const SLOW: [f64; 16] = [
 const BATCH: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 pub(super) struct Families {
-    registry: Registry,
+    pub(super) registry: Registry,
     requests: IntCounterVec,
     rejections: IntCounterVec,
     request_duration: HistogramVec,
@@ -255,12 +260,59 @@ impl Families {
         }
     }
 
+    /// Takes away the series of routes, targets, credentials and handshakes that are not among these.
+    pub(super) fn retain(&self, labels: &Labels<'_>) {
+        let (mut routes, mut credentials) = (HashSet::from([NO_ROUTE]), HashSet::new());
+        let (mut ends, mut handshakes, mut pairs) =
+            (HashSet::new(), HashSet::new(), HashSet::new());
+        for route in labels.routes {
+            let name = &*route.name;
+            routes.insert(name);
+            credentials.extend(route.credentials.iter().map(|other| (name, other.as_str())));
+            let ending = route.credentials_end.iter();
+            ends.extend(ending.map(|(credential, _)| (name, credential.as_str())));
+            handshakes.extend(route.handshakes.iter().map(|&other| (name, other)));
+            pairs.extend(route.targets.iter().map(|other| (name, &**other)));
+        }
+        let targets: HashSet<_> = labels.targets.iter().map(|target| &**target).collect();
+
+        let of_route = |found: &HashMap<&str, &str>| routes.contains(at(found, "route"));
+        let of_target = |found: &HashMap<&str, &str>| targets.contains(at(found, "target"));
+        let of_pair = |found: &HashMap<&str, &str>| {
+            pairs.contains(&(at(found, "route"), at(found, "target")))
+        };
+        sweep(&self.requests, of_route);
+        sweep(&self.rejections, of_route);
+        sweep(&self.request_duration, of_route);
+        sweep(&self.duplicate_age, of_route);
+        sweep(&self.conflicting_duplicates, of_route);
+        sweep(&self.unordered, of_route);
+        sweep(&self.key_fetches, of_route);
+        sweep(&self.credential_uses, |found| {
+            credentials.contains(&(at(found, "route"), at(found, "credential")))
+        });
+        sweep(&self.credential_not_after, |found| {
+            ends.contains(&(at(found, "route"), at(found, "credential")))
+        });
+        sweep(&self.handshakes, |found| {
+            handshakes.contains(&(at(found, "route"), at(found, "handshake")))
+        });
+        sweep(&self.attempts, of_pair);
+        sweep(&self.latency, of_pair);
+        sweep(&self.dead_letters, of_pair);
+        sweep(&self.filtered, of_pair);
+        sweep(&self.attempt_duration, of_target);
+        sweep(&self.pending, of_target);
+        sweep(&self.oldest_due, of_target);
+        sweep(&self.in_flight, of_target);
+        sweep(&self.paused, of_target);
+        sweep(&self.circuit_open, of_target);
+    }
+
     /// Registers what has no family and puts the whole together.
     pub(super) fn finish(
         self,
-        routes: HashMap<RouteName, Arc<RouteMetrics>>,
-        targets: HashMap<TargetName, Arc<TargetMetrics>>,
-        pairs: HashMap<(RouteName, TargetName), Arc<PairMetrics>>,
+        series: Series,
         unrouted: Arc<RouteMetrics>,
     ) -> Result<Metrics, prometheus::Error> {
         let r = &self.registry;
@@ -327,7 +379,7 @@ impl Families {
         let reloads = counters(
             r,
             "config_reloads_total",
-            "Configuration loads by result.",
+            "Reloads of the configuration by result (ok, failed).",
             &["result"],
         )?;
         let reload_success = int_gauges(
@@ -339,7 +391,13 @@ impl Families {
         let reload_at = gauges(
             r,
             "config_last_reload_timestamp_seconds",
-            "When the configuration was last loaded.",
+            "When the configuration that is served was loaded.",
+            &[],
+        )?;
+        let restart_required = int_gauges(
+            r,
+            "config_restart_required",
+            "1 when the configuration has changes that only a restart applies.",
             &[],
         )?;
         #[cfg(target_os = "linux")]
@@ -347,9 +405,7 @@ impl Families {
             prometheus::process_collector::ProcessCollector::for_self(),
         ))?;
         Ok(Metrics {
-            routes,
-            targets,
-            pairs,
+            series: ArcSwap::from_pointee(series),
             unrouted,
             store: StoreMetrics {
                 durations: STORE_OPERATIONS
@@ -372,15 +428,18 @@ impl Families {
             },
             connections: connections.with_label_values(&[] as &[&str]),
             tls_certificate_not_after: not_after.with_label_values(&[] as &[&str]),
-            config_reloads: ["success", "failure"]
-                .into_iter()
-                .map(|result| (result, reloads.with_label_values(&[result])))
-                .collect(),
+            config_reloaded: reloads.with_label_values(&["ok"]),
+            config_reload_failed: reloads.with_label_values(&["failed"]),
             config_last_reload_success: reload_success.with_label_values(&[] as &[&str]),
             config_last_reload_timestamp: reload_at.with_label_values(&[] as &[&str]),
-            registry: self.registry,
+            config_restart_required: restart_required.with_label_values(&[] as &[&str]),
+            families: self,
         })
     }
+}
+
+fn at<'l>(found: &HashMap<&str, &'l str>, label: &str) -> &'l str {
+    found.get(label).copied().unwrap_or_default()
 }
 
 fn opts(name: &str, help: &str) -> Opts {

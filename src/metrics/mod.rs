@@ -1,17 +1,20 @@
 //! Every metric, in one place; `families.rs` has their names, labels and help texts.
 //!
 //! Labels come from the configuration or from enums, never from a request; every series exists from
-//! the start. Children are resolved once: the hot path adds to a counter it already holds.
+//! the start, or from when the configuration names what it is of. Children are resolved once: the hot path adds to a counter it already holds.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use arc_swap::ArcSwap;
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge, TextEncoder};
 
 use crate::event::{DeadReason, RouteName, TargetName};
 
 mod families;
+mod series;
 
 use families::Families;
+use series::Series;
 
 /// What the labels may be.
 pub struct Labels<'a> {
@@ -35,10 +38,9 @@ pub struct RouteLabels {
 }
 
 pub struct Metrics {
-    registry: Registry,
-    routes: HashMap<RouteName, Arc<RouteMetrics>>,
-    targets: HashMap<TargetName, Arc<TargetMetrics>>,
-    pairs: HashMap<(RouteName, TargetName), Arc<PairMetrics>>,
+    families: Families,
+    /// Of what the configuration names now.
+    series: ArcSwap<Series>,
     /// Requests that reached no route.
     pub unrouted: Arc<RouteMetrics>,
     pub store: StoreMetrics,
@@ -47,9 +49,11 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// When the served certificate ends, in Unix seconds.
     pub tls_certificate_not_after: Gauge,
-    pub config_reloads: HashMap<&'static str, IntCounter>,
+    pub config_reloaded: IntCounter,
+    pub config_reload_failed: IntCounter,
     pub config_last_reload_success: IntGauge,
     pub config_last_reload_timestamp: Gauge,
+    pub config_restart_required: IntGauge,
 }
 
 /// One route's series.
@@ -141,35 +145,7 @@ impl Metrics {
     /// Registers every metric and makes every series.
     pub fn new(labels: &Labels<'_>) -> Result<Self, prometheus::Error> {
         let families = Families::new()?;
-        let routes = labels
-            .routes
-            .iter()
-            .map(|route| {
-                (
-                    route.name.clone(),
-                    Arc::new(families.route(route, labels.reasons)),
-                )
-            })
-            .collect();
-        let targets = labels
-            .targets
-            .iter()
-            .map(|name| (name.clone(), Arc::new(families.target(name))))
-            .collect();
-        let pairs = labels
-            .routes
-            .iter()
-            .flat_map(|route| {
-                route
-                    .targets
-                    .iter()
-                    .map(move |target| (route.name.clone(), target.clone()))
-            })
-            .map(|(route, target)| {
-                let pair = Arc::new(families.pair(&route, &target));
-                ((route, target), pair)
-            })
-            .collect();
+        let series = Series::make(&families, labels);
         let nobody = RouteLabels {
             name: NO_ROUTE.into(),
             credentials: Vec::new(),
@@ -178,25 +154,41 @@ impl Metrics {
             targets: Vec::new(),
         };
         let unrouted = Arc::new(families.route(&nobody, labels.reasons));
-        families.finish(routes, targets, pairs, unrouted)
+        families.finish(series, unrouted)
+    }
+
+    /// Makes the series that are not there yet, which begin at 0.
+    pub fn add(&self, labels: &Labels<'_>) {
+        let mut series = (**self.series.load()).clone();
+        series.extend(Series::make(&self.families, labels));
+        self.series.store(Arc::new(series));
+    }
+
+    /// Takes away all series but these, which keep their counts.
+    pub fn retain(&self, labels: &Labels<'_>) {
+        let series = Series::make(&self.families, labels);
+        self.series.store(Arc::new(series));
+        self.families.retain(labels);
     }
 
     pub fn route(&self, name: &str) -> Option<Arc<RouteMetrics>> {
-        self.routes.get(name).cloned()
+        self.series.load().routes.get(name).cloned()
     }
 
     pub fn target(&self, name: &str) -> Option<Arc<TargetMetrics>> {
-        self.targets.get(name).cloned()
+        self.series.load().targets.get(name).cloned()
     }
 
     /// `None` for a pair that the configuration no longer names but the store still holds.
     pub fn pair(&self, route: &RouteName, target: &TargetName) -> Option<Arc<PairMetrics>> {
-        self.pairs.get(&(route.clone(), target.clone())).cloned()
+        let series = self.series.load();
+        let pair = (route.clone(), target.clone());
+        series.pairs.get(&pair).cloned()
     }
 
     /// The text format, as Prometheus scrapes it.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        TextEncoder::new().encode_to_string(&self.families.registry.gather())
     }
 }
 

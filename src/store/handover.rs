@@ -6,12 +6,13 @@
 
 mod admission;
 mod lane;
+mod lanes;
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 pub use admission::Admission;
 pub use lane::{Circuit, Gate, Lane, LaneSpec, Origin, Queued, Seat};
+pub use lanes::{Gates, Lanes, Presence};
 
 use super::{
     Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, Lease, Replayed,
@@ -31,41 +33,29 @@ use super::{
 };
 use crate::event::{Event, RouteName, TargetName};
 
-/// Wraps `inner`; the lanes go to the dispatcher, in the order of `specs`.
-///
-/// `runtime` finishes the acceptances whose callers went away; it must outlive the wrapper's use.
-pub fn handover(
-    inner: Arc<dyn Store>,
-    specs: Vec<LaneSpec>,
-    runtime: Handle,
-) -> (Handover, Vec<Lane>) {
-    let wake = Arc::new(Notify::new());
-    let lanes: Vec<Lane> = specs
-        .into_iter()
-        .map(|spec| lane::lane(spec, wake.clone()))
-        .collect();
-    let gates = lanes
-        .iter()
-        .map(|lane| (lane.gate.target().clone(), lane.gate.clone()))
-        .collect();
-    let store = Handover {
-        inner,
-        gates,
-        runtime,
-        replay_begun: Arc::default(),
-    };
-    (store, lanes)
-}
-
 /// See the module.
 pub struct Handover {
     inner: Arc<dyn Store>,
-    gates: HashMap<TargetName, Arc<Gate>>,
+    lanes: Arc<Lanes>,
     runtime: Handle,
     replay_begun: Arc<Notify>,
 }
 
 impl Handover {
+    /// Without lanes at first. `runtime` finishes the acceptances whose callers went away; it must outlive the wrapper's use.
+    pub fn new(inner: Arc<dyn Store>, runtime: Handle) -> Self {
+        Self {
+            inner,
+            lanes: Arc::default(),
+            runtime,
+            replay_begun: Arc::default(),
+        }
+    }
+
+    pub fn lanes(&self) -> Arc<Lanes> {
+        self.lanes.clone()
+    }
+
     /// Told when a replay by filter begins here: the other gateways find it when they look.
     pub fn replay_begun(&self) -> Arc<Notify> {
         self.replay_begun.clone()
@@ -78,11 +68,11 @@ impl Store for Handover {
     /// Safe to drop: once polled, the acceptance runs to its end and hands over, whoever waits for it.
     async fn accept_all(&self, mut events: Vec<Arc<Event>>) -> Vec<Result<Acceptance, StoreError>> {
         let places = self.take_all_places(&mut events);
-        let inner = self.inner.clone();
+        let (inner, lanes) = (self.inner.clone(), self.lanes.clone());
         let whole = async move {
             let answers = inner.accept_all(events.clone()).await;
             for ((event, places), answer) in events.iter().zip(places).zip(&answers) {
-                hand_over(event, places, answer.as_ref().ok());
+                hand_over(&lanes, event, places, answer.as_ref().ok());
             }
             answers
         };
@@ -99,12 +89,12 @@ impl Store for Handover {
         mut events: Vec<Arc<Event>>,
     ) -> Result<Vec<Acceptance>, StoreError> {
         let places = self.take_all_places(&mut events);
-        let inner = self.inner.clone();
+        let (inner, lanes) = (self.inner.clone(), self.lanes.clone());
         let whole = async move {
             let answer = inner.accept_together(events.clone()).await;
             let acceptances = answer.as_deref().unwrap_or_default();
             for (n, (event, places)) in events.iter().zip(places).enumerate() {
-                hand_over(event, places, acceptances.get(n));
+                hand_over(&lanes, event, places, acceptances.get(n));
             }
             answer
         };
@@ -140,10 +130,8 @@ impl Store for Handover {
         // An unknown result may mean that they are due.
         for (index, delivery) in deliveries.iter().enumerate() {
             let due = |answers: &Vec<Replayed>| answers.get(index) == Some(&Replayed::Due);
-            if answers.as_ref().map_or(true, due)
-                && let Some(gate) = self.gates.get(&delivery.target)
-            {
-                gate.left_in_store();
+            if answers.as_ref().map_or(true, due) {
+                self.lanes.left_in_store(&delivery.target);
             }
         }
         answers
@@ -224,11 +212,10 @@ impl Store for Handover {
 
 /// What a target's lane has for one delivery.
 enum Place {
-    /// The target has no lane in this gateway.
-    Nowhere,
-    /// No room, or older deliveries go first.
-    InStore(Arc<Gate>),
-    Taken(Arc<Gate>, Seat),
+    /// There is no lane, or no room in it, or older deliveries go first.
+    InStore,
+    /// For so long it is to be claimed.
+    Taken(Duration, Seat),
 }
 
 impl Place {
@@ -240,8 +227,9 @@ impl Place {
 impl Handover {
     /// Those of each event's deliveries, which ask for a lease where there is a place.
     fn take_all_places(&self, events: &mut [Arc<Event>]) -> Vec<Vec<Place>> {
+        let gates = self.lanes.load();
         let take = |event: &mut Arc<Event>| {
-            let places = self.take_places(event);
+            let places = take_places(&gates, event);
             if places.iter().any(Place::is_taken) {
                 ask_leases(Arc::make_mut(event), &places);
             }
@@ -260,34 +248,35 @@ impl Handover {
         }
         .await
     }
+}
 
-    fn take_places(&self, event: &Event) -> Vec<Place> {
-        event
-            .deliveries
-            .iter()
-            .map(|delivery| match self.gates.get(&delivery.target) {
-                None => Place::Nowhere,
-                Some(gate) => match gate.seat_for_new() {
-                    None => Place::InStore(gate.clone()),
-                    Some(seat) => Place::Taken(gate.clone(), seat),
-                },
-            })
-            .collect()
-    }
+fn take_places(gates: &Gates, event: &Event) -> Vec<Place> {
+    let place = |gate: &Arc<Gate>| Some(Place::Taken(gate.lease(), gate.seat_for_new()?));
+    event
+        .deliveries
+        .iter()
+        .map(|delivery| gates.get(&delivery.target).and_then(place))
+        .map(|place| place.unwrap_or(Place::InStore))
+        .collect()
 }
 
 fn ask_leases(event: &mut Event, places: &[Place]) {
     for (delivery, place) in event.deliveries.iter_mut().zip(places) {
         delivery.lease = match place {
-            Place::Taken(gate, _) => Some(gate.lease()),
-            Place::Nowhere | Place::InStore(_) => None,
+            Place::Taken(lease, _) => Some(*lease),
+            Place::InStore => None,
         };
     }
 }
 
 /// A duplicate gives its places back. An unknown result gives them back too, and as the event may be
 /// stored, the dispatcher is told to look.
-fn hand_over(event: &Arc<Event>, places: Vec<Place>, acceptance: Option<&Acceptance>) {
+fn hand_over(
+    lanes: &Lanes,
+    event: &Arc<Event>,
+    places: Vec<Place>,
+    acceptance: Option<&Acceptance>,
+) {
     let leases: &[Option<Lease>] = match acceptance {
         Some(Acceptance::Duplicate { .. }) => return,
         Some(Acceptance::Accepted { leases }) => leases,
@@ -310,12 +299,12 @@ fn hand_over(event: &Arc<Event>, places: Vec<Place>, acceptance: Option<&Accepta
             (Place::Taken(_, seat), None) if acceptance.is_some() && delivery.order.is_some() => {
                 drop(seat);
             }
-            (Place::Taken(gate, seat), None) => {
+            (Place::Taken(_, seat), None) => {
                 drop(seat);
-                gate.left_in_store();
+                lanes.left_in_store(&delivery.target);
             }
-            (Place::InStore(gate), _) => gate.left_in_store(),
-            (Place::Nowhere, _) => {}
+            // Not to the lane that was looked at: it may have been replaced or removed meanwhile.
+            (Place::InStore, _) => lanes.left_in_store(&delivery.target),
         }
     }
 }

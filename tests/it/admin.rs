@@ -27,12 +27,13 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 33] = [
+const FAMILIES: [(&str, &str, &str); 34] = [
     ("build_info", "gauge", "commit,version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
     ("config_last_reload_timestamp_seconds", "gauge", ""),
     ("config_reloads_total", "counter", "result"),
+    ("config_restart_required", "gauge", ""),
     ("conflicting_duplicates_total", "counter", "route"),
     ("connections", "gauge", ""),
     (
@@ -196,7 +197,7 @@ async fn every_series_is_there_before_the_first_request() {
 
 /// Name, type and the names of the labels of every family that has a sample. Each sample must follow its family's
 /// type, as the format demands.
-fn families(text: &str) -> BTreeSet<String> {
+pub(crate) fn families(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut family, mut kind) = ("", "");
     for line in text.lines() {

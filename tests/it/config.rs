@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use hookgate::config::{Config, Faults};
 
+mod changes;
 mod faults_of_callers;
 mod faults_of_gateway;
 mod faults_of_routes;

@@ -24,6 +24,7 @@ mod ingest;
 mod keys;
 mod layers;
 mod listener;
+mod metrics;
 mod outage;
 mod providers;
 mod readme;

@@ -1,6 +1,6 @@
 //! Schemes as the text that is read as them.
 
-use std::{cell::RefCell, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use toml::de::DeTable;
 
@@ -8,8 +8,10 @@ use super::{ALGORITHMS, ANY, ENCODINGS, FIRST_OF, UNITS, read_schemes, take};
 use crate::{
     config::{
         Faults,
+        load::take_faults,
         reader::{Context, Table},
         scalar::shown,
+        source::Source as File,
     },
     signature::{
         Encoding, Form, KeySource, Method, Part, Scheme, SecretForm, Source, Test, TimestampRule,
@@ -38,26 +40,21 @@ pub fn schemes_text(schemes: &[Scheme]) -> String {
 
 /// The schemes of one key and its value, as they stand in a table of `verify`.
 pub fn parse_schemes(text: &str) -> Result<Vec<Scheme>, Faults> {
+    let name = Path::new("scheme");
     let (root, errors) = DeTable::parse_recoverable(text);
     if let Some(error) = errors.first() {
-        return Err(Faults::of_file("scheme", error.message().to_owned()));
+        return Err(Faults::of_file(name, error.message().to_owned()));
     }
-    let context = Context {
-        text,
-        file_name: "scheme",
-        base: Path::new(""),
-        env: &|_| None,
-        faults: RefCell::default(),
-        warnings: RefCell::default(),
-    };
-    let mut table = Table::root(&context, root.into_inner());
+    let context = Context::new(&|_| None);
+    let file = File::of_text("scheme", "", text);
+    let mut table = Table::root(&context, &file, root.into_inner());
     let schemes: Vec<_> = take(&mut table)
         .into_iter()
         .filter_map(|(kind, node)| read_schemes(kind, node))
         .flatten()
         .collect();
     table.finish();
-    match Faults::of(context.faults.take()) {
+    match take_faults(&context) {
         Some(faults) => Err(faults),
         None => Ok(schemes),
     }

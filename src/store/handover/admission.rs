@@ -242,7 +242,8 @@ mod tests {
             capacity: 10,
             lease: HOUR,
             rate: tokens.map(rate),
-            paused: false,
+            paused_by_file: false,
+            paused_by_operator: false,
         };
         lane(spec, Arc::new(Notify::new()))
     }
@@ -264,10 +265,10 @@ mod tests {
     #[test]
     fn a_paused_gate_admits_nobody() {
         let lane = lane_of(None);
-        lane.gate.pause();
+        lane.gate.set_paused_by_operator(true);
         assert_eq!(lane.gate.admits_from(Instant::now()), None);
         assert!(lane.gate.seats(1).is_empty() && lane.gate.seat_for_new().is_none());
-        lane.gate.resume();
+        lane.gate.set_paused_by_operator(false);
         assert_eq!(lane.gate.seats(1).len(), 1);
         assert!(lane.gate.seat_for_new().is_none(), "what waited goes first");
         lane.gate.clear_backlog(lane.gate.backlog());

@@ -23,8 +23,10 @@ pub struct LaneSpec {
     pub lease: Duration,
     /// Attempts that may begin; no more deliveries than these are in the lane.
     pub rate: Option<Rate>,
-    /// Nothing enters, its deliveries wait in the store, until [`Gate::resume`].
-    pub paused: bool,
+    /// Nothing enters, its deliveries wait in the store, for as long as there is this lane.
+    pub paused_by_file: bool,
+    /// The same until [`Gate::set_paused_by_operator`].
+    pub paused_by_operator: bool,
 }
 
 /// The worker's end of a target's lane.
@@ -92,6 +94,8 @@ pub struct Gate {
     lease: Duration,
     sender: mpsc::Sender<Queued>,
     limits: Limits,
+    paused_by_file: bool,
+    paused_by_operator: AtomicBool,
     /// True while what waits in the lane is to go back to the store.
     shut: watch::Sender<bool>,
     /// Zero: none. Else a count of reports that due deliveries wait in the store. Only the dispatcher
@@ -107,12 +111,15 @@ pub struct Gate {
 /// Makes a lane; `wake` is what the dispatcher sleeps on, one for all lanes.
 pub(super) fn lane(spec: LaneSpec, wake: Arc<Notify>) -> Lane {
     let (sender, queue) = mpsc::channel(spec.capacity.max(1));
+    let paused = spec.paused_by_file || spec.paused_by_operator;
     let gate = Gate {
         target: spec.target,
         lease: spec.lease,
         sender,
-        limits: Limits::new(spec.rate, spec.paused),
-        shut: watch::Sender::new(spec.paused),
+        limits: Limits::new(spec.rate, paused),
+        paused_by_file: spec.paused_by_file,
+        paused_by_operator: spec.paused_by_operator.into(),
+        shut: watch::Sender::new(paused),
         backlog: AtomicU64::new(0),
         retry_due: Mutex::new(None),
         turn_passed: AtomicBool::new(false),
@@ -257,17 +264,25 @@ impl Gate {
         self.turn_passed.load(Ordering::SeqCst)
     }
 
-    /// Lets nothing in until [`Gate::resume`]. Attempts under way end as they would.
-    pub fn pause(&self) {
-        self.limits.set_paused(true);
-        self.tell_worker();
+    /// While it is paused nothing is let in. Attempts under way end as they would. Told by one at a time.
+    pub fn set_paused_by_operator(&self, by_operator: bool) {
+        if self.paused_by_operator.swap(by_operator, Ordering::SeqCst) == by_operator
+            || self.paused_by_file
+        {
+            return;
+        }
+        self.limits.set_paused(by_operator);
+        match by_operator {
+            true => self.tell_worker(),
+            false => self.reopened(),
+        }
     }
 
-    pub fn resume(&self) {
-        self.limits.set_paused(false);
-        self.reopened();
+    pub fn is_paused_by_operator(&self) -> bool {
+        self.paused_by_operator.load(Ordering::SeqCst)
     }
 
+    /// By whomever.
     pub fn is_paused(&self) -> bool {
         self.limits.is_paused()
     }

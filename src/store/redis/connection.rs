@@ -68,7 +68,14 @@ impl Connection {
     ) -> Result<Self, OpenError> {
         let link = Arc::new(watch::Sender::new(Link::Connecting { generation: 0 }));
         let connection = server.connect(&link, 0).await;
-        let connection = connection.map_err(|fault| OpenError(fault.into_text()))?;
+        let connection = connection.map_err(|fault| {
+            OpenError(match fault {
+                Fault::Away(why) => {
+                    format!("{why}; start Redis, or set `store.url` to where it is")
+                }
+                Fault::Unfit(why) => why,
+            })
+        })?;
         link.send_replace(Link::Up {
             connection,
             generation: 0,

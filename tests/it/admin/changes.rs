@@ -39,9 +39,9 @@ async fn a_web_page_changes_nothing() {
     }
     let kept = admin.rig.model.kept_replays();
     assert_eq!(kept.len(), 1);
-    let path = format!("/api/v1/replays/{}", kept[0].id);
+    let path = format!("/api/v1/replays/{}/cancel", kept[0].id);
     let origin = [("Origin", "https://evil.example")];
-    let reply = admin.client.send(Method::DELETE, &path, &origin, "").await;
+    let reply = admin.client.send(Method::POST, &path, &origin, "").await;
     assert!(refusal(&reply, 403).contains("Origin"));
     admin.stop().await;
 }
@@ -79,8 +79,8 @@ async fn the_api_asks_for_the_token() {
         (Method::GET, "replays"),
         (Method::POST, "replays"),
         (
-            Method::DELETE,
-            "replays/00000000-0000-0000-0000-000000000000",
+            Method::POST,
+            "replays/00000000-0000-0000-0000-000000000000/cancel",
         ),
         (
             Method::POST,

@@ -87,7 +87,7 @@ async fn parameters_are_known_and_well_formed() {
     for (query, told) in [
         (
             "colour=red",
-            "`colour` is not known here; known are route, target, state, type, id, since, until, cursor, limit.",
+            "`colour` is not known here; known are route, target, state, type, id, since, until, order, cursor, limit.",
         ),
         (
             "state=lost",
@@ -101,10 +101,16 @@ async fn parameters_are_known_and_well_formed() {
             "until=1700000000",
             "`until`: expected a moment of RFC 3339 such as 2026-05-20T15:30:00Z.",
         ),
+        ("order=up", "`order`: expected newest or oldest."),
+        (
+            "since=2026-05-20%2015:30Z",
+            "`since`: expected a moment of RFC 3339 such as 2026-05-20T15:30:00Z.",
+        ),
+        ("limit=%2B5", "`limit`: expected a number from 1 to 500."),
         ("limit=0", "`limit`: expected a number from 1 to 500."),
         ("limit=501", "`limit`: expected a number from 1 to 500."),
         ("limit=many", "`limit`: expected a number from 1 to 500."),
-        ("route=", "`route`: expected 1 to 512 bytes."),
+        ("route=", "`route`: expected 1 to 512 characters."),
         ("route=a&route=b", "`route`: expected each parameter once."),
         (
             "cursor=x",
@@ -229,8 +235,8 @@ async fn one_event_is_replayed() {
         .post(&format!("events/{uid}/replay?target=nobody"), "")
         .await;
     assert_eq!(
-        refusal(&reply, 400),
-        "`target`: expected a target that this event goes to."
+        refusal(&reply, 404),
+        "`target`: the event does not go to a target of this name."
     );
     let reply = admin
         .post(&format!("events/{}/replay", Uuid::nil()), "")

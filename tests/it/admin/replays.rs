@@ -81,7 +81,7 @@ async fn a_replay_is_begun_and_says_how_far_it_is() {
     assert!(ended["ended_at"].is_string());
     let all = admin.get("replays").await;
     assert_eq!(all["replays"], json!([ended]));
-    let reply = admin.delete(&format!("replays/{id}")).await;
+    let reply = admin.post(&format!("replays/{id}/cancel"), "").await;
     assert_eq!(reply.json()["state"], "done", "it cannot be undone");
     admin.stop().await;
 }
@@ -95,7 +95,7 @@ async fn a_replay_is_cancelled() {
         .await;
     let id = reply.json()["id"].as_str().unwrap().to_owned();
     admin.rig.model.wait_for(1, is_delivered).await;
-    let reply = admin.delete(&format!("replays/{id}")).await;
+    let reply = admin.post(&format!("replays/{id}/cancel"), "").await;
     assert_eq!(reply.json()["state"], "cancelled", "{}", reply.text());
     let kept = admin.get(&format!("replays/{id}")).await;
     assert_eq!(kept["state"], "cancelled");
@@ -124,10 +124,7 @@ async fn what_a_replay_cannot_be_is_told() {
             r#"{"state": "pending"}"#,
             "`state`: expected dead, delivered or filtered: ",
         ),
-        (
-            r#"{"state": ["dead"]}"#,
-            "`state`: expected a string or a number.",
-        ),
+        (r#"{"state": ["dead"]}"#, "`state`: expected a string."),
         (
             r#"{"state": "dead", "rate": 0}"#,
             "`rate`: expected a number from 1 to 10000.",
@@ -142,15 +139,25 @@ async fn what_a_replay_cannot_be_is_told() {
             "`target`: expected each parameter once.",
         ),
         (
-            r#"{"target": "crn"}"#,
-            "`target`: expected the name of a configured target",
+            r#"{"state": "dead", "rate": "5"}"#,
+            "`rate`: expected a whole number.",
         ),
+        (
+            r#"{"state": "dead", "rate": 5.0}"#,
+            "`rate`: expected a number from 1 to 10000.",
+        ),
+        (r#"{"id": 5}"#, "`id`: expected a string."),
         ("7", "The body is not a JSON object."),
     ] {
         let reply = admin.post("replays", body).await;
         let detail = refusal(&reply, 400);
         assert!(detail.starts_with(told), "{body}: {detail}");
     }
+    let reply = admin.post("replays", r#"{"target": "crn"}"#).await;
+    assert_eq!(
+        refusal(&reply, 409),
+        "No target of this name is configured. Did you mean `crm`?"
+    );
     admin.refused("replays/7", 400).await;
     admin
         .refused(&format!("replays/{}", Uuid::nil()), 404)

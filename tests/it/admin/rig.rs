@@ -1,12 +1,20 @@
 //! The admin listener over a store in memory with deliveries at work.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::TcpListener,
+    sync::{Arc, Mutex},
+};
 
+use async_trait::async_trait;
 use hookgate::{
-    admin::{Admin, Sources},
-    clock::Clock,
-    config::{self, Config, Target},
+    admin::{
+        Admin, Sources,
+        control::{Control, ReloadResult, Resumed, Standing},
+    },
+    clock::{Clock, Timestamp},
+    config::{Config, Target},
     ingest::Gate,
+    store::{StoreError, handover},
 };
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -28,6 +36,7 @@ deliver = []
 pub(super) struct AdminRig {
     pub(super) rig: Rig,
     pub(super) client: Client,
+    pub(super) control: Arc<Hand>,
     admin: Admin,
 }
 
@@ -41,21 +50,27 @@ impl AdminRig {
         let address = socket.local_addr().unwrap();
         let config = Config::parse(ROUTE_TOML, "routes.toml", ".".as_ref(), &|_| None).unwrap();
         let gate = Gate::new(&config, rig.store.clone(), Clock::system(), &rig.metrics);
+        let targets = rig.targets.iter();
+        let config = Config {
+            targets: targets.map(|t| (t.name.clone(), t.clone())).collect(),
+            ..config
+        };
+        let control = Arc::new(Hand {
+            config: Mutex::new(Arc::new(config)),
+            lanes: rig.lanes.clone(),
+            next: Mutex::default(),
+        });
         let sources = Sources {
             metrics: rig.metrics.clone(),
             store: rig.store.clone(),
             gate: Arc::new(gate),
-            targets: rig.targets.clone(),
-            gates: rig.gates.clone(),
+            control: control.clone(),
             clock: Clock::system(),
         };
-        let settings = config::Admin {
-            listen: address,
-            tokens: Vec::new(),
-        };
         Self {
-            admin: Admin::start(socket, &settings, sources).unwrap(),
+            admin: Admin::start(socket, sources).unwrap(),
             client: Client::plain(address),
+            control,
             rig,
         }
     }
@@ -76,11 +91,6 @@ impl AdminRig {
         self.client.send(Method::POST, &path, headers, json).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Reply {
-        let path = format!("/api/v1/{path}");
-        self.client.send(Method::DELETE, &path, &[], "").await
-    }
-
     /// What is said of a request that must be refused so.
     pub(super) async fn refused(&self, path: &str, status: u16) -> String {
         let reply = self.client.get(&format!("/api/v1/{path}")).await;
@@ -90,6 +100,60 @@ impl AdminRig {
     pub(super) async fn stop(self) {
         self.rig.delivery.stop(crate::support::PATIENCE).await;
         self.admin.stop().await;
+    }
+}
+
+/// A control that the test holds: of one configuration until it is given another.
+pub(super) struct Hand {
+    pub(super) config: Mutex<Arc<Config>>,
+    lanes: Arc<handover::Lanes>,
+    /// What comes of the next reload.
+    pub(super) next: Mutex<Option<ReloadResult>>,
+}
+
+#[async_trait]
+impl Control for Hand {
+    async fn reload(&self) -> ReloadResult {
+        let next = self.next.lock().unwrap().take();
+        next.expect("a test that says what comes of it")
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.lock().unwrap().clone()
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            path: None,
+            config: self.config(),
+            loaded_at: Timestamp::from_secs(1),
+            last_attempt_at: Timestamp::from_secs(2),
+            last_result: Ok(()),
+            needs_restart: Vec::new(),
+        }
+    }
+
+    fn gate(&self, target: &str) -> Option<Arc<handover::Gate>> {
+        self.lanes.gate(target)
+    }
+
+    async fn pause(&self, target: &str) -> Result<bool, StoreError> {
+        Ok(self.gate(target).is_some_and(|gate| {
+            gate.set_paused_by_operator(true);
+            true
+        }))
+    }
+
+    async fn resume(&self, target: &str) -> Result<Resumed, StoreError> {
+        let Some(gate) = self.gate(target) else {
+            return Ok(Resumed::Unknown);
+        };
+        let was_paused = gate.is_paused();
+        gate.set_paused_by_operator(false);
+        Ok(match was_paused {
+            true => Resumed::Resumed,
+            false => Resumed::NotPaused,
+        })
     }
 }
 

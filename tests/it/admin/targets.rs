@@ -31,6 +31,7 @@ async fn each_target_tells_how_it_stands() {
             "name": name,
             "host": "127.0.0.1",
             "paused": false,
+            "paused_by_file": false,
             "circuit": { "state": "closed" },
             "in_flight": in_flight,
             "pending": in_flight,
@@ -38,7 +39,7 @@ async fn each_target_tells_how_it_stands() {
             "oldest_due_seconds": 0.0,
         })
     };
-    let both = json!({ "targets": [expected("crm", 1, 1), expected("other", 0, 0)] });
+    let both = json!({ "targets": [expected("crm", 1, 1), expected("other", 0, 0)], "next": null });
     assert_eq!(shown, both);
 
     let state = async || {
@@ -54,9 +55,9 @@ async fn each_target_tells_how_it_stands() {
     assert_eq!(state().await, ("open".to_owned(), false));
     assert!(admin.get("targets").await["targets"][0]["circuit"]["until"].is_string());
     gate.open_circuit(Instant::now());
-    admin.rig.delivery.pause("crm");
+    admin.rig.delivery.pause("crm").await.unwrap();
     assert_eq!(state().await, ("half_open".to_owned(), true));
-    admin.rig.delivery.resume("crm");
+    admin.rig.delivery.resume("crm").await.unwrap();
     gate.close_circuit();
     assert_eq!(state().await, ("closed".to_owned(), false));
     receiver.release(10);

@@ -246,7 +246,7 @@ event_id = [{ json = "/id" }, { header = "X-Id" }]"#,
             (
                 r#"order_by = "/n""#,
                 &[
-                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `scheme`, `tolerance`, `params`, `verify_token`, `public_url`, `event_id`, `event_type`, `content`, `split`, `json_types`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond` or `enabled`",
+                    "routes.toml:2:1: routes.a.order_by: found an unknown key, expected `methods`, `path`, `verify`, `provider`, `secrets`, `scheme`, `tolerance`, `params`, `verify_token`, `public_url`, `event_id`, `event_type`, `content`, `split`, `json_types`, `max_body`, `keep_headers`, `dedupe_window`, `require`, `schema`, `deliver`, `allow_from`, `rate`, `respond`, `enabled` or `keep_rejected`",
                 ],
             ),
             (

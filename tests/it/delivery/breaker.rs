@@ -158,8 +158,8 @@ async fn a_pause_keeps_everything_and_a_resumption_sends_it() {
     let (receiver, well) = (Receiver::start().await, Receiver::start().await);
     let rig = Rig::start([target("crm", &receiver.url()), target("other", &well.url())]);
     let paused = r#"hookgate_target_paused{target="crm"}"#;
-    assert!(rig.delivery.pause("crm"));
-    assert!(!rig.delivery.pause("nobody"));
+    assert!(rig.delivery.pause("crm").await.unwrap());
+    assert!(!rig.delivery.pause("nobody").await.unwrap());
     assert_eq!(rig.metric(paused), "1");
     for n in 0..50 {
         rig.send(event(&format!("evt_{n}"), &["crm"])).await;
@@ -168,7 +168,7 @@ async fn a_pause_keeps_everything_and_a_resumption_sends_it() {
     assert_eq!(receiver.connections(), 0);
     assert_eq!(rig.model.waiting("crm"), 50);
 
-    assert!(rig.delivery.resume("crm"));
+    assert!(rig.delivery.resume("crm").await.unwrap());
     assert_eq!(rig.metric(paused), "0");
     let delivered = |one: &Settlement| &*one.target == "crm" && is_delivered(one);
     rig.model.wait_for(50, delivered).await;
@@ -226,9 +226,9 @@ async fn a_trial_that_comes_to_nothing_is_given_to_the_next() {
     rig.model.accept(waiting.into()).await.unwrap();
     delivered_after("failed claims", 4).await;
 
-    rig.delivery.pause("crm");
+    rig.delivery.pause("crm").await.unwrap();
     rig.send(event("paused", &["crm"])).await;
-    rig.delivery.resume("crm");
+    rig.delivery.resume("crm").await.unwrap();
     delivered_after("a pause", 6).await;
     assert_eq!(receiver.requests().len(), 6);
 }

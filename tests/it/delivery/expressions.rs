@@ -1,13 +1,11 @@
 //! `when` and `transform`: what is sent, what is not, and what goes wrong without harm to others.
 
-use std::{
-    num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration,
-};
+use std::{num::NonZeroU32, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use hookgate::{
     config::{Breaker, Rate, RetryOn, Sign, Target},
-    delivery::{Line, Lines, lane_specs},
+    delivery::{Line, Lines},
     event::{BodyDigest, DeadReason, Event, Outcome},
     expression::{ALLOWANCE, Expression, Workers},
     providers::preset,
@@ -458,17 +456,15 @@ async fn workers_that_hang_die_or_talk_nonsense_are_tried_again() {
 }
 
 /// Its lease must not end under the attempt that comes after.
-#[test]
-fn a_claim_is_longer_by_what_the_evaluation_can_take() {
-    let targets = ["crm", "erp"].map(|name| Arc::new(target(name, "http://127.0.0.1/")));
-    let lines = world([("crm", when("true")), ("erp", Line::default())]).lines;
-    let leases = |lines| {
-        lane_specs(&targets, lines)
-            .iter()
-            .map(|spec| spec.lease)
-            .collect::<Vec<_>>()
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_longer_by_what_the_evaluation_can_take() {
+    let targets = || ["crm", "erp"].map(|name| target(name, "http://127.0.0.1/"));
+    let leases = |world| {
+        let rig = Rig::start_in(world, targets());
+        ["crm", "erp"].map(|name| rig.gate(name).lease())
     };
-    let (with, without) = (leases(&lines), leases(&Lines::default()));
+    let with = leases(world([("crm", when("true")), ("erp", Line::default())]));
+    let without = leases(World::default());
     assert_eq!(with, [without[0] + ALLOWANCE, without[1]]);
 }
 

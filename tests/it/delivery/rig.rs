@@ -6,14 +6,14 @@ use bytes::Bytes;
 use hookgate::{
     clock::Clock,
     config::{Fingerprint, Jitter, Retry, RetryOn, Target, TargetTls, Wait},
-    delivery::{Delivery, Lines, Roots, Setup, lane_specs},
+    delivery::{Delivery, Lines, Roots, Setup},
     event::{BodyDigest, Event, EventKey, NewDelivery, Outcome, TargetName, event_uid},
     expression::Workers,
     metrics::{Labels, Metrics, RouteLabels},
     outbound::Names,
     store::{
         Acceptance, Retention, Settlement, Store,
-        handover::{Gate, handover},
+        handover::{Gate, Handover, Lanes},
     },
 };
 use tokio::runtime::Handle;
@@ -29,7 +29,7 @@ pub(crate) struct Rig {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) delivery: Delivery,
     pub(crate) targets: Vec<Arc<Target>>,
-    pub(crate) gates: Vec<Arc<Gate>>,
+    pub(crate) lanes: Arc<Lanes>,
 }
 
 /// What the deliveries find around them.
@@ -92,20 +92,16 @@ impl Rig {
         } = world;
         let targets: Vec<Arc<Target>> = targets.into_iter().map(Arc::new).collect();
         let metrics = Arc::new(metrics(&targets));
-        let (store, lanes) = handover(
-            model.clone(),
-            lane_specs(&targets, &lines),
-            Handle::current(),
-        );
+        let store = Handover::new(model.clone(), Handle::current());
+        let lanes = store.lanes();
         let replay_begun = store.replay_begun();
         let store: Arc<dyn Store> = Arc::new(store);
-        let gates = lanes.iter().map(|lane| lane.gate.clone()).collect();
         let delivery = Delivery::start(Setup {
             targets: targets.clone(),
             lines,
             workers,
             store: store.clone(),
-            lanes,
+            lanes: lanes.clone(),
             metrics: metrics.clone(),
             clock,
             retention: Retention {
@@ -115,6 +111,7 @@ impl Rig {
             roots,
             names,
             replay_begun,
+            paused: Some(Vec::new()),
         });
         Self {
             model,
@@ -122,13 +119,12 @@ impl Rig {
             metrics,
             delivery: delivery.unwrap(),
             targets,
-            gates,
+            lanes,
         }
     }
 
-    pub(crate) fn gate(&self, target: &str) -> &Gate {
-        let gate = self.gates.iter().find(|gate| &**gate.target() == target);
-        gate.unwrap()
+    pub(crate) fn gate(&self, target: &str) -> Arc<Gate> {
+        self.lanes.gate(target).unwrap()
     }
 
     pub(crate) async fn send(&self, event: Event) {

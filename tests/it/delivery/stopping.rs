@@ -21,7 +21,8 @@ async fn a_stop_finishes_what_is_under_way_and_releases_the_rest() {
         rig.send(event(&format!("evt_{n}"), &["crm"])).await;
     }
     receiver.wait_for(1).await;
-    let stopping = tokio::spawn(rig.delivery.stop(PATIENCE));
+    let delivery = rig.delivery;
+    let stopping = tokio::spawn(async move { delivery.stop(PATIENCE).await });
     let released = |one: &hookgate::store::Settlement| one.outcome == Outcome::Released;
     rig.model.wait_for(2, released).await;
     receiver.release(10);

@@ -10,7 +10,6 @@ use hookgate::{
     metrics::{Labels, Metrics, RouteLabels},
     store::Store as _,
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::requests::Sent;
 use crate::support::{
@@ -92,8 +91,9 @@ impl Front {
         let (_, plain) = sockets.addresses().unwrap();
         sockets.listen().unwrap();
         let serving = Serving {
-            gate: Arc::new(Gate::new(&config, model.clone(), clock, &metrics)),
-            acceptor: TlsAcceptor::from(identity.config),
+            gate: Arc::new(Gate::new(&config, model.clone(), clock.clone(), &metrics)),
+            identity: Arc::new(arc_swap::ArcSwap::from_pointee(identity)),
+            clock,
             metrics: metrics.clone(),
         };
         Self {

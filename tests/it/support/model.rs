@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -41,6 +41,7 @@ pub(crate) struct Model {
     settles_to_fail: AtomicUsize,
     settles_to_panic: AtomicUsize,
     claims_to_fail: AtomicUsize,
+    pauses_to_fail: AtomicUsize,
     claimed: AtomicUsize,
 }
 
@@ -51,6 +52,7 @@ struct Rows {
     events: Vec<Arc<Event>>,
     replays: Vec<Replay>,
     secrets: Vec<KeptSecret>,
+    paused: BTreeSet<TargetName>,
     deliveries: Vec<Row>,
     last_token: i64,
     leases_to_shorten: usize,
@@ -78,6 +80,7 @@ impl Model {
             settles_to_fail: AtomicUsize::new(0),
             settles_to_panic: AtomicUsize::new(0),
             claims_to_fail: AtomicUsize::new(0),
+            pauses_to_fail: AtomicUsize::new(0),
             claimed: AtomicUsize::new(0),
         })
     }
@@ -116,6 +119,11 @@ impl Model {
     /// The next `count` claims fail.
     pub(crate) fn fail_claims(&self, count: usize) {
         self.claims_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// The next `count` times it cannot tell which targets are paused.
+    pub(crate) fn fail_pauses(&self, count: usize) {
+        self.pauses_to_fail.store(count, Ordering::SeqCst);
     }
 
     /// The next `count` leases are a second long, whatever is asked for.
@@ -504,16 +512,18 @@ impl Store for Model {
         Ok(RecordPage::default())
     }
 
-    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
+        self.rows.lock().unwrap().paused.insert(target.clone());
         Ok(())
     }
 
-    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError> {
+        Ok(self.rows.lock().unwrap().paused.remove(target))
     }
 
     async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
-        Ok(Vec::new())
+        told_to_fail(&self.pauses_to_fail)?;
+        Ok(self.rows.lock().unwrap().paused.iter().cloned().collect())
     }
 
     async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {

@@ -1,0 +1,44 @@
+//! `hookgate man`: the manual, from the same source as `--help`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::CommandFactory as _;
+
+use super::{Arguments, failed};
+
+/// Print the manual page, or write one for each command
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  hookgate man | man -l -\n  hookgate man --output ~/.local/share/man/man1    # then: man hookgate-serve\n\nExit codes: 0 written, 1 failed."
+)]
+pub(super) struct Man {
+    /// Write hookgate.1 and a page for each command into this directory, which is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+impl Man {
+    pub(super) fn run(self) -> ExitCode {
+        let written = match &self.output {
+            None => clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout()),
+            Some(directory) => write(directory),
+        };
+        match (written, &self.output) {
+            (Ok(()), _) => ExitCode::SUCCESS,
+            (Err(error), None) => failed(error),
+            (Err(error), Some(directory)) => failed(format_args!(
+                "cannot write to {}: {error}",
+                directory.display()
+            )),
+        }
+    }
+}
+
+fn write(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Arguments::command(), directory)
+}
