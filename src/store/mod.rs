@@ -113,8 +113,9 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets the route's secret, so that another may come. False: there is none.
     async fn forget_secret(&self, route: &RouteName) -> Result<bool, StoreError>;
 
-    /// Keeps the records, and forgets the oldest beyond [`records::RECORDS_MAX`] and
-    /// [`records::RECORD_BODIES_BYTES_MAX`]. They need not survive a crash: nothing was promised.
+    /// Keeps the records, and forgets the oldest beyond [`records::RECORDS_MAX`], and the oldest bodies beyond
+    /// [`records::RECORD_BODIES_BYTES_MAX`]. One that is kept already stays as it is. They need not survive a crash,
+    /// nor be kept all or none: nothing was promised. Costs those who accept events next to nothing.
     async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError>;
 
     /// The record of a request; `None` when none is (or is no longer) kept.
@@ -129,7 +130,7 @@ pub trait Store: Send + Sync + 'static {
     /// False: no operator had paused it.
     async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError>;
 
-    /// The targets that an operator has paused.
+    /// The targets that an operator has paused, by name.
     async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError>;
 
     /// Makes dead letters, with reason `target_removed`, of all pending deliveries whose target is not

@@ -18,6 +18,8 @@ mod format_3;
 mod listing;
 mod migrating;
 mod ordering;
+mod pauses;
+mod records;
 mod redis;
 mod replaying;
 mod replays;
@@ -125,6 +127,16 @@ macro_rules! suite {
                 secrets: keeps_one_of_many_secrets_at_once,
                 secrets: keeps_secrets_whatever_expires,
                 secrets: shows_no_secret,
+                pauses: keeps_a_pause_until_the_target_is_resumed,
+                pauses: pauses_and_resumes_once_whatever_comes_at_once,
+                records: keeps_every_field,
+                records: lists_newest_first_in_pages,
+                records: lists_records_by_each_filter,
+                records: keeps_a_record_as_it_came_first,
+                records: keeps_the_newest_of_very_many,
+                records: keeps_no_more_bytes_of_bodies_than_it_may,
+                records: refuses_a_cursor_that_is_no_id,
+                records: refuses_calls_after_close,
                 replays: keeps_a_replay_by_its_revision,
                 replays: tells_replays_oldest_first,
                 replays: keeps_one_of_those_that_change_a_replay_at_once,

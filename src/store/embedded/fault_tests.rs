@@ -365,6 +365,7 @@ async fn the_groups_of_one_call_wait_together() {
     let store = Embedded {
         requests,
         reader: Arc::default(),
+        records: Arc::default(),
         inspector: Arc::default(),
         fate: Arc::new(watch::Sender::new(None)),
         writer: Mutex::default(),

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::{
     head,
-    schema::{TABLES_SINCE_3, TABLES_SINCE_4},
+    schema::{TABLES_SINCE_3, TABLES_SINCE_4, TABLES_SINCE_5},
 };
 
 /// Format 2 had a queue a target, no order, no replays, and only failed attempts, by their number modulo 32.
@@ -44,6 +44,11 @@ pub(super) fn from_format_2(transaction: &Transaction<'_>) -> rusqlite::Result<(
 pub(super) fn from_format_3(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch("DROP INDEX dead")?;
     transaction.execute_batch(TABLES_SINCE_4)
+}
+
+/// Format 4 had no operators' pauses, nor events that know their request.
+pub(super) fn from_format_4(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(TABLES_SINCE_5)
 }
 
 fn move_waiting(connection: &Connection) -> rusqlite::Result<()> {

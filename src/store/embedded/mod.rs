@@ -6,6 +6,7 @@
 //!  the events of what was claimed ─▶ a connection that reads
 //!  get, list, replays             ─▶ another one, so that they keep no claim waiting
 //!  checkpoints                    ─▶ a thread and a connection of their own
+//!  records of requests            ─▶ a database of their own, which is never synced
 //! ```
 
 mod accept;
@@ -25,8 +26,10 @@ mod ledger;
 mod list;
 mod memory;
 mod migration;
+mod pauses;
 mod queues;
 mod reader;
+mod records;
 mod replaying;
 mod schema;
 mod secrets;
@@ -76,6 +79,7 @@ use self::{
     failure::Failure,
     ledger::{Answer, Arrival, Ask, Ledger, SavedReplay},
     list::Search,
+    records::Records,
     replaying::REPLAYS_MAX,
     schema::Home,
     syncer::Syncing,
@@ -100,7 +104,8 @@ pub struct Options {
 }
 
 /// `None` when closed.
-type Reader = Arc<Mutex<Option<Connection>>>;
+type Shared<T> = Arc<Mutex<Option<T>>>;
+type Reader = Shared<Connection>;
 
 /// See the module.
 #[derive(Debug)]
@@ -110,6 +115,7 @@ pub struct Embedded {
     reader: Reader,
     /// Reads what people ask for.
     inspector: Reader,
+    records: Shared<Records>,
     fate: Fate,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -135,6 +141,8 @@ impl Embedded {
     ) -> Result<Self, OpenError> {
         let ledger = Ledger::load(connection, clock).map_err(|error| home.unreadable(&error))?;
         let (reader, inspector, side) = (home.side()?, home.side()?, home.side()?);
+        let records = Records::open(home.records())
+            .map_err(|error| OpenError(format!("cannot keep records of requests: {error}")))?;
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let fate = Arc::new(watch::Sender::new(None));
         let writer = Syncing::of(durability, &home.wal())
@@ -155,6 +163,7 @@ impl Embedded {
             requests,
             reader: Arc::new(Mutex::new(Some(reader))),
             inspector: Arc::new(Mutex::new(Some(inspector))),
+            records: Arc::new(Mutex::new(Some(records))),
             fate,
             writer: Mutex::new(Some(writer)),
         })
@@ -178,10 +187,10 @@ impl Embedded {
     }
 
     /// Runs `read` on a thread that may block.
-    async fn read<T: Send + 'static>(
+    async fn read<C: Send + 'static, T: Send + 'static>(
         &self,
-        reader: &Reader,
-        read: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+        reader: &Shared<C>,
+        read: impl FnOnce(&mut C) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let reader = reader.clone();
         let task = tokio::task::spawn_blocking(move || {
@@ -352,28 +361,39 @@ impl Store for Embedded {
         }
     }
 
-    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
-        Ok(())
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.read(&self.records, move |kept| kept.keep(&records))
+            .await
     }
 
-    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
-        Ok(None)
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError> {
+        let request_id = request_id.to_owned();
+        self.read(&self.records, move |kept| kept.find(&request_id))
+            .await
     }
 
-    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
-        Ok(RecordPage::default())
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        let (query, end) = (query.clone(), query.end_id()?);
+        self.read(&self.records, move |kept| kept.list(&query, end.as_deref()))
+            .await
     }
 
-    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
-        Ok(())
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
+        self.call(Ask::PauseTarget(target.clone()))
+            .await
+            .map(|_| ())
     }
 
-    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError> {
+        match self.call(Ask::ResumeTarget(target.clone())).await? {
+            Answer::Changed(changed) => Ok(changed),
+            other => Err(mistaken(&other)),
+        }
     }
 
     async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
-        Ok(Vec::new())
+        self.read(&self.inspector, |reader| pauses::kept(reader))
+            .await
     }
 
     /// In pieces, so that accepting goes on meanwhile.
@@ -426,7 +446,14 @@ impl Store for Embedded {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let readers = [self.reader.clone(), self.inspector.clone()];
+        let records = self.records.clone();
         let ended = tokio::task::spawn_blocking(move || {
+            drop(
+                records
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            );
             for reader in readers {
                 drop(reader.lock().unwrap_or_else(PoisonError::into_inner).take());
             }

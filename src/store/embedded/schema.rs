@@ -14,7 +14,7 @@ use crate::{config::Durability, store::OpenError};
 use super::migration;
 
 /// The format this program writes, kept in `PRAGMA user_version`.
-pub(super) const FORMAT_VERSION: i64 = 4;
+pub(super) const FORMAT_VERSION: i64 = 5;
 /// The first of those that are brought to it, see [`super::migration`].
 const FORMAT_OLDEST: i64 = 2;
 /// Of development versions; nothing was released with it.
@@ -22,6 +22,8 @@ const FORMAT_BEFORE_RELEASE: i64 = 1;
 /// `PRAGMA application_id` of a Hookgate store: `Hkgt`.
 const APPLICATION_ID: i64 = 0x486b_6774;
 const DATABASE: &str = "hookgate.db";
+/// Of requests, see [`super::records`].
+const RECORDS: &str = "records.db";
 /// Of a new database. With the usual 4 KiB, checkpoints of bodies of some 1 KiB cost a third more.
 pub(super) const PAGE_BYTES: u32 = 8192;
 /// How long a connection waits for another one's lock.
@@ -51,6 +53,7 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 /// - `attempts`: those before the newest, by number, without their responses.
 /// - `replays`: `record` is JSON, see [`crate::store::replays`].
 /// - `secrets`: those that came in handshakes.
+/// - `pauses`: the targets that an operator has paused.
 /// - `ids`: a row a commit, the remembered ids of its events, 36 bytes each. `row`: the time at which the
 ///   last of them may be forgotten, in milliseconds, × 2²⁰, and a number.
 const TABLES: &str = "
@@ -134,6 +137,11 @@ CREATE TABLE secrets (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Those that format 4 did not have.
+pub(super) const TABLES_SINCE_5: &str = "
+CREATE TABLE pauses (target TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+";
+
 /// A directory that this process alone uses, as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Home {
@@ -189,6 +197,10 @@ impl Home {
 
     pub(super) fn wal(&self) -> PathBuf {
         self.directory.join(format!("{DATABASE}-wal"))
+    }
+
+    pub(super) fn records(&self) -> PathBuf {
+        self.directory.join(RECORDS)
     }
 
     /// The connection that writes. Makes the tables in a new database.
@@ -284,6 +296,7 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
         transaction.execute_batch(TABLES)?;
         transaction.execute_batch(TABLES_SINCE_3)?;
         transaction.execute_batch(TABLES_SINCE_4)?;
+        transaction.execute_batch(TABLES_SINCE_5)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
         transaction.commit()?;
@@ -304,7 +317,10 @@ fn check_or_create(connection: &mut Connection) -> rusqlite::Result<Result<(), S
         if version == FORMAT_OLDEST {
             migration::from_format_2(&transaction)?;
         }
-        migration::from_format_3(&transaction)?;
+        if version < 4 {
+            migration::from_format_3(&transaction)?;
+        }
+        migration::from_format_4(&transaction)?;
         transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
         transaction.commit()?;
         tracing::info!(

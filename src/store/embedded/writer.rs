@@ -213,6 +213,7 @@ impl Writer {
                     | Ask::Replay(_)
                     | Ask::SaveReplay(_)
                     | Ask::KeepSecret(_)
+                    | Ask::PauseTarget(_)
             )
         };
         let (accepts, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(needs_room);

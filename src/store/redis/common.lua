@@ -28,6 +28,10 @@
 --   names                  set of the targets that deliveries were stored for: those gone without a trace are not in it
 --   replays                hash of the replays by filter, see save_replay.lua
 --   secrets                hash of those that came in handshakes, see secrets.rs
+--   paused                 set of the targets that an operator has paused
+--   records                sorted set (all scores 0) of the records of requests, see keep_records.lua
+--   record-bodies          sorted set (all scores 0) of those requests' bodies, where one is kept
+--   record-bytes           the bytes of these bodies
 --   shards                 how many shards there are
 --   format                 which of these layouts it is, see format.rs
 --   alive                  written to learn whether the shard can be written to

@@ -13,8 +13,10 @@ mod error;
 mod format;
 mod list;
 mod locator;
+mod pauses;
 mod record;
 mod replay;
+mod requests;
 mod rounds;
 mod scripts;
 mod secrets;
@@ -484,28 +486,28 @@ impl Store for RedisStore {
         secrets::forget(&self.first().keys, route).await
     }
 
-    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
-        Ok(())
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        requests::keep(&self.first().keys, &records).await
     }
 
-    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
-        Ok(None)
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError> {
+        requests::find(&self.first().keys, request_id).await
     }
 
-    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
-        Ok(RecordPage::default())
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        requests::list(&self.first().keys, query).await
     }
 
-    async fn pause_target(&self, _target: &TargetName) -> Result<(), StoreError> {
-        Ok(())
+    async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
+        pauses::pause(&self.first().keys, target).await
     }
 
-    async fn resume_target(&self, _target: &TargetName) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn resume_target(&self, target: &TargetName) -> Result<bool, StoreError> {
+        pauses::resume(&self.first().keys, target).await
     }
 
     async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError> {
-        Ok(Vec::new())
+        pauses::paused(&self.first().keys).await
     }
 
     async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {

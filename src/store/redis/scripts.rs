@@ -41,6 +41,7 @@ pub(super) struct Scripts {
     pub(super) describe: Script,
     pub(super) replay: Script,
     pub(super) save_replay: Script,
+    pub(super) keep_records: Script,
     pub(super) retire: Script,
     pub(super) expire: Script,
 }
@@ -59,6 +60,8 @@ impl Scripts {
             describe: script!(clock, " flags=no-writes", "record.lua", "describe.lua"),
             replay: script!(clock, deliveries, " flags=allow-oom", "replay.lua"),
             save_replay: script!(clock, " flags=allow-oom", "save_replay.lua"),
+            // Not over `maxmemory`: what is left is for events.
+            keep_records: script!(clock, "", "keep_records.lua"),
             retire: script!(clock, deliveries, " flags=allow-oom", "retire.lua"),
             expire: script!(clock, deliveries, " flags=allow-oom", "expire.lua"),
         }

@@ -36,7 +36,7 @@ fn refuses_what_is_not_its_own_with_one_clear_line() {
         &|directory| {
             drop(open(directory, &clock, Durability::Always).unwrap());
             let database = wait_for_lock_and_open(directory);
-            database.pragma_update(None, "user_version", 5).unwrap();
+            database.pragma_update(None, "user_version", 6).unwrap();
         },
         "run the version that wrote it",
     );

@@ -19,6 +19,7 @@ use hookgate::{
 use tempfile::TempDir;
 
 use super::{
+    pauses, records,
     replays::replay,
     secrets::{self, SECRET, secret},
     subject::{LONG, Subject, WINDOW, attempt, event, ids, in_order, only_lease, want},
@@ -133,6 +134,7 @@ async fn fill(subject: &Subject) {
     subject.settle(&claimed, Outcome::Filtered).await;
     let kept = secret(subject, "route", SECRET);
     assert!(subject.store.keep_secret(&kept).await.unwrap());
+    subject.store.pause_target(&"t".into()).await.unwrap();
 }
 
 /// What `fill` left, in a store that was opened anew.
@@ -165,6 +167,7 @@ async fn check(subject: &Subject) {
     assert_eq!(filtered.deliveries[0].state, DeliveryState::Filtered);
     let kept = [("route".to_owned(), SECRET.to_vec(), START)];
     assert_eq!(secrets::told(subject).await, kept);
+    assert_eq!(pauses::paused(subject).await, ["t"]);
 
     let wants = [want("t", 10, LONG), want("u", 10, LONG)];
     let claims = subject.store.claim(&wants).await.unwrap();
@@ -214,6 +217,92 @@ async fn keeps_everything_over_a_crash() {
         "nothing but the log holds the newest commits"
     );
     check(&subject_in(copy.path(), START)).await;
+}
+
+/// Format 4 had no pauses.
+#[tokio::test]
+async fn a_database_of_format_4_keeps_all_that_it_holds() {
+    let directory = TempDir::new().unwrap();
+    let subject = subject_in(directory.path(), START);
+    fill(&subject).await;
+    subject.store.close().await;
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE)).unwrap();
+    database
+        .execute_batch("DROP TABLE pauses; PRAGMA user_version = 4;")
+        .unwrap();
+    database.close().unwrap();
+    let subject = subject_in(directory.path(), START);
+    assert!(pauses::paused(&subject).await.is_empty());
+    subject.store.pause_target(&"t".into()).await.unwrap();
+    check(&subject).await;
+}
+
+/// Of a request that came then.
+const AT_MS: i64 = 1_800_000_000_000;
+
+#[tokio::test]
+async fn keeps_records_over_a_restart_and_over_a_crash() {
+    let (directory, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let record = records::record(AT_MS, Some("a"), "invalid_json");
+    let subject = subject_in(directory.path(), START);
+    records::keep(&subject, vec![record.clone()]).await;
+    for file in ["records.db", "records.db-wal"] {
+        std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+    }
+    subject.store.close().await;
+    for directory in [&directory, &copy] {
+        let subject = subject_in(directory.path(), START);
+        let found = subject.store.record(&record.request_id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&record));
+    }
+}
+
+/// Nothing was promised of the records; the events are another matter.
+#[tokio::test]
+async fn begins_the_records_anew_where_they_are_damaged() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("records.db");
+    let record = records::record(AT_MS, Some("a"), "invalid_json");
+    let id = &record.request_id;
+    let damages: [&dyn Fn(); 3] = [
+        &|| std::fs::write(&file, "no database at all").unwrap(),
+        &|| {
+            let other = rusqlite::Connection::open(&file).unwrap();
+            other.pragma_update(None, "user_version", 77).unwrap();
+        },
+        &|| {
+            let length = std::fs::metadata(&file).unwrap().len();
+            let damaged = vec![0xa5; usize::try_from(length).unwrap() - 100];
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes[100..].copy_from_slice(&damaged);
+            std::fs::write(&file, bytes).unwrap();
+        },
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        let subject = subject_in(directory.path(), START);
+        records::keep(&subject, vec![record.clone()]).await;
+        subject.store.close().await;
+        drop(subject);
+        damage();
+        let subject = reopened(directory.path(), START).await;
+        assert_eq!(subject.store.record(id).await.unwrap(), None, "{number}");
+        records::keep(&subject, vec![record.clone()]).await;
+        let found = subject.store.record(id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&record), "{number}");
+        subject.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn keeps_records_in_memory_where_there_can_be_no_file() {
+    let directory = TempDir::new().unwrap();
+    std::fs::create_dir(directory.path().join("records.db")).unwrap();
+    let record = records::record(AT_MS, Some("a"), "invalid_json");
+    let subject = subject_in(directory.path(), START);
+    records::keep(&subject, vec![record.clone()]).await;
+    let found = subject.store.record(&record.request_id).await.unwrap();
+    assert_eq!(found, Some(record));
+    subject.stored("a", &["t"]).await;
 }
 
 #[tokio::test]

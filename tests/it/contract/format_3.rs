@@ -272,5 +272,5 @@ async fn says_its_format_so_that_an_older_program_refuses_it() {
     let version: i64 = database
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
 }

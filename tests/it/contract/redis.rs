@@ -18,7 +18,7 @@ use hookgate::{
 use redis::ConnectionInfo;
 
 use super::{
-    filtering, listing, replaying, replays,
+    filtering, listing, pauses, records, replaying, replays,
     subject::{Subject, WINDOW},
     together,
 };
@@ -109,6 +109,24 @@ async fn filters_in_many_shards() {
     filtering::lists_what_was_filtered_apart(&sharded_subject().await).await;
     filtering::replays_what_was_filtered(&sharded_subject().await).await;
     filtering::gives_the_turn_on_when_a_delivery_is_filtered(&sharded_subject().await).await;
+}
+
+/// What is not spread is in the first shard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_records_and_pauses_beside_many_shards() {
+    records::lists_newest_first_in_pages(&sharded_subject().await).await;
+    records::keeps_the_newest_of_very_many(&sharded_subject().await).await;
+    pauses::keeps_a_pause_until_the_target_is_resumed(&sharded_subject().await).await;
+}
+
+/// Also the count of bytes is right when bodies have gone with their records.
+#[tokio::test]
+async fn counts_the_bytes_of_kept_bodies() {
+    let database = RedisServer::shared().fresh_database();
+    let subject = subject_in(database.clone()).await;
+    records::keeps_the_newest_of_very_many(&subject).await;
+    let get = |key| command(&database, &["GET", &format!("hookgate:{{0}}:{key}")]);
+    assert_eq!(get("record-bytes"), redis::Value::BulkString(b"0".to_vec()));
 }
 
 /// Those that have ended first go first, and what runs never goes.

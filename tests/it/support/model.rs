@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
@@ -52,6 +52,7 @@ struct Rows {
     events: Vec<Arc<Event>>,
     replays: Vec<Replay>,
     secrets: Vec<KeptSecret>,
+    records: BTreeMap<String, Record>,
     paused: BTreeSet<TargetName>,
     deliveries: Vec<Row>,
     last_token: i64,
@@ -500,16 +501,28 @@ impl Store for Model {
         Ok(())
     }
 
-    async fn keep_records(&self, _records: Vec<Record>) -> Result<(), StoreError> {
+    async fn keep_records(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let mut rows = self.rows.lock().unwrap();
+        for record in records {
+            let id = record.request_id.clone();
+            rows.records.entry(id).or_insert(record);
+        }
         Ok(())
     }
 
-    async fn record(&self, _request_id: &str) -> Result<Option<Record>, StoreError> {
-        Ok(None)
+    async fn record(&self, request_id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(self.rows.lock().unwrap().records.get(request_id).cloned())
     }
 
-    async fn records(&self, _query: &RecordQuery) -> Result<RecordPage, StoreError> {
-        Ok(RecordPage::default())
+    /// All in one page.
+    async fn records(&self, query: &RecordQuery) -> Result<RecordPage, StoreError> {
+        let rows = self.rows.lock().unwrap();
+        let matching = rows.records.values().rev();
+        let matching = matching.filter(|record| query.filter.matches(record));
+        Ok(RecordPage {
+            records: matching.cloned().collect(),
+            next: None,
+        })
     }
 
     async fn pause_target(&self, target: &TargetName) -> Result<(), StoreError> {
