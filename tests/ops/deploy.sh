@@ -26,8 +26,8 @@ for manifest in deploy/kubernetes/*.yaml deploy/kubernetes-embedded/*.yaml; do
         # No kinds of Kubernetes itself; deploy.py looks at these.
         */kustomization.yaml | */servicemonitor.yaml) continue ;;
     esac
-    for version in 1.30 1.37; do
-        "$tools/bin/kubernetes-validate" --strict --quiet --version "$version" "$manifest"
+    for version in 1.30.0 1.37.0; do
+        "$tools/bin/kubernetes-validate" --strict --quiet --kubernetes-version "$version" "$manifest"
     done
 done
 
