@@ -75,7 +75,9 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Store(#[from] OpenError),
-    #[error("cannot read or write the store at start: {0}; is it well, and are its disk and memory not full?")]
+    #[error(
+        "cannot read or write the store at start: {0}; is it well, and are its disk and memory not full?"
+    )]
     FirstCall(#[from] crate::store::StoreError),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),

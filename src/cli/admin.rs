@@ -19,7 +19,8 @@ pub(super) struct Admin {
         long,
         global = true,
         value_name = "URL",
-        default_value = "http://127.0.0.1:9090"
+        default_value = "http://127.0.0.1:9090",
+        env = "HOOKGATE_ADMIN"
     )]
     admin: Url,
     /// The admin token, where the gateway asks for one.

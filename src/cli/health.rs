@@ -20,7 +20,12 @@ use super::{
 )]
 pub(super) struct Health {
     /// The gateway's admin listener. No token is asked for.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9090",
+        env = "HOOKGATE_ADMIN"
+    )]
     admin: Url,
     /// Only whether the process answers (/healthz, not /readyz): for whoever restarts what does not. A restart
     /// does not bring back a store that is away.

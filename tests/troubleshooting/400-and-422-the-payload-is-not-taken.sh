@@ -1,0 +1,6 @@
+# A body that is cut short, and one without a field that the route requires.
+serve
+echo '{"id": 1}' > body.json
+call /hooks/github "$secret"
+printf '{"zen": "Keep it\n' > body.json
+call /hooks/github "$secret"
