@@ -35,6 +35,10 @@ pub(super) struct Admin {
 }
 
 impl Admin {
+    pub(super) fn at(admin: Url, token: Option<String>) -> Self {
+        Self { admin, token }
+    }
+
     /// The JSON of a 2xx, `null` when it has none. `Err` tells in words what went wrong.
     pub(super) fn ask(&self, method: Method, path: &[&str]) -> Result<Value, String> {
         let request = self.request(method, path)?;

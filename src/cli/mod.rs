@@ -15,6 +15,7 @@ mod admin;
 mod check;
 mod completions;
 mod demo;
+mod diagnosis;
 mod explain;
 mod health;
 mod https;
@@ -134,7 +135,7 @@ impl ConfigFile {
     /// Like [`load`](Self::load), for commands that run often: warnings are left to `check` and `serve`.
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
-            anstream::eprintln!("{RED}{faults}{RED:#}");
+            anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
             EXIT_USAGE.into()
         })
     }

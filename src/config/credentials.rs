@@ -204,7 +204,10 @@ struct Loaded {
 impl Loaded {
     fn warn_if_literal(&self, place: &Place<'_>) {
         if self.name.is_none() {
-            place.warn("a secret is written in this file; name an `env` or a `file` instead");
+            place.warn(
+                "a secret is written in this file",
+                "name an `env` or a `file` instead",
+            );
         }
     }
 }

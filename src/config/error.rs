@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Snippet;
+
 /// One thing that is wrong, and where.
 ///
 /// Shown as `routes.toml:12:11: targets.crm.timeout: found "10 parsecs", expected a duration such as "10s"`.
@@ -28,6 +30,9 @@ pub struct Fault {
     pub expected: Option<String>,
     /// A name that comes close to what was found.
     pub did_you_mean: Option<String>,
+    /// The line that is wrong, without what may be a secret; `None` when the fault is about the file as a whole.
+    #[serde(skip)]
+    pub snippet: Option<Snippet>,
 }
 
 impl Fault {
@@ -42,6 +47,7 @@ impl Fault {
             found: Some(found),
             expected: Some(expected.to_owned()),
             did_you_mean: None,
+            snippet: None,
         }
     }
 }
@@ -86,8 +92,13 @@ pub struct Warning {
     pub end_column: usize,
     /// The key path.
     pub key: String,
-    /// What, and the next step. Never the value of a secret.
+    /// What. Never the value of a secret.
     pub message: String,
+    /// The next step.
+    pub hint: String,
+    /// The line, without what may be a secret.
+    #[serde(skip)]
+    pub snippet: Option<Snippet>,
 }
 
 impl fmt::Display for Warning {
@@ -98,9 +109,10 @@ impl fmt::Display for Warning {
             column,
             key,
             message,
+            hint,
             ..
         } = self;
-        write!(f, "{file}:{line}:{column}: {key}: {message}")
+        write!(f, "{file}:{line}:{column}: {key}: {message}; {hint}")
     }
 }
 
@@ -108,13 +120,22 @@ impl fmt::Display for Warning {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     faults: Vec<Fault>,
+    warnings: Vec<Warning>,
     files: Vec<PathBuf>,
 }
 
 impl Faults {
     /// In this order. `None` when there is no fault.
-    pub(super) fn of(faults: Vec<Fault>, files: Vec<PathBuf>) -> Option<Self> {
-        (!faults.is_empty()).then_some(Self { faults, files })
+    pub(super) fn of(
+        faults: Vec<Fault>,
+        warnings: Vec<Warning>,
+        files: Vec<PathBuf>,
+    ) -> Option<Self> {
+        (!faults.is_empty()).then_some(Self {
+            faults,
+            warnings,
+            files,
+        })
     }
 
     /// A fault of the file as a whole.
@@ -125,12 +146,18 @@ impl Faults {
                 found,
                 "a configuration file",
             )],
+            warnings: Vec::new(),
             files: vec![path.to_owned()],
         }
     }
 
     pub fn as_slice(&self) -> &[Fault] {
         &self.faults
+    }
+
+    /// What was warned about before the faults were known: not all that there is to warn of.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Every file that was read, or looked for, before the faults were known. While none of them changes, the faults stay.

@@ -25,10 +25,13 @@ pub(super) fn read_verify_token(
         }
         None => {
             if wanted {
-                route.warn(format!(
-                    "{} cannot register this address before `verify_token` says what it shows then",
-                    preset.title
-                ));
+                route.warn(
+                    format!(
+                        "{} cannot register this address before `verify_token` says what it shows then",
+                        preset.title
+                    ),
+                    "add `verify_token = { env = \"NAME\" }`",
+                );
             }
             None
         }

@@ -1,13 +1,14 @@
 //! From the text of `routes.toml` to a [`Config`]: the order in which it is read.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use toml::de::DeTable;
 
 use super::{
-    Config, Faults,
-    reader::{Context, Order, Table},
-    routes::{Inherited, read_routes},
+    Config, Faults, Keys,
+    include::read_include,
+    reader::{Context, Named, Order, Place, Table},
+    routes::{Inherited, ROUTES_SHAPE, read_routes},
     server::{read_admin, read_server},
     source::Source,
     store::{read_store, tls_directory},
@@ -19,13 +20,20 @@ impl Config {
     ///
     /// Relative paths within it start from its directory. Fails with every fault at once.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Faults::of_file(path, format!("no readable file ({error})")))?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        let source = Source::of_text(&path.display().to_string(), base, text);
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let context = Context::new(&environment);
         context.look_at(path);
-        parse(&context, &source)
+        parse(&context, &Source::of_file(path, text), None)
+    }
+
+    /// Like [`Config::load`], with every key that the files say; from `text` if there is one, as if it stood at `path`.
+    pub fn load_with_keys(path: &Path, text: Option<String>) -> Result<(Self, Keys), Faults> {
+        let text = text.map_or_else(|| std::fs::read_to_string(path), Ok);
+        let text = text.map_err(|error| unreadable(path, &error))?;
+        let mut keys = Keys::default();
+        let context = Context::new(&environment);
+        let config = parse(&context, &Source::of_file(path, text), Some(&mut keys))?;
+        Ok((config, keys))
     }
 
     /// Like [`Config::load`], from `text` that somebody has called `name`; relative paths start from the working
@@ -43,24 +51,43 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Faults> {
         let source = Source::of_text(file_name, base_dir, text);
-        parse(&Context::new(env), &source)
+        parse(&Context::new(env), &source, None)
     }
 }
 
-fn parse<'a>(context: &'a Context<'a>, source: &'a Source) -> Result<Config, Faults> {
-    let (root, errors) = DeTable::parse_recoverable(&source.text);
-    for error in &errors {
-        let at = error.span().map_or(source.text.len(), |span| span.start);
-        let fault = source.syntax_fault(error);
-        context
-            .faults
-            .borrow_mut()
-            .push(((source.number, at), fault));
-    }
+fn unreadable(path: &Path, error: &std::io::Error) -> Faults {
+    Faults::of_file(path, format!("no readable file ({error})"))
+}
+
+/// Every key goes into `keys`.
+fn parse(
+    context: &Context<'_>,
+    source: &Source,
+    keys: Option<&mut Keys>,
+) -> Result<Config, Faults> {
+    let main = tree(context, source);
     if let Some(faults) = take_faults(context) {
         return Err(faults);
     }
-    let mut config = read(Table::root(context, source, root.into_inner()));
+    let mut main = Table::root(context, source, main);
+    let included = read_include(main.take("include"));
+    let trees = included
+        .iter()
+        .map(|source| (source, tree(context, source)));
+    let trees: Vec<_> = trees.collect();
+    if let Some(keys) = keys {
+        main.add_to(keys);
+        trees.iter().for_each(|(_, tree)| keys.add(tree));
+    }
+    let included: Vec<_> = trees
+        .into_iter()
+        .map(|(source, tree)| Table::root(context, source, tree))
+        .collect();
+    // What is in a file that cannot be read would be missed in the others.
+    if let Some(faults) = take_faults(context) {
+        return Err(faults);
+    }
+    let mut config = read(main, included);
     if let Some(faults) = take_faults(context) {
         return Err(faults);
     }
@@ -69,10 +96,25 @@ fn parse<'a>(context: &'a Context<'a>, source: &'a Source) -> Result<Config, Fau
     Ok(config)
 }
 
+/// What could be read of a file. Notes its faults of syntax.
+pub(super) fn tree<'a>(context: &Context<'_>, source: &'a Source) -> DeTable<'a> {
+    let (root, errors) = DeTable::parse_recoverable(&source.text);
+    for error in &errors {
+        let at = error.span().map_or(source.text.len(), |span| span.start);
+        let fault = ((source.number, at), source.syntax_fault(error));
+        context.faults.borrow_mut().push(fault);
+    }
+    root.into_inner()
+}
+
 /// What was found wrong so far.
 pub(super) fn take_faults(context: &Context<'_>) -> Option<Faults> {
     let files = context.files.borrow().iter().cloned().collect();
-    Faults::of(in_order(context.faults.take()), files)
+    let faults = in_order(context.faults.take());
+    if faults.is_empty() {
+        return None;
+    }
+    Faults::of(faults, in_order(context.warnings.take()), files)
 }
 
 fn in_order<T>(mut found: Vec<(Order, T)>) -> Vec<T> {
@@ -81,14 +123,14 @@ fn in_order<T>(mut found: Vec<(Order, T)>) -> Vec<T> {
 }
 
 /// What this gives is a configuration only if no fault was noted on the way.
-fn read(mut root: Table<'_>) -> Config {
+fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
     let mut taken = Vec::new();
     let (store, dedupe_window) = read_store(root.section("store"));
     let tls_directory = tls_directory(&store, &root.place);
     let (server, max_body) = read_server(root.section("server"), &tls_directory, &mut taken);
     let admin = read_admin(root.section("admin"), &mut taken);
     let defaults = read_defaults(root.section("defaults"));
-    let targets = read_targets(root.section("targets"), &defaults);
+    let targets = read_targets(of_all(&mut root, &mut included, "targets"), &defaults);
     let inherited = Inherited {
         max_body,
         max_body_in_flight: server.max_body_in_flight,
@@ -97,8 +139,16 @@ fn read(mut root: Table<'_>) -> Config {
         public_url: server.public_url.as_ref(),
         targets: &targets.names,
     };
-    let routes = read_routes(&mut root, &inherited);
+    let routes = of_all(&mut root, &mut included, "routes");
+    if routes.is_empty() {
+        root.place.missing("routes", ROUTES_SHAPE);
+    }
+    let routes = read_routes(routes, &inherited);
+    let main = root.place.source.name.clone();
     root.finish();
+    for table in included {
+        table.finish_included(&main);
+    }
     Config {
         server,
         admin,
@@ -108,6 +158,27 @@ fn read(mut root: Table<'_>) -> Config {
         warnings: Vec::new(),
         files: Vec::new(),
     }
+}
+
+/// The named tables below `key`, those of the file first. A name that stands in two files is a fault of the second.
+fn of_all<'a>(
+    root: &mut Table<'a>,
+    included: &mut [Table<'a>],
+    key: &'static str,
+) -> Vec<Named<'a>> {
+    let mut places: HashMap<String, Place<'a>> = HashMap::new();
+    let mut all = Vec::new();
+    for table in std::iter::once(root).chain(included) {
+        for (name, place, node) in table.section(key).named() {
+            if let Some(first) = places.get(&name) {
+                let found = format!("a second {}, after that at {}", place.path, first.shown());
+                place.fault(found, "another name, or only one of them");
+            }
+            places.entry(name.clone()).or_insert_with(|| place.clone());
+            all.push((name, place, node));
+        }
+    }
+    all
 }
 
 #[expect(

@@ -25,8 +25,11 @@ mod deliver;
 mod diff;
 mod error;
 mod handshake;
+mod hints;
 mod identity;
+mod include;
 mod jwt;
+mod keys;
 mod load;
 mod payload;
 pub mod pointer;
@@ -39,6 +42,7 @@ mod scalar;
 mod scheme;
 pub mod secret;
 mod server;
+mod snippet;
 mod source;
 mod store;
 mod targets;
@@ -46,14 +50,17 @@ mod texts;
 mod tls;
 mod verifier;
 mod verify;
+mod words;
 
 pub use diff::{Change, ChangeKind, Diff, diff};
 pub(crate) use error::closest;
 pub use error::{Fault, Faults, Warning};
+pub use keys::{KeyChange, Keys};
 pub use pointer::Pointer;
 pub use redis_url::RedisUrl;
 pub use scheme::{parse_schemes, schemes_text};
 pub use secret::Secret;
+pub use snippet::Snippet;
 pub use texts::{SecretText, secret_texts, secret_texts_of};
 pub use verifier::{
     ApiKey, CLIENT_CERTIFICATE, JwtKeySource, JwtSecret, JwtVerifier, SignatureVerifier, Verifier,

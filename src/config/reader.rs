@@ -20,7 +20,7 @@ use toml::{
 use zeroize::Zeroizing;
 
 use super::{
-    Fingerprint,
+    Fingerprint, Keys,
     error::{Fault, Warning, closest},
     source::Source,
 };
@@ -116,8 +116,11 @@ impl<'a> Place<'a> {
         self.note(Some(quoted(name)), Some(expected.into()), close);
     }
 
-    pub(super) fn warn(&self, message: impl Display) {
-        let warning = self.source.warning(self, message.to_string());
+    /// What is wrong, and the next step.
+    pub(super) fn warn(&self, message: impl Display, hint: impl Display) {
+        let warning = self
+            .source
+            .warning(self, message.to_string(), hint.to_string());
         let mut warnings = self.context.warnings.borrow_mut();
         warnings.push((self.order(), warning));
     }
@@ -132,8 +135,14 @@ impl<'a> Place<'a> {
         self.context.faults.borrow_mut().push((self.order(), fault));
     }
 
-    fn order(&self) -> Order {
+    pub(super) fn order(&self) -> Order {
         (self.source.number, self.span.start)
+    }
+
+    /// As `routes.toml:12:1`.
+    pub(super) fn shown(&self) -> String {
+        let (line, column, ..) = self.source.position(&self.span);
+        format!("{}:{line}:{column}", self.source.name)
     }
 
     /// `path` of this file as seen from the working directory.
@@ -279,6 +288,9 @@ impl<'a> Node<'a> {
     }
 }
 
+/// A key of the operator's choosing, where it stands, and what stands under it.
+pub(super) type Named<'a> = (String, Place<'a>, Node<'a>);
+
 /// A table whose keys are taken one by one.
 pub(super) struct Table<'a> {
     pub(super) place: Place<'a>,
@@ -300,6 +312,11 @@ impl<'a> Table<'a> {
             entries,
             known: Vec::new(),
         }
+    }
+
+    /// What is left in it.
+    pub(super) fn add_to(&self, keys: &mut Keys) {
+        keys.add(&self.entries);
     }
 
     /// Begins to look at what is read on behalf of this table.
@@ -361,7 +378,7 @@ impl<'a> Table<'a> {
 
     /// All that is left, where keys are names of the operator's choosing: name, place of the name,
     /// value; in the order of the file.
-    pub(super) fn named(self) -> Vec<(String, Place<'a>, Node<'a>)> {
+    pub(super) fn named(self) -> Vec<Named<'a>> {
         let mut entries: Vec<_> = self
             .entries
             .into_iter()
@@ -376,6 +393,24 @@ impl<'a> Table<'a> {
             .collect();
         entries.sort_by_key(|(_, place, _)| place.span.start);
         entries
+    }
+
+    /// Of a file that `main` includes: what is left over belongs there, or nowhere.
+    pub(super) fn finish_included(self, main: &str) {
+        for key in self.entries.keys() {
+            let place = self.place.key(key.get_ref(), key.span());
+            let close = closest(key.get_ref(), self.known.iter().copied());
+            match close {
+                Some(close) => {
+                    let found = "an unknown key".to_owned();
+                    place.note(Some(found), None, Some(close.to_owned()));
+                }
+                None => place.fault(
+                    "what an included file does not hold",
+                    format!("it in {main}; only [routes.NAME] and [targets.NAME] here"),
+                ),
+            }
+        }
     }
 
     /// Every key left over is a fault. True when there was none.

@@ -7,7 +7,7 @@ use super::{
     deliver::{read_deliver, read_rate, read_respond},
     identity::{pointer, read_event_id, read_event_type},
     payload::{check_content, check_split, read_content, read_require, read_schemas},
-    reader::{Node, Place, Table, quoted},
+    reader::{Named, Node, Place, Table, quoted},
     scalar::{NAME_SHAPE, is_name},
     server::bytes,
     store::KEPT_MAX,
@@ -31,20 +31,11 @@ pub(super) struct Inherited<'t> {
 
 const PATH_SHAPE: &str = "a path such as \"/hooks/crm\" of ASCII without `?`, `#`, `*` and spaces";
 
-/// In the order of the file.
-pub(super) fn read_routes(root: &mut Table<'_>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
-    const SHAPE: &str = "at least one [routes.NAME]: else there is nothing to receive";
-    let Some(node) = root.require("routes", SHAPE) else {
-        return Vec::new();
-    };
-    let place = node.place.clone();
-    let Some(table) = node.table(SHAPE) else {
-        return Vec::new();
-    };
-    let entries = table.named();
-    if entries.is_empty() {
-        place.fault("no route", SHAPE);
-    }
+pub(super) const ROUTES_SHAPE: &str =
+    "at least one [routes.NAME]: else there is nothing to receive";
+
+/// In the order of the files.
+pub(super) fn read_routes(entries: Vec<Named<'_>>, inherited: &Inherited<'_>) -> Vec<Arc<Route>> {
     let mut addresses = Addresses::default();
     let mut routes = Vec::new();
     for (name, place, node) in entries {

@@ -7,7 +7,7 @@ use super::{
     breaker::read_breaker,
     credentials::{read_header_value, read_signature_secrets},
     deliver::read_rate,
-    reader::{Node, Table},
+    reader::{Named, Node, Table},
     retry::{read_retry, read_retry_on},
     scalar::{DAY, HOUR, MINUTE, NAME_SHAPE, is_name},
     tls::TlsKeys,
@@ -61,12 +61,12 @@ pub(super) struct Targets {
     pub(super) names: Vec<String>,
 }
 
-pub(super) fn read_targets(table: Table<'_>, defaults: &Defaults) -> Targets {
+pub(super) fn read_targets(entries: Vec<Named<'_>>, defaults: &Defaults) -> Targets {
     let mut targets = Targets {
         valid: BTreeMap::new(),
         names: Vec::new(),
     };
-    for (name, place, node) in table.named() {
+    for (name, place, node) in entries {
         if !is_name(&name) {
             place.fault(super::reader::quoted(&name), NAME_SHAPE);
         }

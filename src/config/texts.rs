@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::{
     Secret,
     credentials::read_texts,
-    load::environment,
+    include::read_include,
+    load::{environment, tree},
     reader::{Context, Node, Table},
     source::Source,
 };
@@ -20,25 +21,34 @@ pub struct SecretText {
     pub text: Secret,
 }
 
-/// Every secret that stands anywhere below the route `name` of the file at `path`. Empty when anything cannot be read:
-/// loading the configuration tells what.
+/// Every secret that stands anywhere below the route `name` of the file at `path`, or of one that it includes. Empty when
+/// anything cannot be read: loading the configuration tells what.
 pub fn secret_texts(path: &Path, name: &str) -> Vec<SecretText> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let base = path.parent().unwrap_or(Path::new(""));
-    secret_texts_of(&text, base, name)
+    of_source(&Source::of_file(path, text), name)
 }
 
 /// [`secret_texts`] of a file's text; relative paths start from `base`.
 pub fn secret_texts_of(text: &str, base: &Path, name: &str) -> Vec<SecretText> {
-    let (root, _) = DeTable::parse_recoverable(text);
+    of_source(&Source::of_text("", base, text), name)
+}
+
+fn of_source(source: &Source, name: &str) -> Vec<SecretText> {
     let context = Context::new(&environment);
-    let source = Source::of_text("", base, text);
-    let routes = Table::root(&context, &source, root.into_inner()).section("routes");
-    let mut routes = routes.named().into_iter();
-    let route = routes.find(|(known, ..)| known == name);
+    let mut main = Table::root(&context, source, tree(&context, source));
+    let included = read_include(main.take("include"));
     let mut found = Vec::new();
-    if let Some((.., route)) = route {
-        collect(route, &mut found);
+    let route = |mut table: Table<'_>, found: &mut Vec<SecretText>| {
+        for (known, _, node) in table.section("routes").named() {
+            if known == name {
+                collect(node, found);
+            }
+        }
+    };
+    route(main, &mut found);
+    for source in &included {
+        let table = Table::root(&context, source, tree(&context, source));
+        route(table, &mut found);
     }
     found
 }

@@ -22,7 +22,10 @@ pub(super) fn check(scheme: &Scheme, allowed: bool, place: &Place<'_>) {
     if let Some(rule) = &scheme.timestamp
         && !covers(scheme, &rule.source)
     {
-        place.warn("the timestamp is not part of `signed`, so anyone can renew an old request");
+        place.warn(
+            "the timestamp is not part of `signed`, so anyone can renew an old request",
+            "add it to `signed` if the provider signs it; else the route rests on its `dedupe_window`",
+        );
     }
 }
 

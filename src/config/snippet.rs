@@ -1,0 +1,264 @@
+//! The line that a fault is about, as it may be shown: with the keys that are known, and without what may be a secret.
+//!
+//! What is shown of a line is chosen, never what is hidden: the signs of TOML, known keys in the places of keys, the names
+//! and the value that the fault's own words repeat. A secret may stand under a misspelt key, beside the fault, in a comment,
+//! or where a key belongs, and the file may be no TOML at all.
+
+use std::ops::Range;
+
+use super::words::WORDS;
+
+/// What stands for what is not shown.
+const HIDDEN: &str = "…";
+/// Longer lines are cut around what is marked.
+const CHARS_MAX: usize = 110;
+const CHARS_BEFORE: usize = 40;
+/// A tab, as it is shown.
+const TAB: &str = "    ";
+
+/// One line, and the part of it that is marked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snippet {
+    pub line: String,
+    /// Characters before the marked part.
+    pub start: usize,
+    /// Characters of the marked part; at least one.
+    pub width: usize,
+}
+
+/// What the words beside a snippet say already.
+pub(super) struct Told<'t> {
+    /// The key path.
+    pub(super) key: &'t str,
+    pub(super) found: &'t str,
+}
+
+impl Snippet {
+    /// The line of `text` in which `span` begins. `None` for a span that is nowhere.
+    pub(super) fn of(text: &str, span: &Range<usize>, told: &Told<'_>) -> Option<Self> {
+        if *span == (0..0) && !text.is_empty() {
+            return None;
+        }
+        let start = text.floor_char_boundary(span.start);
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let rest = &text[line_start..];
+        let line_end = line_start + rest.find('\n').unwrap_or(rest.len());
+        let mut canvas = Canvas::new(start..span.end.max(start));
+        let is_header = rest.trim_start().starts_with('[');
+        let mut is_first = true;
+        for token in tokens(text, line_end) {
+            if token.range.end <= line_start {
+                continue;
+            }
+            let words = Words {
+                is_key: is_first
+                    || is_header
+                    || precedes_sign(&text[token.range.end..line_end.max(token.range.end)]),
+                is_own: span.start <= token.range.start && token.range.end <= span.end,
+                told,
+            };
+            is_first &= token.kind == Kind::Space;
+            canvas.draw(text, &token, line_start..line_end, &words);
+        }
+        Some(canvas.finish())
+    }
+}
+
+/// Whether an `=` or a `.` follows, which makes a key of what stands before.
+fn precedes_sign(rest: &str) -> bool {
+    rest.trim_start_matches([' ', '\t']).starts_with(['=', '.'])
+}
+
+struct Words<'t> {
+    /// It stands where a key may stand.
+    is_key: bool,
+    /// It is within what is marked.
+    is_own: bool,
+    told: &'t Told<'t>,
+}
+
+impl Words<'_> {
+    /// Whether a bare word may be shown.
+    fn show(&self, word: &str) -> bool {
+        let Told { key, found } = self.told;
+        let is_known = WORDS.contains(&word);
+        let in_path = || {
+            let mut steps = key.split(['.', '[']);
+            steps.any(|step| step == word)
+        };
+        let is_found = || self.is_own && found.split([' ', ',']).next() == Some(word);
+        matches!(word, "true" | "false") || self.is_key && (is_known || in_path()) || is_found()
+    }
+
+    /// Whether what stands between quotes may be shown: the fault's own words repeat it as it stands.
+    fn show_text(&self, inner: &str) -> bool {
+        let plain = !inner.contains(['\\', '"', '\n']) && !inner.chars().any(char::is_control);
+        plain && !inner.is_empty() && self.told.found.contains(&format!("\"{inner}\""))
+    }
+}
+
+/// A line as it grows, and where what is marked has come to stand in it.
+struct Canvas {
+    span: Range<usize>,
+    line: String,
+    chars: usize,
+    start: Option<usize>,
+    end: usize,
+}
+
+impl Canvas {
+    fn new(span: Range<usize>) -> Self {
+        Self {
+            span,
+            line: String::new(),
+            chars: 0,
+            start: None,
+            end: 0,
+        }
+    }
+
+    fn draw(&mut self, text: &str, token: &Token, line: Range<usize>, words: &Words<'_>) {
+        let Range { start, end } = token.range;
+        let raw = &text[start.max(line.start)..end.min(line.end).max(start.max(line.start))];
+        match token.kind {
+            Kind::Space => {
+                let shown = raw.replace('\t', TAB).replace('\r', "");
+                self.put(&shown, start..end);
+            }
+            Kind::Sign => self.put(raw, start..end),
+            Kind::Word if words.show(raw) => self.put(raw, start..end),
+            Kind::Word => self.put(HIDDEN, start..end),
+            Kind::Comment => self.put("# …", start..end),
+            Kind::Text { quotes } => {
+                let inner = text.get(start + quotes..end.saturating_sub(quotes));
+                let shown = inner.filter(|inner| quotes == 1 && words.show_text(inner));
+                if shown.is_some() {
+                    self.put(raw, start..end);
+                    return;
+                }
+                let opening = if start >= line.start {
+                    &text[start..(start + quotes).min(end)]
+                } else {
+                    ""
+                };
+                let closing = if end <= line.end && end - start >= 2 * quotes {
+                    &text[start..start + quotes]
+                } else {
+                    ""
+                };
+                self.put(&format!("{opening}{HIDDEN}{closing}"), start..end);
+            }
+        }
+    }
+
+    /// `shown` stands for `range` of the file.
+    fn put(&mut self, shown: &str, range: Range<usize>) {
+        let chars = shown.chars().count();
+        if self.start.is_none() && range.contains(&self.span.start) {
+            self.start = Some(self.chars);
+        }
+        self.line.push_str(shown);
+        self.chars += chars;
+        if range.start < self.span.end {
+            self.end = self.chars;
+        }
+    }
+
+    fn finish(self) -> Snippet {
+        let shown = self.line.trim_end();
+        let chars = shown.chars().count();
+        let start = self.start.unwrap_or(chars).min(chars);
+        let width = self.end.min(chars).saturating_sub(start).max(1);
+        if chars <= CHARS_MAX {
+            return Snippet {
+                line: shown.to_owned(),
+                start,
+                width,
+            };
+        }
+        let from = start.saturating_sub(CHARS_BEFORE);
+        let cut: String = shown.chars().skip(from).take(CHARS_MAX).collect();
+        let before = if from > 0 { HIDDEN } else { "" };
+        let after = if from + CHARS_MAX < chars { HIDDEN } else { "" };
+        let room = CHARS_MAX.saturating_sub(start - from).max(1);
+        Snippet {
+            start: start - from + before.chars().count(),
+            width: width.min(room),
+            line: format!("{before}{cut}{after}"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Space,
+    /// What TOML is made of: `=`, brackets, commas, dots.
+    Sign,
+    Word,
+    /// With the number of quotes at each end: 1 or 3.
+    Text {
+        quotes: usize,
+    },
+    Comment,
+}
+
+struct Token {
+    kind: Kind,
+    range: Range<usize>,
+}
+
+/// `text` as far as `end`, in pieces. What is no TOML is cut into words and signs too.
+fn tokens(text: &str, end: usize) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while at < end {
+        let rest = &text[at..];
+        let (kind, length) = token(rest);
+        tokens.push(Token {
+            kind,
+            range: at..at + length,
+        });
+        at += length;
+    }
+    tokens
+}
+
+/// The first piece of `rest`, which is not empty.
+fn token(rest: &str) -> (Kind, usize) {
+    const SIGNS: [char; 7] = ['=', '[', ']', '{', '}', ',', '.'];
+    let until = |stop: &dyn Fn(char) -> bool| rest.find(|c| stop(c)).unwrap_or(rest.len()).max(1);
+    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    match rest.chars().next().unwrap_or(' ') {
+        '#' => (Kind::Comment, until(&|c| c == '\n')),
+        quote @ ('"' | '\'') => quoted(rest, quote),
+        c if is_space(c) => (Kind::Space, until(&|c| !is_space(c))),
+        c if SIGNS.contains(&c) => (Kind::Sign, 1),
+        _ => {
+            let stop = |c: char| is_space(c) || SIGNS.contains(&c) || matches!(c, '"' | '\'' | '#');
+            (Kind::Word, until(&stop))
+        }
+    }
+}
+
+/// A string, to its closing quotes; without them to the end of the line, or of the file where three open it.
+fn quoted(rest: &str, quote: char) -> (Kind, usize) {
+    let triple: String = [quote; 3].iter().collect();
+    let is_triple = rest.starts_with(&triple);
+    let quotes = if is_triple { 3 } else { 1 };
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(quotes) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quote == '"' => escaped = true,
+            '\n' if !is_triple => return (Kind::Text { quotes }, at),
+            _ if c == quote && !is_triple => return (Kind::Text { quotes }, at + 1),
+            _ if c == quote && rest[at..].starts_with(&triple) => {
+                // Up to two quotes may stand before the closing ones.
+                let more = rest[at + 3..].chars().take(2).take_while(|&c| c == quote);
+                return (Kind::Text { quotes }, at + 3 + more.count());
+            }
+            _ => {}
+        }
+    }
+    (Kind::Text { quotes }, rest.len())
+}
