@@ -171,3 +171,50 @@ fn refusal(description: &str) -> Response {
         .content(problem::CONTENT_TYPE, problem)
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use actix_web::http::Method;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::admin::endpoints;
+
+    fn document() -> Value {
+        serde_json::from_str(&DOCUMENT).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_mounted_is_documented_and_nothing_else() {
+        let endpoints = endpoints().into_iter();
+        let mounted: BTreeSet<_> = endpoints
+            .flat_map(|endpoint| {
+                let methods = endpoint.methods.into_iter();
+                methods.map(move |(method, _)| (endpoint.path.to_owned(), method.to_string()))
+            })
+            .collect();
+        assert!(mounted.contains(&("/api/v1/events".to_owned(), Method::GET.to_string())));
+        let document = document();
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let documented: BTreeSet<_> = paths
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().into_iter().flatten();
+                methods.map(move |(method, _)| (path.clone(), method.to_uppercase()))
+            })
+            .collect();
+        assert_eq!(mounted, documented);
+    }
+
+    #[test]
+    fn a_new_replay_is_documented_as_it_is_read() {
+        let schema = &document()["components"]["schemas"]["NewReplay"]["allOf"][0];
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        let documented: BTreeSet<_> = properties.map(|(name, _)| name.clone()).collect();
+        let read = FILTER.into_iter().chain(["rate"]).map(str::to_owned);
+        assert_eq!(documented, read.collect());
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema.get("required"), None);
+    }
+}
