@@ -7,8 +7,6 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use http::Method;
-
 use crate::support::{
     client::Client,
     gateway::temporary,
@@ -141,10 +139,17 @@ async fn redis_starts_with_the_shipped_file_and_keeps_what_always_promises() {
     let [address, _] = free_addresses();
     let port = address.port().to_string();
     // But for where it listens and writes, which is the image's affair.
+    let conf = fs::read_to_string(deploy("redis.conf")).unwrap();
+    assert!(conf.contains("\ndir /data\n"), "{conf}");
+    let conf = conf.replace(
+        "\ndir /data\n",
+        &format!("\ndir {}\n", directory.path().display()),
+    );
+    let file = directory.path().join("redis.conf");
+    fs::write(&file, conf).unwrap();
     let child = Command::new("redis-server")
-        .arg(deploy("redis.conf"))
-        .args(["--port", &port, "--bind", "127.0.0.1", "--dir"])
-        .arg(directory.path())
+        .arg(file)
+        .args(["--port", &port, "--bind", "127.0.0.1"])
         .stdout(Stdio::null())
         .spawn();
     let mut redis = Redis(child.expect("redis-server"));
@@ -155,8 +160,8 @@ async fn redis_starts_with_the_shipped_file_and_keeps_what_always_promises() {
     .await;
     let store = format!("[store]\nurl = \"redis://{address}\"\ndurability = \"always\"\n{OPEN}");
     let mut gateway = Process::spawn(&store).await;
-    let reply = gateway.client.post("/open", &[], r#"{"id":"1"}"#).await;
-    assert_eq!(reply.outcome(), "accepted");
+    post(&gateway.client, "1", "accepted").await;
+    post(&gateway.client, "1", "duplicate").await;
     assert!(gateway.terminate().await.success());
 }
 
@@ -215,6 +220,7 @@ fn backup_statement() -> String {
 
 async fn post(client: &Client, id: &str, outcome: &str) {
     let body = format!("{{\"id\":\"{id}\"}}");
-    let reply = client.send(Method::POST, "/open", &[], body).await;
+    let headers = [("Content-Type", "application/json")];
+    let reply = client.post("/open", &headers, body).await;
     assert_eq!(reply.outcome(), outcome, "{id}");
 }

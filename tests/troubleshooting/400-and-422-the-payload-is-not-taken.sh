@@ -4,3 +4,5 @@ echo '{"id": 1}' > body.json
 call /hooks/github "$secret"
 printf '{"zen": "Keep it\n' > body.json
 call /hooks/github "$secret"
+mv body.json cut.json
+echo '{"id": 1}' > other.json

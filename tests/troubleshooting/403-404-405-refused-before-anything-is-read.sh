@@ -9,5 +9,5 @@ allow_from = ["203.0.113.0/24"]
 deliver = []
 TOML
 serve
-call /hooks/github "$secret" --request PUT
+ID=FIRST_ID call /hooks/github "$secret" --request PUT
 call /hooks/partner "$secret"

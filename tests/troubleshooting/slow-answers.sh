@@ -4,7 +4,7 @@ redis=$!
 sed -i 's#^url = "file:data"#url = "redis://127.0.0.1:6379"#' routes.toml
 until_true redis-cli -p "${REDIS##*:}" ping
 serve
-call /hooks/github "$secret"
+ID=FIRST_ID call /hooks/github "$secret"
 kill -STOP "$redis"
 call /hooks/github "$secret"
 kill -CONT "$redis"

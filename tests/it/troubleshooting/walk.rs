@@ -24,6 +24,8 @@ use crate::support::{gateway::temporary, process::free_addresses};
 /// How long one command is asked again until it prints what the page shows. It bounds a failing run.
 const PATIENCE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(200);
+/// Of the gateway's log, when a walk goes wrong.
+const LOG_LINES: usize = 10;
 
 pub(super) struct Walk<'a> {
     section: &'a Section,
@@ -103,6 +105,8 @@ impl<'a> Walk<'a> {
             .current_dir(self.directory.path())
             .env("PATH", path)
             .env("HOOKGATE_ADMIN", self.here("http://127.0.0.1:9090"))
+            // The authorities of the system, where the script has made one.
+            .env("SSL_CERT_FILE", self.path("ca.crt"))
             .env_remove("HOOKGATE_CONFIG")
             .env_remove("HOOKGATE_ADMIN_TOKEN")
             .env_remove("RUST_LOG")
@@ -112,8 +116,7 @@ impl<'a> Walk<'a> {
             .process_group(0)
             .spawn()
             .expect("bash");
-        self.groups
-            .push(Pid::from_raw(i32::try_from(child.id()).unwrap()));
+        let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
         let until = Instant::now() + PATIENCE;
         let ended = loop {
             match child.try_wait().unwrap() {
@@ -122,6 +125,10 @@ impl<'a> Walk<'a> {
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
         };
+        // Most leave nothing behind, and their number may then be given to others.
+        if killpg(group, None).is_ok() {
+            self.groups.push(group);
+        }
         let output = std::fs::read(self.path("output")).unwrap();
         (ended, String::from_utf8_lossy(&output).into_owned())
     }
@@ -136,6 +143,8 @@ impl<'a> Walk<'a> {
 
     fn fault(&self, told: &str) -> String {
         let log = std::fs::read_to_string(self.path("gateway.log")).unwrap_or_default();
+        let last: Vec<_> = log.lines().rev().take(LOG_LINES).collect();
+        let log = last.into_iter().rev().collect::<Vec<_>>().join("\n");
         format!("## {}\n{told}\n--- gateway.log\n{log}", self.section.title)
     }
 
@@ -151,7 +160,6 @@ impl<'a> Walk<'a> {
 impl Drop for Walk<'_> {
     fn drop(&mut self) {
         for group in &self.groups {
-            // Most have ended long ago.
             killpg(*group, Signal::SIGKILL).ok();
         }
     }
