@@ -82,6 +82,8 @@ pub struct Event {
     pub event_type: Option<Arc<str>>,
     /// What the caller proved itself with, by name; several joined by `+`. `None`: anyone may send.
     pub credential: Option<Arc<str>>,
+    /// Of the request that brought it, as `X-Request-Id` said. `None`: it came before they were kept.
+    pub request_id: Option<Arc<str>>,
     pub received_at: Timestamp,
     /// How long the id is remembered, from `received_at`.
     pub dedupe_window: Duration,

@@ -1,6 +1,7 @@
 //! A token bucket, told the time.
 
 use std::{
+    num::NonZeroU32,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -85,10 +86,40 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
 }
 
+/// Lets so many lines a second into a log, so that no flood fills a disk, and counts those that it leaves out.
+pub(crate) struct Lines {
+    limiter: RateLimiter,
+    left_out: AtomicU64,
+}
+
+impl Lines {
+    /// `per_second` of them may come at once.
+    pub(crate) fn new(per_second: NonZeroU32, now: Instant) -> Self {
+        let rate = Rate {
+            limit: per_second,
+            period: Duration::from_secs(1),
+            burst: per_second,
+        };
+        Self {
+            limiter: RateLimiter::new(rate, now),
+            left_out: AtomicU64::new(0),
+        }
+    }
+
+    /// `Some`: the line may be written, and tells how many were left out before it.
+    pub(crate) fn take(&self, now: Instant) -> Option<u64> {
+        match self.limiter.take(now) {
+            Ok(()) => Some(self.left_out.swap(0, Ordering::Relaxed)),
+            Err(_) => {
+                self.left_out.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
 
     /// Ten a second, three at once.
@@ -133,5 +164,15 @@ mod tests {
         assert_eq!(limiter.tokens(at(99)), 0);
         assert_eq!(limiter.tokens(at(100)), 1);
         assert_eq!(limiter.tokens(at(60_000)), 3);
+    }
+
+    #[test]
+    fn a_log_tells_how_many_lines_it_left_out() {
+        let start = Instant::now();
+        let lines = Lines::new(NonZeroU32::new(2).unwrap(), start);
+        let taken: Vec<_> = (0..5).map(|_| lines.take(start)).collect();
+        assert_eq!(taken, [Some(0), Some(0), None, None, None]);
+        let later = start + Duration::from_secs(1);
+        assert_eq!([lines.take(later), lines.take(later)], [Some(3), Some(0)]);
     }
 }

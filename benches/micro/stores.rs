@@ -211,6 +211,7 @@ impl Subject {
             id: id.into(),
             event_type: Some("order.created".into()),
             credential: None,
+            request_id: None,
             received_at,
             dedupe_window: Duration::from_secs(4 * 24 * 3600),
             content_type: Some("application/json".into()),

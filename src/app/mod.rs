@@ -30,7 +30,7 @@ use crate::{
     config::Config,
     delivery::{self, Delivery, DeliveryError, Lines, Roots},
     expression::Workers,
-    ingest::Gate,
+    ingest::{Gate, Records},
     keys::{HttpFetcherFault, KeyFetcher, Keys},
     listener::{
         BindError, Listener, Serving, Sockets, listen, reserve,
@@ -55,6 +55,9 @@ pub struct App {
     listener: Listener,
     admin: Admin,
     delivery: Arc<Delivery>,
+    /// Cancelled: what is recorded of requests is written, and no more is.
+    no_records: CancellationToken,
+    recording: JoinHandle<()>,
     control: Arc<Running>,
     /// Cancelled: no more reloads.
     no_reloads: CancellationToken,
@@ -175,7 +178,14 @@ impl App {
             paused: setup::paused_targets(&*store).await,
         })?);
 
-        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics);
+        let no_records = CancellationToken::new();
+        let (records, recording) = Records::new(
+            store.clone(),
+            metrics.records_dropped.clone(),
+            no_records.clone(),
+        );
+        let recording = tokio::spawn(recording.run());
+        let gate = Gate::new(&config, store.clone(), clock.clone(), &metrics).with_records(records);
         let gate = Arc::new(match fetcher {
             Some(fetcher) => gate.with_keys(Keys::new(fetcher, clock.clone(), Handle::current())),
             None => gate,
@@ -223,6 +233,8 @@ impl App {
             listener,
             admin,
             delivery,
+            no_records,
+            recording,
             control,
             reloads: tokio::spawn(reloads.run(no_reloads.clone())),
             no_reloads,
@@ -268,12 +280,14 @@ impl App {
         let deadline = Instant::now() + self.shutdown_grace;
         self.no_reloads.cancel();
         self.listener.stop().await;
+        self.no_records.cancel();
         // A reload that is under way waits for nothing but the store, which has its own deadline.
         drop(timeout_at(deadline, self.reloads).await);
         self.delivery
             .stop(deadline.saturating_duration_since(Instant::now()))
             .await;
         drop(self.chores);
+        drop(timeout_at(deadline, self.recording).await);
         self.store.close().await;
         self.admin.stop().await;
     }

@@ -7,6 +7,7 @@ use toml::de::DeTable;
 use super::{
     Config, Faults, Keys,
     include::read_include,
+    log::read_log,
     reader::{Context, Named, Order, Place, Table},
     routes::{Inherited, ROUTES_SHAPE, read_routes},
     server::{read_admin, read_server},
@@ -129,6 +130,7 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
     let tls_directory = tls_directory(&store, &root.place);
     let (server, max_body) = read_server(root.section("server"), &tls_directory, &mut taken);
     let admin = read_admin(root.section("admin"), &mut taken);
+    let log = read_log(root.section("log"));
     let defaults = read_defaults(root.section("defaults"));
     let targets = read_targets(of_all(&mut root, &mut included, "targets"), &defaults);
     let inherited = Inherited {
@@ -153,6 +155,7 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
         server,
         admin,
         store,
+        log,
         targets: targets.valid,
         routes,
         warnings: Vec::new(),

@@ -31,6 +31,7 @@ mod include;
 mod jwt;
 mod keys;
 mod load;
+mod log;
 mod payload;
 pub mod pointer;
 mod preset;
@@ -73,6 +74,7 @@ pub struct Config {
     pub server: Server,
     pub admin: Admin,
     pub store: Store,
+    pub log: Log,
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// In the order of the file.
     pub routes: Vec<Arc<Route>>,
@@ -150,6 +152,12 @@ pub enum Role {
     Read,
     /// That, and everything that changes something.
     Write,
+}
+
+#[derive(Debug)]
+pub struct Log {
+    /// Of accepted requests; those beyond are counted by the next that is written. Default 100; `None`: none is written.
+    pub accepted_lines_per_second: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]

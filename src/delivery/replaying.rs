@@ -261,6 +261,7 @@ mod tests {
             id: "evt_7".into(),
             event_type: None,
             credential: None,
+            request_id: None,
             received_at: at(-60),
             body_bytes: 2,
             deliveries: states.iter().map(delivery).collect(),

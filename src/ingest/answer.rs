@@ -41,8 +41,7 @@ fn receipt(taken: &Taken) -> Bytes {
             receipt.into()
         }
         Taken::Together(events) => {
-            let is_duplicate = |accepted: &Accepted| accepted.told().0 == DUPLICATE;
-            let status = match !events.is_empty() && events.iter().all(is_duplicate) {
+            let status = match taken.is_duplicate() {
                 true => DUPLICATE,
                 false => ACCEPTED,
             };

@@ -29,6 +29,7 @@ use super::{
     limit::Share,
     rejection::{Detail, Reason, Rejection},
     secrets::Slot,
+    trail::Read,
 };
 
 /// A request whose caller is proven.
@@ -170,6 +171,36 @@ impl<'r> Unproven<'r> {
         }
     }
 
+    /// Of a request that was answered, to tell why it was refused.
+    pub(super) fn again(
+        endpoint: &'r Endpoint,
+        headers: &'r HeaderMap,
+        certificate: Option<&'r PeerCertificate>,
+        method: &'r str,
+        query: Option<&'r str>,
+        read: &'r Read,
+    ) -> Self {
+        Self {
+            route: &endpoint.route,
+            kept: endpoint.secret.as_deref(),
+            headers: RequestHeaders(headers),
+            certificate,
+            method,
+            query,
+            content: read.content,
+            body: &read.bytes,
+            now: read.now,
+        }
+    }
+
+    pub(super) fn with_schemes<T>(
+        &self,
+        verifier: &SignatureVerifier,
+        of: impl FnOnce(&[KeyedScheme]) -> T,
+    ) -> T {
+        with_schemes(verifier, self.kept, of)
+    }
+
     /// The name of the credential that matched. Nothing is fetched: see [`Verifier::fetches`].
     pub(super) fn check(&self, verifier: &Verifier) -> Result<Arc<str>, Rejection> {
         let headers = &self.headers;
@@ -211,7 +242,7 @@ impl<'r> Unproven<'r> {
         fetched_key: Option<&[u8]>,
     ) -> Result<Arc<str>, Reason> {
         let proven = self.as_message(verifier, fetched_key, |message| {
-            with_schemes(verifier, self.kept, |schemes| {
+            self.with_schemes(verifier, |schemes| {
                 let proven = signature::verify(schemes, message, self.now)?;
                 let secrets = &schemes[proven.scheme].secrets;
                 let name = secrets.get(proven.secret).map(|secret| secret.name.clone());

@@ -5,7 +5,7 @@ use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
 use crate::clock::Timestamp;
 
 /// What is known of a certificate that one of `server.tls.client_ca` vouched for when the connection was made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PeerCertificate {
     /// The subject alternative names (DNS, URI, e-mail); of a certificate that has none, the common name.
     names: Vec<String>,

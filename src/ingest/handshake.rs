@@ -190,14 +190,8 @@ impl Gate {
 }
 
 impl Met {
-    /// The answer, on its way: no value of it is logged.
-    pub(super) fn told(self, route: &str, request_id: &str) -> Response<Bytes> {
-        tracing::info!(
-            request_id,
-            route,
-            handshake = self.name,
-            "handshake answered"
-        );
+    /// The answer, on its way.
+    pub(super) fn told(self, request_id: &str) -> Response<Bytes> {
         let mut response = self.response;
         if let Ok(value) = HeaderValue::from_str(request_id) {
             response.headers_mut().insert(REQUEST_ID, value);

@@ -24,7 +24,11 @@ use super::{
 
 impl Valid<'_> {
     /// 422.
-    pub(super) fn identify(self, received_at: Timestamp) -> Result<Event, Rejection> {
+    pub(super) fn identify(
+        self,
+        received_at: Timestamp,
+        request_id: Arc<str>,
+    ) -> Result<Event, Rejection> {
         let route = &self.endpoint.route;
         let digest = BodyDigest::of(self.body);
         let id = self.event_id()?;
@@ -43,6 +47,7 @@ impl Valid<'_> {
             id: id.into(),
             event_type: self.event_type.text.clone(),
             credential: self.credential.cloned(),
+            request_id: Some(request_id),
             received_at,
             dedupe_window: route.dedupe_window,
             content_type: self.content_type(),

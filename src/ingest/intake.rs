@@ -266,6 +266,7 @@ mod tests {
             id: id.into(),
             event_type: None,
             credential: None,
+            request_id: None,
             received_at: NOW,
             dedupe_window: std::time::Duration::from_secs(60),
             content_type: None,

@@ -24,6 +24,7 @@ use crate::{
     store::{Acceptance, Store, StoreError},
 };
 
+mod account;
 mod answer;
 mod authenticate;
 mod body;
@@ -32,30 +33,39 @@ mod endpoint;
 mod fetched;
 mod handshake;
 mod identify;
+mod inquest;
 mod intake;
 pub mod json;
 mod limit;
-mod refusals;
+mod lines;
+mod records;
 pub mod rejection;
 mod request_id;
 mod route;
 mod routing;
 mod secrets;
 mod split;
+pub mod steps;
+mod trail;
 mod validate;
+mod verdicts;
 
+use account::Account;
 use answer::answer;
 pub use certificate::PeerCertificate;
 use endpoint::Endpoint;
 use handshake::Met;
+use inquest::{End, Inquest};
 use intake::Intake;
 use limit::Budget;
-use refusals::RefusalLog;
+use lines::RefusalLog;
+pub use records::{Found, Recording, Records};
 use rejection::{Detail, Reason, Rejection};
 use request_id::RequestIds;
 use route::Routed;
 use routing::Routing;
 pub use secrets::{KeptSecrets, Standing};
+use trail::{Stage, Trail};
 
 /// What every request passes. All of it but the routing lives as long as the process.
 pub struct Gate {
@@ -70,6 +80,7 @@ pub struct Gate {
     is_rehearsal: bool,
     request_ids: RequestIds,
     refusals: RefusalLog,
+    records: Option<Arc<Records>>,
     /// The series of requests that reach no route.
     unrouted: Arc<RouteMetrics>,
 }
@@ -87,11 +98,47 @@ enum Taken {
     Together(Vec<Accepted>),
 }
 
+impl Taken {
+    /// Nothing of it is new.
+    fn is_duplicate(&self) -> bool {
+        match self {
+            Self::One(accepted) => accepted.is_duplicate(),
+            Self::Together(all) => !all.is_empty() && all.iter().all(Accepted::is_duplicate),
+        }
+    }
+
+    /// What there is to be recorded, where no event can be found by the request.
+    fn end(&self) -> Option<End> {
+        let first = match self {
+            Self::One(accepted) => accepted,
+            Self::Together(all) => all.first()?,
+        };
+        match first.acceptance {
+            Acceptance::Duplicate {
+                uid,
+                first_received_at,
+                same_body,
+            } if self.is_duplicate() => Some(End::Duplicate {
+                uid,
+                first_received_at,
+                same_body,
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// What is told of an event once the store has it.
 struct Accepted {
     uid: Uuid,
     id: Arc<str>,
     acceptance: Acceptance,
+}
+
+impl Accepted {
+    fn is_duplicate(&self) -> bool {
+        matches!(self.acceptance, Acceptance::Duplicate { .. })
+    }
 }
 
 impl Gate {
@@ -109,6 +156,7 @@ impl Gate {
             is_rehearsal: false,
             request_ids: RequestIds::new(),
             refusals: RefusalLog::new(now),
+            records: None,
             unrouted: metrics.unrouted.clone(),
         }
     }
@@ -120,6 +168,19 @@ impl Gate {
             routing: ArcSwap::from_pointee(routing),
             ..self
         }
+    }
+
+    /// Where requests leave their records that make no new event. Without it they leave none.
+    pub fn with_records(self, records: Arc<Records>) -> Self {
+        Self {
+            records: Some(records),
+            ..self
+        }
+    }
+
+    /// Requests that made no new event.
+    pub fn records(&self) -> Option<&Arc<Records>> {
+        self.records.as_ref()
     }
 
     /// Goes on with another configuration: what is begun ends with the one before. A route that is the same keeps its
@@ -177,14 +238,19 @@ impl Gate {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// A refusal of a connection's bytes before they were a request: logged, counted, and made raw HTTP.
+    /// A refusal of a connection's bytes before they were a request: logged, recorded, counted, and made raw HTTP.
     pub fn refuse_connection(&self, reason: Reason, peer: Option<IpAddr>) -> Vec<u8> {
-        let request_id = self.request_ids.next();
+        let at = self.clock.now();
+        let request_id = self.request_ids.next(at);
         let rejection = Rejection::from(reason);
         self.unrouted.rejection(reason.as_str());
         self.refusals
             .record(&rejection, None, &request_id, peer, "-", "-");
-        rejection.raw_response(&request_id)
+        let response = rejection.raw_response(&request_id);
+        if let Some(records) = self.recorder(true) {
+            records.put(Inquest::of_no_request(request_id, at, rejection, peer));
+        }
+        response
     }
 }
 
@@ -250,36 +316,51 @@ pub async fn receive(
     let began = Instant::now();
     let gate = &*desk.gate;
     let routing = &*gate.routing.load_full();
-    let request_id = gate.request_ids.next();
+    let at = gate.clock.now();
+    let request_id = gate.request_ids.next(at);
+    let account = Account {
+        gate,
+        routing,
+        head,
+        certificate,
+        request_id,
+        at,
+        began,
+        trail: Trail::default(),
+    };
     let (endpoint, result) = match find(gate, routing, head) {
         Ok(endpoint) => {
-            let passed = accept(desk, routing, endpoint, certificate, head, &mut payload).await;
-            let result = passed.map(|passed| match passed {
-                Passed::Event(taken) => answer(&endpoint.route, &taken, &request_id),
-                Passed::Handshake(met) => met.told(&endpoint.route.name, &request_id),
-            });
-            (Some(endpoint), result)
+            let trail = &account.trail;
+            let asked = (head, certificate, &*request_id);
+            let passed = accept(desk, routing, endpoint, asked, &mut payload, trail).await;
+            (Some(endpoint), passed.map(|passed| (passed, endpoint)))
         }
         Err((endpoint, rejection)) => (endpoint, Err(rejection)),
     };
     let metrics = endpoint.map_or(&gate.unrouted, |endpoint| &endpoint.metrics);
-    let response = match result {
-        Ok(response) => response,
+    let (response, end) = match result {
+        Ok((Passed::Event(taken), endpoint)) => {
+            let response = answer(&endpoint.route, &taken, &request_id);
+            account.log_taken(endpoint, &taken, response.status());
+            (response, taken.end())
+        }
+        Ok((Passed::Handshake(met), endpoint)) => {
+            account.log_handshake(endpoint, &met);
+            let end = End::Handshake(met.name);
+            (met.told(&request_id), Some(end))
+        }
         Err(rejection) => {
             metrics.rejection(rejection.reason.as_str());
-            gate.refusals.record(
-                &rejection,
-                endpoint.map(|endpoint| &*endpoint.route.name),
-                &request_id,
-                Some(route::client_address(head, &routing.trusted_proxies)),
-                head.method.as_str(),
-                head.uri.path(),
-            );
+            account.log_refused(endpoint, &rejection);
             body::drain(head, &mut payload, routing).await;
-            rejection.response(&request_id)
+            let response = rejection.response(&request_id);
+            (response, Some(End::Rejected(rejection)))
         }
     };
     metrics.duration.observe(began.elapsed().as_secs_f64());
+    if let Some(end) = end {
+        account.record(endpoint, end, response.status());
+    }
     response
 }
 
@@ -292,7 +373,16 @@ pub async fn rehearse(
 ) -> Result<(), Rejection> {
     let routing = &*desk.gate.routing.load_full();
     let endpoint = find(&desk.gate, routing, head).map_err(|(_, rejection)| rejection)?;
-    let taken = accept(desk, routing, endpoint, certificate, head, &mut payload).await;
+    let asked = (head, certificate, "");
+    let taken = accept(
+        desk,
+        routing,
+        endpoint,
+        asked,
+        &mut payload,
+        &Trail::default(),
+    )
+    .await;
     taken.map(drop)
 }
 
@@ -300,7 +390,7 @@ fn find<'r>(
     gate: &Gate,
     routing: &'r Routing,
     head: &RequestHead,
-) -> Result<&'r Endpoint, (Option<&'r Endpoint>, Rejection)> {
+) -> Result<&'r Arc<Endpoint>, (Option<&'r Arc<Endpoint>>, Rejection)> {
     if gate.is_draining() {
         return Err((None, Reason::Draining.into()));
     }
@@ -312,17 +402,20 @@ async fn accept(
     desk: &Desk,
     routing: &Routing,
     endpoint: &Endpoint,
-    certificate: Option<&PeerCertificate>,
-    head: &RequestHead,
+    (head, certificate, request_id): (&RequestHead, Option<&PeerCertificate>, &str),
     payload: &mut Payload,
+    trail: &Trail,
 ) -> Result<Passed, Rejection> {
     let gate = &*desk.gate;
     let routed = Routed::new(gate, routing, endpoint, certificate, head)?;
+    trail.at(Stage::Body);
     let received = routed.read_body(payload).await?;
     let now = gate.clock.now();
+    trail.read(&received, now);
     // Boxed, as all that is rare, so that the others' futures are no larger for it.
     if let Some(challenge) = received.challenge() {
         Box::pin(received.admit(&challenge, routing.keys.as_ref(), now)).await?;
+        trail.proven(None);
         let met = Box::pin(challenge.meet(gate, routing, now)).await?;
         return Ok(Passed::Handshake(met));
     }
@@ -330,6 +423,7 @@ async fn accept(
         Box::pin(gate.learn_secret(slot)).await?;
     }
     let authentic = received.authenticate(routing.keys.as_ref(), now).await?;
+    trail.proven(authentic.credential.as_ref());
     if let Some(challenge) = authentic.challenge() {
         let met = Box::pin(challenge.meet(gate, routing, now)).await?;
         return Ok(Passed::Handshake(met));
@@ -337,12 +431,14 @@ async fn accept(
     let authentic = authentic.into_event()?;
     let documented = authentic.document()?;
     if let Some(list) = &endpoint.split {
-        let events = documented.split(list, now)?;
+        let events = documented.split(list, now, &request_id.into())?;
+        trail.at(Stage::Store);
         let taken = Box::pin(desk.store_together(events, endpoint.metrics.clone())).await?;
         return Ok(Passed::Event(taken));
     }
     let valid = documented.validate()?;
-    let event = valid.identify(now)?;
+    let event = valid.identify(now, request_id.into())?;
+    trail.at(Stage::Store);
     let taken = desk.store(event, endpoint.metrics.clone()).await?;
     Ok(Passed::Event(taken))
 }

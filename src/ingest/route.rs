@@ -43,7 +43,7 @@ impl RouteTable {
     pub(super) fn find(
         &self,
         head: &RequestHead,
-    ) -> Result<&Endpoint, (Option<&Endpoint>, Rejection)> {
+    ) -> Result<&Arc<Endpoint>, (Option<&Arc<Endpoint>>, Rejection)> {
         let Some(endpoints) = self.0.get(head.uri.path()) else {
             return Err((None, Reason::UnknownPath.into()));
         };
@@ -52,13 +52,13 @@ impl RouteTable {
         let answers = |endpoint: &&Arc<Endpoint>| endpoint.handshakes.announced(head);
         let endpoint = endpoints.iter().find(takes);
         let endpoint = endpoint.or_else(|| endpoints.iter().find(answers));
-        endpoint.map(Arc::as_ref).ok_or_else(|| {
+        endpoint.ok_or_else(|| {
             let methods = endpoints
                 .iter()
                 .flat_map(|endpoint| endpoint.route.methods.iter());
             let allow = methods.map(String::as_str).collect::<Vec<_>>().join(", ");
             (
-                endpoints.first().map(Arc::as_ref),
+                endpoints.first(),
                 Rejection::with(Reason::MethodNotAllowed, Detail::Allow(allow)),
             )
         })

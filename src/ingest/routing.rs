@@ -11,6 +11,7 @@ use crate::{
     config::{Config, Route},
     keys::Keys,
     metrics::Metrics,
+    rate::Lines,
 };
 
 use super::{endpoint::Endpoint, route::RouteTable, secrets::KeptSecrets};
@@ -20,6 +21,8 @@ pub(super) struct Routing {
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) body_timeout: Duration,
     pub(super) keys: Option<Keys>,
+    /// Lets lines of accepted requests into the log; `None`: none.
+    pub(super) accepted_lines: Option<Arc<Lines>>,
 }
 
 impl Routing {
@@ -33,7 +36,7 @@ impl Routing {
             let endpoint = endpoint(route, secrets, metrics, now);
             Arc::new(endpoint)
         });
-        Self::of(config, RouteTable::new(endpoints), None)
+        Self::of(config, RouteTable::new(endpoints), None, now)
     }
 
     /// The one after this.
@@ -52,7 +55,7 @@ impl Routing {
             let kept = self.routes.endpoints().find(is_same).cloned();
             kept.unwrap_or_else(|| Arc::new(endpoint(route, secrets, metrics, now)))
         });
-        Self::of(config, RouteTable::new(endpoints), keys)
+        Self::of(config, RouteTable::new(endpoints), keys, now)
     }
 
     pub(super) fn with_keys(&self, keys: Keys) -> Self {
@@ -61,15 +64,20 @@ impl Routing {
             trusted_proxies: self.trusted_proxies.clone(),
             body_timeout: self.body_timeout,
             keys: Some(keys),
+            accepted_lines: self.accepted_lines.clone(),
         }
     }
 
-    fn of(config: &Config, routes: RouteTable, keys: Option<Keys>) -> Self {
+    fn of(config: &Config, routes: RouteTable, keys: Option<Keys>, now: Instant) -> Self {
         Self {
             routes: Arc::new(routes),
             trusted_proxies: config.server.trusted_proxies.clone(),
             body_timeout: config.server.body_timeout,
             keys,
+            accepted_lines: config
+                .log
+                .accepted_lines_per_second
+                .map(|lines| Arc::new(Lines::new(lines, now))),
         }
     }
 }

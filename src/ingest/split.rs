@@ -1,5 +1,7 @@
 //! `split`: a request that brings a list, each of whose elements is an event of its own. One bad element refuses all.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::{
@@ -17,7 +19,12 @@ use super::{
 
 impl Documented<'_> {
     /// An event for each element, whose body is the element's exact bytes. 400, 422.
-    pub(super) fn split(&self, list: &List, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    pub(super) fn split(
+        &self,
+        list: &List,
+        now: Timestamp,
+        request_id: &Arc<str>,
+    ) -> Result<Vec<Event>, Rejection> {
         let elements = self.elements(list)?;
         let mut valid = Vec::with_capacity(elements.len());
         let mut violations = Vec::new();
@@ -37,7 +44,7 @@ impl Documented<'_> {
         let mut events = Vec::with_capacity(valid.len());
         let mut deliveries = 0;
         for (index, event) in valid.into_iter().enumerate() {
-            let event = event.identify(now);
+            let event = event.identify(now, request_id.clone());
             let event = event.map_err(|why| self.unnamed(why, index))?;
             deliveries += event.deliveries.len();
             if deliveries > TOGETHER_DELIVERIES_MAX {

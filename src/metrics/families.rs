@@ -355,6 +355,12 @@ impl Families {
             "Events that left the spool: accepted by the store, a duplicate there, or corrupt.",
             &["result"],
         )?;
+        let records_dropped = counters(
+            r,
+            "records_dropped_total",
+            "Refused requests, duplicates and handshakes that left no record, because there were too many.",
+            &[],
+        )?;
         let connections = int_gauges(
             r,
             "connections",
@@ -426,6 +432,7 @@ impl Families {
                 moved_duplicate: moved.with_label_values(&["duplicate"]),
                 moved_corrupt: moved.with_label_values(&["corrupt"]),
             },
+            records_dropped: records_dropped.with_label_values(&[] as &[&str]),
             connections: connections.with_label_values(&[] as &[&str]),
             tls_certificate_not_after: not_after.with_label_values(&[] as &[&str]),
             config_reloaded: reloads.with_label_values(&["ok"]),

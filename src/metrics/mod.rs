@@ -45,6 +45,8 @@ pub struct Metrics {
     pub unrouted: Arc<RouteMetrics>,
     pub store: StoreMetrics,
     pub spool: SpoolMetrics,
+    /// Requests that made no new event, and left no record.
+    pub records_dropped: IntCounter,
     /// Open connections on the public listeners.
     pub connections: IntGauge,
     /// When the served certificate ends, in Unix seconds.

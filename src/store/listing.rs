@@ -87,6 +87,7 @@ pub struct EventSummary {
     pub id: Arc<str>,
     pub event_type: Option<Arc<str>>,
     pub credential: Option<Arc<str>>,
+    pub request_id: Option<Arc<str>>,
     pub received_at: Timestamp,
     pub body_bytes: usize,
     /// All of them, whatever the filter.

@@ -68,6 +68,7 @@ fn event(id: &str) -> Event {
         id: id.into(),
         event_type: Some("push".into()),
         credential: None,
+        request_id: None,
         received_at,
         dedupe_window: Duration::from_secs(3600),
         content_type: Some("application/json".into()),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{capture::Capture, causes::Cause, steps::Step};
+use crate::ingest::steps::Step;
+
+use super::{capture::Capture, causes::Cause};
 use crate::config::{ApiKey, Verifier};
 
 /// Places of a request that are tried.

@@ -11,7 +11,10 @@ use crate::{
         Config, Route, SecretText, SignatureVerifier, Verifier, Verify, secret_texts,
         secret_texts_of,
     },
-    ingest::rejection::{Detail, Reason, Rejection},
+    ingest::{
+        rejection::{Detail, Reason, Rejection},
+        steps::{self, Step},
+    },
     payload::Content,
     signature::jwt::TokenFault,
 };
@@ -27,7 +30,6 @@ use keys::Presented;
 use outcome::{notes, told};
 use rehearsal::{Outcome, rehearse};
 use report::{Captured, Report, Verified};
-use steps::Step;
 use subject::Subject;
 use tokens::{TokenSubject, Verdict};
 
@@ -42,7 +44,6 @@ mod recorder;
 mod rehearsal;
 mod report;
 mod secrets;
-mod steps;
 mod subject;
 mod tokens;
 

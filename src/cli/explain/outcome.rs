@@ -1,6 +1,8 @@
 //! What would come of the request as a whole.
 
-use super::{capture::Capture, rehearsal::Outcome, report::Told, steps::Step};
+use crate::ingest::steps::Step;
+
+use super::{capture::Capture, rehearsal::Outcome, report::Told};
 use crate::{config::Route, event::Event, ingest::rejection::Detail};
 
 /// What the gateway would answer, without what it would tell of the body.

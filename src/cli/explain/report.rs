@@ -3,7 +3,9 @@
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
 
-use super::{causes::Cause, steps::Step};
+use crate::ingest::steps::Step;
+
+use super::causes::Cause;
 use crate::cli::{BOLD, GREEN, RED, YELLOW};
 
 #[derive(Debug, Serialize)]

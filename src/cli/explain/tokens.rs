@@ -3,9 +3,9 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::{
-    addresses, bodies, capture::Capture, causes::Cause, secrets::key_variants, steps::Step,
-};
+use crate::ingest::steps::Step;
+
+use super::{addresses, bodies, capture::Capture, causes::Cause, secrets::key_variants};
 use crate::{
     clock::Timestamp,
     config::{JwtKeySource, JwtVerifier, SecretText},

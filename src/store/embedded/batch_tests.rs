@@ -38,6 +38,7 @@ fn event(id: &str, received_at: Timestamp, targets: &[&str]) -> Arc<Event> {
         id: id.into(),
         event_type: None,
         credential: None,
+        request_id: None,
         received_at,
         dedupe_window: LONG,
         content_type: None,

@@ -41,6 +41,7 @@ pub(super) fn event(id: &str, body_bytes: usize, lease: Option<Duration>) -> Arc
         id: id.into(),
         event_type: None,
         credential: None,
+        request_id: None,
         received_at: NOW,
         dedupe_window: LONG,
         content_type: None,

@@ -4,14 +4,15 @@
 //!
 //! ```text
 //! uid 16 · key 16 · received_ms i64 · window_ms u64 · digest · route · id · type? · content type?
-//! · kept headers: number, (name, value)… · together u8 · credential?
+//! · kept headers: number, (name, value)… · together u8 · credential? · request id?
 //! · deliveries: number, (target, order u8, group 16 if there is an order)…
 //! ```
 //!
 //! Bytes of variable length come after their length; lengths and numbers are LEB128. What may be missing
 //! has its length plus one, and zero when it is missing. `order`: 0 none, 1 one that does not hold, 2 one that
-//! does. The places of uid and route are the same in every version. Earlier ones are read too: version 2, of format
-//! 3, has no credential, and version 1, of format 2, ends with the names of the targets.
+//! does. The places of uid and route are the same in every version. Earlier ones are read too: version 3, of format
+//! 4, has no request id, version 2, of format 3, no credential either, and version 1, of format 2, ends with the names of
+//! the targets.
 
 use std::{str, sync::Arc, time::Duration};
 
@@ -23,7 +24,8 @@ use crate::{
     event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup},
 };
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+const VERSION_WITHOUT_REQUEST: u8 = 3;
 const VERSION_WITHOUT_CREDENTIAL: u8 = 2;
 const VERSION_WITHOUT_ORDER: u8 = 1;
 /// Of the digest, with the route behind it.
@@ -50,6 +52,7 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
     }
     head.0.push(u8::from(event.together));
     head.option(event.credential.as_deref());
+    head.option(event.request_id.as_deref());
     head.number(event.deliveries.len());
     for delivery in &event.deliveries {
         head.bytes(delivery.target.as_bytes());
@@ -76,6 +79,7 @@ pub(super) fn decode(head: &[u8]) -> Option<Event> {
         id: head.text()?,
         event_type: head.option()?,
         credential: None,
+        request_id: None,
         content_type: head.option()?,
         headers: head.list(|head| Some((head.text()?, head.text()?)))?,
         body: Bytes::new(),
@@ -87,6 +91,9 @@ pub(super) fn decode(head: &[u8]) -> Option<Event> {
     }
     if version > VERSION_WITHOUT_CREDENTIAL {
         event.credential = head.option()?;
+    }
+    if version > VERSION_WITHOUT_REQUEST {
+        event.request_id = head.option()?;
     }
     event.deliveries = head.list(|head| {
         let delivery = NewDelivery::to(head.text()?);
@@ -226,6 +233,7 @@ mod tests {
             id: "id: \"quoted\" ü|\\".into(),
             event_type: Some("order.created".into()),
             credential: Some("secret#2+bearer".into()),
+            request_id: Some("01a316c5a47b00c0ffee00000001".into()),
             received_at: Timestamp::from_millis(1_800_000_000_123),
             dedupe_window: Duration::from_millis(259_200_001),
             content_type: Some("x".repeat(300).into()),
@@ -252,6 +260,7 @@ mod tests {
             id: "".into(),
             event_type: None,
             credential: None,
+            request_id: None,
             received_at: Timestamp::from_millis(-1),
             dedupe_window: Duration::ZERO,
             content_type: None,
@@ -266,6 +275,7 @@ mod tests {
         let empty = Event {
             event_type: Some("".into()),
             credential: Some("".into()),
+            request_id: Some("".into()),
             content_type: Some("".into()),
             ..bare()
         };
@@ -279,6 +289,7 @@ mod tests {
             assert_eq!((back.route, back.id), (event.route, event.id));
             assert_eq!(back.event_type, event.event_type);
             assert_eq!(back.credential, event.credential);
+            assert_eq!(back.request_id, event.request_id);
             assert_eq!(back.content_type, event.content_type);
             assert_eq!(back.received_at, event.received_at);
             assert_eq!(back.dedupe_window, event.dedupe_window);
@@ -300,10 +311,17 @@ mod tests {
             ..full()
         };
         let mut head = encode(&event);
-        let end = head.split_off(head.len() - 24);
-        assert_eq!(end, b"\x01\x10secret#2+bearer\x02\x01t\0\x01u\0");
+        let end = head.split_off(head.len() - 53);
+        assert_eq!(
+            end,
+            b"\x01\x10secret#2+bearer\x1d01a316c5a47b00c0ffee00000001\x02\x01t\0\x01u\0"
+        );
         // Version 1 ended with the names; what is before their number and behind each name came later.
         for (version, end) in [
+            (
+                VERSION_WITHOUT_REQUEST,
+                &b"\x01\x10secret#2+bearer\x02\x01t\0\x01u\0"[..],
+            ),
             (VERSION_WITHOUT_CREDENTIAL, &b"\x01\x02\x01t\0\x01u\0"[..]),
             (VERSION_WITHOUT_ORDER, b"\x02\x01t\x01u"),
         ] {
@@ -315,8 +333,10 @@ mod tests {
                 (back.id, back.headers),
                 (event.id.clone(), event.headers.clone())
             );
-            assert_eq!(back.credential, None);
-            assert_eq!(back.together, version == VERSION_WITHOUT_CREDENTIAL);
+            let has_credential = version == VERSION_WITHOUT_REQUEST;
+            assert_eq!(back.credential.is_some(), has_credential);
+            assert_eq!(back.request_id, None);
+            assert_eq!(back.together, version != VERSION_WITHOUT_ORDER);
             assert_eq!(back.deliveries, event.deliveries);
         }
     }

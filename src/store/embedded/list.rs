@@ -353,6 +353,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<Option<(EventSummary, Vec<NewDeliv
         id: event.id,
         event_type: event.event_type,
         credential: event.credential,
+        request_id: event.request_id,
         received_at: event.received_at,
         body_bytes: usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX),
         deliveries: Vec::new(),

@@ -144,6 +144,7 @@ fn unreadable() -> Event {
         id: "".into(),
         event_type: None,
         credential: None,
+        request_id: None,
         received_at: Timestamp::from_millis(0),
         dedupe_window: Duration::ZERO,
         content_type: None,

@@ -186,6 +186,7 @@ pub(super) fn summary(uid: Uuid, reply: Value) -> Result<Option<EventSummary>, S
                 id: event.id,
                 event_type: event.event_type,
                 credential: event.credential,
+                request_id: event.request_id,
                 received_at: event.received_at,
                 body_bytes,
             })

@@ -4,8 +4,9 @@
 //! version 1 only) the route, the id, the type, the content type, the kept headers; then the body. Numbers are
 //! little-endian; a text follows its length (4; what the scripts read: 2), and one that may be absent a byte that tells.
 //!
-//! The credential, if there is one, is one more header, the last: gateways of a version that does not know it may share
-//! the Redis, and deliver the event without it, because its name is none that a header can have.
+//! The credential, if there is one, is one more header, the last, and the request's id the one before: gateways of a
+//! version that does not know them may share the Redis, and deliver the event without them, because their names are none
+//! that a header can have.
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::{
 /// What is written; version 1, without orders, is read too.
 const VERSION: u8 = 2;
 const CREDENTIAL: &str = ":credential";
+const REQUEST: &str = ":request";
 
 /// All of an event's record but its body, which follows it.
 pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
@@ -47,8 +49,9 @@ pub(super) fn front(event: &Event) -> Result<Vec<u8>, StoreError> {
     front.optional(event.content_type.as_deref())?;
     let headers = event.headers.iter().map(|(name, value)| (&**name, value));
     let credential = event.credential.iter().map(|value| (CREDENTIAL, value));
-    front.length(event.headers.len() + credential.len())?;
-    for (name, value) in headers.chain(credential) {
+    let request = event.request_id.iter().map(|value| (REQUEST, value));
+    front.length(event.headers.len() + request.len() + credential.len())?;
+    for (name, value) in headers.chain(request).chain(credential) {
         front.text(name)?;
         front.text(value)?;
     }
@@ -119,6 +122,7 @@ fn read(uid: Uuid, record: &[u8]) -> Option<(Event, usize, usize)> {
         id: reader.text()?.into(),
         event_type: reader.optional()?.map(Into::into),
         credential: None,
+        request_id: None,
         content_type: reader.optional()?.map(Into::into),
         headers: (0..reader.length()?)
             .map(|_| Some((reader.text()?.into(), reader.text()?.into())))
@@ -126,10 +130,12 @@ fn read(uid: Uuid, record: &[u8]) -> Option<(Event, usize, usize)> {
         body: Bytes::new(),
         together: false,
     };
-    event.credential = event
-        .headers
-        .pop_if(|(name, _)| **name == *CREDENTIAL)
-        .map(|(_, value)| value);
+    let mut last = |known: &str| {
+        let value = event.headers.pop_if(|(name, _)| **name == *known);
+        value.map(|(_, value)| value)
+    };
+    let (credential, request_id) = (last(CREDENTIAL), last(REQUEST));
+    (event.credential, event.request_id) = (credential, request_id);
     (record.len() - reader.0.len() == front_bytes).then_some((event, front_bytes, body_bytes))
 }
 
@@ -256,6 +262,7 @@ mod tests {
             id: "id \"ü\"".into(),
             event_type: Some("push".into()),
             credential: Some("secret#2".into()),
+            request_id: Some("01a316c5a47b00c0ffee00000001".into()),
             received_at,
             dedupe_window: Duration::from_secs(3600),
             content_type: Some("application/json".into()),
@@ -279,9 +286,18 @@ mod tests {
     fn every_field_comes_back() {
         let mut bare = full();
         (bare.event_type, bare.content_type, bare.credential) = (None, None, None);
+        bare.request_id = None;
+        let nobody = Event {
+            credential: None,
+            ..full()
+        };
+        let older = Event {
+            request_id: None,
+            ..full()
+        };
         (bare.headers, bare.deliveries) = (Vec::new(), Vec::new());
         (bare.body, bare.dedupe_window) = (Bytes::new(), Duration::ZERO);
-        for sent in [full(), bare] {
+        for sent in [full(), nobody, older, bare] {
             let back = event(sent.uid, record(&sent)).unwrap();
             let (described, body_bytes) = description(sent.uid, front(&sent).unwrap()).unwrap();
             assert_eq!(described.id, sent.id);
@@ -291,6 +307,7 @@ mod tests {
             assert_eq!(back.event_type, sent.event_type);
             assert_eq!(back.content_type, sent.content_type);
             assert_eq!(back.credential, sent.credential);
+            assert_eq!(back.request_id, sent.request_id);
             assert_eq!(back.received_at, sent.received_at);
             assert_eq!(back.dedupe_window, sent.dedupe_window);
             assert_eq!(back.headers, sent.headers);

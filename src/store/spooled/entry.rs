@@ -127,6 +127,7 @@ mod tests {
             id: "id".into(),
             event_type: Some("push".into()),
             credential: None,
+            request_id: None,
             received_at,
             dedupe_window: Duration::from_secs(60),
             content_type: None,

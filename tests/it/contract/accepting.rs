@@ -231,6 +231,7 @@ pub(super) async fn gives_back_the_same_bytes(subject: &Subject) {
 pub(super) async fn gives_back_every_field(subject: &Subject) {
     let mut full = subject.event("id: \"quoted\" ü|\\", &["t"]);
     full.credential = Some("secret#2+ü|\"\\".into());
+    full.request_id = Some("01a316c5a47b00c0ffee00000001".into());
     full.headers = vec![
         ("x-a".into(), "\"1\", ü\t\\".into()),
         ("x-b".into(), "".into()),
@@ -247,6 +248,7 @@ pub(super) async fn gives_back_every_field(subject: &Subject) {
             assert_eq!((&back.route, &back.id), (&event.route, &event.id));
             assert_eq!(back.event_type, event.event_type);
             assert_eq!(back.credential, event.credential);
+            assert_eq!(back.request_id, event.request_id);
             assert_eq!(back.content_type, event.content_type);
             assert_eq!(back.received_at, event.received_at);
             assert_eq!(back.headers, event.headers);

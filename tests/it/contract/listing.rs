@@ -245,6 +245,7 @@ pub(super) async fn tells_an_event_without_its_body(subject: &Subject) {
     let received_at = subject.clock.now();
     let mut event = with_body(subject.event("a", &["t", "u"]), vec![b'x'; 100_000]);
     event.credential = Some("secret#1".into());
+    event.request_id = Some("01a316c5a47b".into());
     let uid = event.uid;
     subject.accept(event).await;
     for _ in 0..2 {
@@ -263,6 +264,7 @@ pub(super) async fn tells_an_event_without_its_body(subject: &Subject) {
         assert_eq!((found.uid, &*found.route, &*found.id), (uid, ROUTE, "a"));
         assert_eq!(found.event_type.as_deref(), Some("order.created"));
         assert_eq!(found.credential.as_deref(), Some("secret#1"));
+        assert_eq!(found.request_id.as_deref(), Some("01a316c5a47b"));
         assert_eq!(found.received_at, received_at);
         assert_eq!(found.body_bytes, 100_000);
         let told: Vec<_> = found

@@ -198,6 +198,7 @@ pub(crate) fn event(id: &str, targets: &[&str], received_at: Timestamp) -> Event
         id: id.into(),
         event_type: Some("order.created".into()),
         credential: None,
+        request_id: None,
         received_at,
         dedupe_window: WINDOW,
         content_type: Some("application/json".into()),

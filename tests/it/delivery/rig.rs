@@ -215,6 +215,7 @@ pub(crate) fn event(id: &str, targets: &[&str]) -> Event {
         id: id.into(),
         event_type: Some("order.paid".into()),
         credential: None,
+        request_id: None,
         received_at,
         dedupe_window: Duration::from_secs(3600),
         content_type: Some("application/json".into()),

@@ -130,6 +130,7 @@ pub(super) fn event(id: &str) -> Event {
         id: id.into(),
         event_type: Some("push".into()),
         credential: None,
+        request_id: None,
         received_at: START,
         dedupe_window: Duration::from_secs(600),
         content_type: Some("text/plain".into()),

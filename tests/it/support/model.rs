@@ -212,6 +212,7 @@ impl Rows {
             id: event.id.clone(),
             event_type: event.event_type.clone(),
             credential: event.credential.clone(),
+            request_id: event.request_id.clone(),
             received_at: event.received_at,
             body_bytes: event.body.len(),
             deliveries: self.stored(event.uid),

@@ -10,19 +10,15 @@ use crate::{
 
 /// One step of a verification.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Step {
-    pub(super) step: &'static str,
+pub struct Step {
+    pub step: &'static str,
     /// `None`: it is told, not judged.
-    pub(super) ok: Option<bool>,
-    pub(super) told: String,
+    pub ok: Option<bool>,
+    pub told: String,
 }
 
 impl Step {
-    pub(super) fn new(
-        step: &'static str,
-        ok: impl Into<Option<bool>>,
-        told: impl Into<String>,
-    ) -> Self {
+    pub fn new(step: &'static str, ok: impl Into<Option<bool>>, told: impl Into<String>) -> Self {
         Self {
             step,
             ok: ok.into(),
@@ -31,7 +27,7 @@ impl Step {
     }
 }
 
-pub(super) fn of_signature(
+pub fn of_signature(
     verifier: &SignatureVerifier,
     explanation: &Explanation,
     now: Timestamp,

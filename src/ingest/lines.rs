@@ -1,0 +1,139 @@
+//! The log: one line a request, bounded in rate, so that neither a flood of forgeries nor the traffic itself fills a
+//! disk. A line never holds a body, a secret or a query string.
+
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use actix_http::header::HeaderMap;
+
+use super::{Taken, rejection::Rejection};
+use crate::{rate::Lines, store::Acceptance};
+
+/// Refusals a second, and how many may come at once. That it is not zero is checked when this is compiled.
+const REFUSED_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
+/// Characters of what a caller chose.
+const TEXT_MAX: usize = 128;
+
+pub(super) struct RefusalLog {
+    lines: Lines,
+}
+
+impl RefusalLog {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            lines: Lines::new(REFUSED_PER_SECOND, now),
+        }
+    }
+
+    /// Writes the line, or counts it as suppressed; the next line that is written tells how many were.
+    pub(super) fn record(
+        &self,
+        rejection: &Rejection,
+        route: Option<&str>,
+        request_id: &str,
+        client: Option<IpAddr>,
+        method: &str,
+        path: &str,
+    ) {
+        let Some(suppressed) = self.lines.take(Instant::now()) else {
+            return;
+        };
+        tracing::info!(
+            request_id,
+            route = route.unwrap_or("-"),
+            reason = rejection.reason.as_str(),
+            status = rejection.reason.status(),
+            cause = rejection.cause().map(tracing::field::display),
+            client = client.map(tracing::field::display),
+            // Debug escapes control characters, so a caller cannot forge a line.
+            method = ?cut(method),
+            path = ?cut(path),
+            suppressed,
+            "rejected"
+        );
+    }
+}
+
+/// A request that was not refused.
+pub(super) struct Served<'a> {
+    pub(super) request_id: &'a str,
+    pub(super) route: &'a str,
+    pub(super) status: u16,
+    pub(super) took: Duration,
+    pub(super) credential: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl Served<'_> {
+    /// `left_out`: lines before this one.
+    pub(super) fn taken(&self, taken: &Taken, left_out: u64) {
+        let (events, is_duplicate) = match taken {
+            Taken::One(one) => (std::slice::from_ref(one), one.is_duplicate()),
+            Taken::Together(all) => (&all[..], taken.is_duplicate()),
+        };
+        let first = events.first();
+        let uid = first.map(|one| match &one.acceptance {
+            Acceptance::Accepted { .. } => one.uid,
+            Acceptance::Duplicate { uid, .. } => *uid,
+        });
+        let outcome = match is_duplicate {
+            true => "duplicate",
+            false => "accepted",
+        };
+        tracing::info!(
+            request_id = self.request_id,
+            route = self.route,
+            outcome,
+            event = uid.map(tracing::field::display),
+            id = first.map(|one| tracing::field::debug(cut(&one.id))),
+            // Of a list of events.
+            events = (events.len() != 1).then_some(events.len()),
+            status = self.status,
+            took_ms = self.took_ms(),
+            credential = self.credential,
+            trace = trace_of(self.headers),
+            left_out,
+            "{outcome}"
+        );
+    }
+
+    pub(super) fn handshake(&self, name: &str) {
+        tracing::info!(
+            request_id = self.request_id,
+            route = self.route,
+            outcome = "handshake",
+            handshake = name,
+            status = self.status,
+            took_ms = self.took_ms(),
+            trace = trace_of(self.headers),
+            "handshake answered"
+        );
+    }
+
+    fn took_ms(&self) -> f64 {
+        self.took.as_secs_f64() * 1000.0
+    }
+}
+
+/// The id in `traceparent`, where that is one as W3C's Trace Context says.
+pub(super) fn trace_of(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all("traceparent");
+    let (value, None) = (values.next()?.to_str().ok()?, values.next()) else {
+        return None;
+    };
+    let mut parts = value.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_whole = version.len() == 2 && version != "ff" && trace.len() == 32;
+    let is_set = trace.bytes().any(|byte| byte != b'0');
+    (is_whole && is_set && is_hex(version) && is_hex(trace)).then(|| trace.to_owned())
+}
+
+pub(super) fn cut(text: &str) -> &str {
+    text.char_indices()
+        .nth(TEXT_MAX)
+        .map_or(text, |(end, _)| &text[..end])
+}
