@@ -1,5 +1,5 @@
 //! Callers that prove themselves by what is no signature: a certificate, a key in the address.
 
-mod certificates;
+pub(crate) mod certificates;
 mod fields;
 mod query_keys;

@@ -29,6 +29,7 @@ mod metrics;
 mod outage;
 mod providers;
 mod readme;
+mod reload;
 mod signatures;
 mod spool;
 mod troubleshooting;

@@ -12,13 +12,13 @@ use crate::support::{
 const BODY: &str = r#"{"id":"evt_1"}"#;
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -31,7 +31,7 @@ impl Authority {
     }
 
     /// Valid through the year `until`.
-    fn certificate(&self, name: &str, until: i32) -> Identity {
+    pub(crate) fn certificate(&self, name: &str, until: i32) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(until, 12, 31);

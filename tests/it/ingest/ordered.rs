@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hookgate::{
     clock::Clock,
     event::{Event, Order, OrderGroup},
@@ -92,9 +93,9 @@ impl Front {
         sockets.listen().unwrap();
         let serving = Serving {
             gate: Arc::new(Gate::new(&config, model.clone(), clock.clone(), &metrics)),
-            identity: Arc::new(arc_swap::ArcSwap::from_pointee(identity)),
-            clock,
+            identity: Arc::new(ArcSwap::from_pointee(identity)),
             metrics: metrics.clone(),
+            clock: clock.clone(),
         };
         Self {
             client: Client::plain(plain.unwrap()),

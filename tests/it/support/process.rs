@@ -88,6 +88,12 @@ impl Process {
         process
     }
 
+    /// A configuration as it stands in the file: with the addresses and the certificate, where it names none.
+    pub fn whole(&self, toml: &str) -> String {
+        let [public, admin] = [self.public, self.admin_address].map(|address| address.to_string());
+        named_certificate(&complete(toml, &public, &admin))
+    }
+
     /// Starts the program again on the same directory and ports, after [`Self::kill`] or [`Self::terminate`].
     /// The client, and its ledger, stay.
     pub async fn restart(&mut self) {
@@ -297,14 +303,24 @@ fn with_certificate(toml: &str, directory: &Path) -> (String, String) {
     let (certificate, private_key) = certificate();
     std::fs::write(directory.join("server.crt"), &certificate).expect("a writable directory");
     std::fs::write(directory.join("server.key"), private_key).expect("a writable directory");
+    (named_certificate(toml), certificate)
+}
+
+fn named_certificate(toml: &str) -> String {
     let mut root: toml::Table = toml.parse().expect("a configuration in TOML");
     let server = root["server"].as_table_mut().expect("a table");
     let tls = toml::toml! {
         certificate = "server.crt"
         private_key = "server.key"
     };
-    server.entry("tls").or_insert_with(|| tls.into());
-    (toml::to_string(&root).expect("a table"), certificate)
+    let own = server
+        .entry("tls")
+        .or_insert_with(|| toml::Table::new().into());
+    let own = own.as_table_mut().expect("a table");
+    for (key, value) in tls {
+        own.entry(key).or_insert(value);
+    }
+    toml::to_string(&root).expect("a table")
 }
 
 /// A new self-signed certificate for [`SERVER_NAME`] and its key, in PEM.

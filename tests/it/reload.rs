@@ -1,0 +1,12 @@
+//! Hot reload of the real program, over HTTPS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what goes wrong in a test ends the test"
+)]
+
+mod files;
+mod keeping;
+mod load;
+mod rig;
+mod tls;
