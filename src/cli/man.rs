@@ -24,7 +24,10 @@ pub(super) struct Man {
 impl Man {
     pub(super) fn run(self) -> ExitCode {
         let written = match &self.output {
-            None => clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout()),
+            None => {
+                let command = Arguments::command().disable_help_subcommand(true);
+                clap_mangen::Man::new(command).render(&mut io::stdout())
+            }
             Some(directory) => write(directory),
         };
         match (written, &self.output) {

@@ -136,6 +136,11 @@ impl ConfigFile {
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
             anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
+            if !self.config.exists() {
+                anstream::eprintln!(
+                    "Name it with --config, or see how one works first: `hookgate demo`."
+                );
+            }
             EXIT_USAGE.into()
         })
     }

@@ -1,12 +1,22 @@
 //! The command line, as people and scripts use it.
 
 mod check;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod commit;
 mod demo;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod explain;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod help;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"

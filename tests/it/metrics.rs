@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::support::{gateway::Gateway, receiver::Receiver};
 
-/// A signed route with a secret that ends, and its target.
+/// A signed route with a secret that ends, and its target; and one whose provider has a handshake.
 fn configuration(target_url: &str) -> String {
     format!(
         r#"
@@ -26,6 +26,12 @@ fn configuration(target_url: &str) -> String {
         provider = "github"
         secrets = [{{ env = "GITHUB_SECRET" }}, {{ env = "GITHUB_SECRET_OLD", not_after = 2100-01-01T00:00:00Z }}]
         deliver = ["crm"]
+
+        [routes.slack]
+        path = "/hooks/slack"
+        provider = "slack"
+        secrets = [{{ env = "SLACK_SECRET" }}]
+        deliver = []
         "#
     )
 }

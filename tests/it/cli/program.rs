@@ -55,6 +55,9 @@ fn program(directory: &Path, arguments: &[&str]) -> assert_cmd::Command {
         .env_remove("HOOKGATE_KEY")
         .env_remove("HOOKGATE_ADMIN_TOKEN")
         .env_remove("RUST_LOG")
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR")
+        .env_remove("CLICOLOR_FORCE")
         .timeout(PATIENCE);
     program
 }

@@ -58,7 +58,48 @@ fn a_taken_port() {
             told.contains(&format!("cannot listen on {address}")),
             "{told}"
         );
+        assert!(
+            told.contains("stop the process that uses the port"),
+            "{told}"
+        );
     }
+}
+
+#[test]
+fn an_address_that_is_not_this_machines() {
+    let directory = temporary();
+    let tls = with_certificate(directory.path());
+    // TEST-NET-1: nobody has it.
+    let told = refused(
+        directory.path(),
+        &format!("[server]\nlisten = \"192.0.2.1:8443\"\n{tls}"),
+    );
+    assert!(told.contains("no interface of this machine"), "{told}");
+}
+
+/// Root may take any port: only the words are seen here.
+#[test]
+fn a_port_that_takes_a_right() {
+    let told = hookgate::listener::BindError {
+        address: ([0, 0, 0, 0], 443).into(),
+        source: std::io::ErrorKind::PermissionDenied.into(),
+    };
+    let told = told.to_string();
+    assert!(
+        told.contains("0.0.0.0:443") && told.contains("CAP_NET_BIND_SERVICE"),
+        "{told}"
+    );
+}
+
+#[test]
+fn no_place_for_a_certificate_of_its_own() {
+    let directory = temporary();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    let told = refused(directory.path(), "[store]\nurl = \"file:file/data\"");
+    assert!(
+        told.contains("self-signed") && told.contains("name a certificate in [server.tls]"),
+        "{told}"
+    );
 }
 
 /// The directory would be within a file, which not even root can do.
@@ -71,7 +112,10 @@ fn a_store_that_cannot_be_written() {
         directory.path(),
         &format!("{tls}\n[store]\nurl = \"file:file/data\""),
     );
-    assert!(told.contains("file/data"), "{told}");
+    assert!(
+        told.contains("file/data") && told.contains("name another in `store.url`"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +128,7 @@ async fn a_store_that_another_process_uses() {
         &format!("[store]\nurl = \"file:{}\"", data.display()),
     );
     assert!(
-        told.contains(&data.display().to_string()) && told.contains("another"),
+        told.contains(&data.display().to_string()) && told.contains("name another directory"),
         "{told}"
     );
 }
@@ -97,7 +141,9 @@ fn a_certificate_and_a_key_that_do_not_go_together() {
     std::fs::write(directory.path().join("server.key"), other_key).unwrap();
     let told = refused(directory.path(), &tls);
     assert!(
-        told.contains("server.crt") && told.contains("do not go together"),
+        told.contains("server.crt")
+            && told.contains("do not go together")
+            && told.contains("the key that the certificate was made for"),
         "{told}"
     );
 }
@@ -110,7 +156,10 @@ fn a_redis_that_nobody_serves() {
         directory.path(),
         &format!("[store]\nurl = \"redis://{nobody}\""),
     );
-    assert!(told.contains(&nobody.to_string()), "{told}");
+    assert!(
+        told.contains(&nobody.to_string()) && told.contains("start Redis"),
+        "{told}"
+    );
 }
 
 fn with_certificate(directory: &std::path::Path) -> String {
