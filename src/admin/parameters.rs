@@ -9,7 +9,7 @@ use std::{
 
 use actix_web::HttpRequest;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use utoipa::{
     IntoParams,
     openapi::path::{Parameter, ParameterIn},
@@ -85,7 +85,7 @@ impl Parameters {
             let is_number = numbers.contains(&name.as_str());
             let text = match value {
                 Value::String(text) if !is_number => text,
-                Value::Number(number) if is_number => number.to_string(),
+                Value::Number(number) if is_number => whole(&number),
                 _ if !known.contains(&name.as_str()) => String::new(),
                 _ if is_number => return Err(malformed(&name, "a whole number")),
                 _ => return Err(malformed(&name, "a string")),
@@ -166,6 +166,14 @@ impl Parameters {
         let number = number.filter(|number| range.contains(number));
         let (start, end) = (range.start(), range.end());
         number.ok_or_else(|| malformed(name, format!("a number from {start} to {end}")))
+    }
+}
+
+/// JSON has one kind of number: `5.0` is whole, too.
+fn whole(number: &Number) -> String {
+    match number.as_f64() {
+        Some(whole) if !number.is_u64() && whole.fract() == 0.0 => format!("{whole:.0}"),
+        _ => number.to_string(),
     }
 }
 

@@ -21,7 +21,7 @@ use rustls::{
 
 /// The whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// More of an answer is not read.
+/// More of an answer is not read, unless it is asked for.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Whose certificates are believed.
@@ -36,6 +36,7 @@ pub(super) enum Trust<'a> {
 #[derive(Clone)]
 pub(super) struct Https {
     client: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    answer_bytes_max: usize,
 }
 
 /// A whole answer.
@@ -93,7 +94,17 @@ impl Https {
             .enable_http1()
             .build();
         let client = legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        })
+    }
+
+    pub(super) fn with_answers_up_to(self, answer_bytes_max: usize) -> Self {
+        Self {
+            answer_bytes_max,
+            ..self
+        }
     }
 
     /// `Err` tells in words, with every cause, why there is no whole answer.
@@ -102,7 +113,7 @@ impl Https {
         let exchange = async {
             let response = self.client.request(request).await;
             let (head, body) = response.map_err(|error| tell(&error))?.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = Limited::new(body, self.answer_bytes_max).collect().await;
             let body = body.map_err(|error| tell(&*error))?.to_bytes();
             Ok(Answer {
                 status: head.status,

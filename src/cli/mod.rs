@@ -16,20 +16,26 @@ mod check;
 mod completions;
 mod demo;
 mod diagnosis;
+mod events;
 mod explain;
 mod health;
 mod https;
 mod keys;
+mod listing;
 mod man;
 mod next;
 mod providers;
 mod receive;
+mod rejections;
+mod reload;
+mod replays;
 mod samples;
 mod secrets;
 mod send;
 mod serve;
 mod sign;
 mod tamper;
+mod targets;
 mod telemetry;
 mod tokens;
 
@@ -65,6 +71,11 @@ enum Command {
     Explain(explain::Explain),
     Health(health::Health),
     Receive(receive::Receive),
+    Events(events::Events),
+    Targets(targets::Targets),
+    Replays(replays::Replays),
+    Rejections(rejections::Rejections),
+    Reload(reload::Reload),
     Keys(keys::Keys),
     Secrets(secrets::Secrets),
     Providers(providers::Providers),
@@ -114,6 +125,11 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Receive(receive) => receive.run(),
+        Command::Events(events) => events.run(),
+        Command::Targets(targets) => targets.run(),
+        Command::Replays(replays) => replays.run(),
+        Command::Rejections(rejections) => rejections.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Keys(keys) => keys.run(),
         Command::Secrets(secrets) => secrets.run(),
         Command::Providers(providers) => providers.run(),

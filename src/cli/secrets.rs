@@ -7,7 +7,12 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use http::Method;
 use serde_json::Value;
 
-use super::{GREEN, admin::Admin, failed};
+use super::{
+    GREEN,
+    admin::{Admin, Trouble},
+    failed,
+    listing::items,
+};
 
 /// Show and forget the secrets that providers gave in their handshakes
 #[derive(clap::Args)]
@@ -60,7 +65,7 @@ fn list(admin: &Admin) -> Result<(), String> {
     table
         .load_style(UTF8_FULL_CONDENSED)
         .set_header(["route", "state", "received"]);
-    let secrets = known(admin)?;
+    let secrets = known(admin).map_err(|trouble| trouble.to_string())?;
     for secret in &secrets {
         let text = |key: &str| secret[key].as_str().unwrap_or("-").to_owned();
         table.add_row([text("route"), text("state"), text("received_at")]);
@@ -73,13 +78,16 @@ fn list(admin: &Admin) -> Result<(), String> {
 }
 
 fn show(admin: &Admin, route: &str) -> Result<(), String> {
-    let secrets = known(admin)?;
+    let secrets = known(admin).map_err(|trouble| trouble.to_string())?;
     let of_route = secrets.iter().find(|secret| secret["route"] == route);
     let of_route = of_route
         .ok_or_else(|| format!("no route called {route:?} takes its secret from a handshake"))?;
-    let secret = of_route["secret"].as_str();
-    let secret = secret.ok_or_else(|| format!("{route} waits for its provider's handshake"))?;
-    anstream::println!("{secret}");
+    if of_route["state"] == "waiting" {
+        return Err(format!("{route} waits for its provider's handshake"));
+    }
+    let answer = admin.ask(Method::GET, &["secrets", route])?;
+    let secret = answer["secret"].as_str();
+    anstream::println!("{}", secret.ok_or("the gateway's answer has no secret")?);
     Ok(())
 }
 
@@ -91,8 +99,7 @@ fn forget(admin: &Admin, route: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn known(admin: &Admin) -> Result<Vec<Value>, String> {
-    let answer = admin.ask(Method::GET, &["secrets"])?;
-    let secrets = answer["secrets"].as_array().cloned();
-    secrets.ok_or_else(|| "the gateway's answer has no list of secrets".to_owned())
+fn known(admin: &Admin) -> Result<Vec<Value>, Trouble> {
+    let session = admin.open()?;
+    items(&session, &["secrets"], "secrets", Vec::new(), usize::MAX).collect()
 }

@@ -6,6 +6,8 @@
 )]
 
 mod changes;
+mod configuration;
+mod document;
 mod events;
 mod replays;
 mod rig;

@@ -6,12 +6,12 @@ cd "$(dirname "$0")/../.."
 deploy/setup systemd-analyze promtool redis-server python3
 
 # What Python brings, pinned, and made anew when the pins change.
-tools=target/ops/deploy
-if ! cmp -s tests/ops/requirements.txt "$tools/installed"; then
+tools=target/ops-deploy
+if ! cmp -s tests/ops/deploy-requirements.txt "$tools/installed"; then
     rm -rf "$tools"
-    python3 -m venv "$tools"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement tests/ops/requirements.txt
-    cp tests/ops/requirements.txt "$tools/installed"
+    python3 -m venv "$tools" || { echo "python3 cannot make an environment: apt-get install python3-venv" >&2; exit 1; }
+    "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement tests/ops/deploy-requirements.txt
+    cp tests/ops/deploy-requirements.txt "$tools/installed"
 fi
 
 echo "deploy/Dockerfile: hadolint"

@@ -55,7 +55,7 @@ async fn a_replay_is_begun_and_says_how_far_it_is() {
     let reply = admin
         .post(
             "replays",
-            r#"{"state": "dead", "target": "crm", "rate": 10000}"#,
+            r#"{"state": "dead", "target": "crm", "rate": 10000.0}"#,
         )
         .await;
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
@@ -143,7 +143,7 @@ async fn what_a_replay_cannot_be_is_told() {
             "`rate`: expected a whole number.",
         ),
         (
-            r#"{"state": "dead", "rate": 5.0}"#,
+            r#"{"state": "dead", "rate": 5.5}"#,
             "`rate`: expected a number from 1 to 10000.",
         ),
         (r#"{"id": 5}"#, "`id`: expected a string."),

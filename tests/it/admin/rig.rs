@@ -12,7 +12,7 @@ use hookgate::{
         control::{Control, ReloadResult, Resumed, Standing},
     },
     clock::{Clock, Timestamp},
-    config::{Config, Target},
+    config::{AdminToken, Config, Role, Secret, Target},
     ingest::Gate,
     store::{StoreError, handover},
 };
@@ -50,13 +50,9 @@ impl AdminRig {
         let address = socket.local_addr().unwrap();
         let config = Config::parse(ROUTE_TOML, "routes.toml", ".".as_ref(), &|_| None).unwrap();
         let gate = Gate::new(&config, rig.store.clone(), Clock::system(), &rig.metrics);
-        let targets = rig.targets.iter();
-        let config = Config {
-            targets: targets.map(|t| (t.name.clone(), t.clone())).collect(),
-            ..config
-        };
+        let config = configured(&rig, Vec::new());
         let control = Arc::new(Hand {
-            config: Mutex::new(Arc::new(config)),
+            config: Mutex::new(config),
             lanes: rig.lanes.clone(),
             next: Mutex::default(),
         });
@@ -73,6 +69,17 @@ impl AdminRig {
             control,
             rig,
         }
+    }
+
+    /// From now on these tokens are configured: name, role, secret.
+    pub(super) fn give_tokens(&self, tokens: &[(&str, Role, &str)]) {
+        let tokens = tokens.iter().map(|(name, role, secret)| AdminToken {
+            name: (*name).into(),
+            role: *role,
+            secret: Secret::new(*secret),
+        });
+        let config = configured(&self.rig, tokens.collect());
+        *self.control.config.lock().unwrap() = config;
     }
 
     /// The JSON of an answer that must be 200.
@@ -101,6 +108,19 @@ impl AdminRig {
         self.rig.delivery.stop(crate::support::PATIENCE).await;
         self.admin.stop().await;
     }
+}
+
+fn configured(rig: &Rig, tokens: Vec<AdminToken>) -> Arc<Config> {
+    let config = Config::parse(ROUTE_TOML, "routes.toml", ".".as_ref(), &|_| None).unwrap();
+    let targets = rig.targets.iter();
+    Arc::new(Config {
+        targets: targets.map(|t| (t.name.clone(), t.clone())).collect(),
+        admin: hookgate::config::Admin {
+            tokens,
+            ..config.admin
+        },
+        ..config
+    })
 }
 
 /// A control that the test holds: of one configuration until it is given another.
