@@ -22,6 +22,8 @@ pub(super) struct EventSummary {
     r#type: Option<String>,
     /// What the caller proved itself with, by name.
     credential: Option<String>,
+    /// Of the request that brought it.
+    request_id: Option<String>,
     received_at: Moment,
     body_bytes: usize,
     deliveries: Vec<DeliverySummary>,
@@ -46,6 +48,8 @@ pub(super) struct EventShown {
     r#type: Option<String>,
     /// What the caller proved itself with, by name.
     credential: Option<String>,
+    /// Of the request that brought it.
+    request_id: Option<String>,
     received_at: Moment,
     content_type: Option<String>,
     /// Those that the route keeps.
@@ -131,6 +135,7 @@ impl EventSummary {
             id: event.id.to_string(),
             r#type: event.event_type.as_deref().map(str::to_owned),
             credential: event.credential.as_deref().map(str::to_owned),
+            request_id: event.request_id.as_deref().map(str::to_owned),
             received_at: event.received_at.into(),
             body_bytes: event.body_bytes,
             deliveries: deliveries.collect(),
@@ -156,6 +161,7 @@ impl EventShown {
             id: event.id.to_string(),
             r#type: event.event_type.as_deref().map(str::to_owned),
             credential: event.credential.as_deref().map(str::to_owned),
+            request_id: event.request_id.as_deref().map(str::to_owned),
             received_at: event.received_at.into(),
             content_type: event.content_type.as_deref().map(str::to_owned),
             headers: headers.collect(),

@@ -11,7 +11,9 @@ mod mount;
 mod openapi;
 mod parameters;
 mod problem;
+mod record;
 mod replays;
+mod requests;
 mod routes;
 mod secrets;
 mod targets;
@@ -127,6 +129,8 @@ fn endpoints() -> Vec<Endpoint> {
         at("/api/v1/events/{uid}", [get(events::get)]),
         at("/api/v1/events/{uid}/replay", [post(events::replay)]),
         at("/api/v1/openapi.json", [get(openapi::document)]),
+        at("/api/v1/rejections", [get(requests::rejections)]),
+        at("/api/v1/rejections/{id}", [get(requests::rejection)]),
         at("/api/v1/reload", [post(config::reload)]),
         at(
             "/api/v1/replays",
@@ -134,6 +138,7 @@ fn endpoints() -> Vec<Endpoint> {
         ),
         at("/api/v1/replays/{id}", [get(replays::get)]),
         at("/api/v1/replays/{id}/cancel", [post(replays::cancel)]),
+        at("/api/v1/requests/{id}", [get(requests::get)]),
         at("/api/v1/routes", [get(routes::list)]),
         at("/api/v1/secrets", [get(secrets::list)]),
         at(

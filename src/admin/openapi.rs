@@ -20,7 +20,7 @@ use super::{
     parameters::Parameters,
     problem::{self, Problem},
     replays::{self, FILTER},
-    routes, secrets, targets,
+    requests, routes, secrets, targets,
 };
 
 #[derive(OpenApi)]
@@ -43,6 +43,9 @@ use super::{
         replays::create,
         replays::get,
         replays::list,
+        requests::get,
+        requests::rejection,
+        requests::rejections,
         routes::list,
         secrets::forget,
         secrets::get,
@@ -56,6 +59,7 @@ use super::{
     security(("token" = [])),
     tags(
         (name = "events", description = "What was accepted, and what became of it"),
+        (name = "requests", description = "What became of a request"),
         (name = "configuration", description = "Routes, targets and the file that says them"),
         (name = "replays", description = "Deliveries that are made again, many at a time"),
         (name = "secrets", description = "Those that providers gave in their handshakes"),

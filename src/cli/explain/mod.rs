@@ -34,6 +34,7 @@ use subject::Subject;
 use tokens::{TokenSubject, Verdict};
 
 mod addresses;
+mod advice;
 mod bodies;
 mod capture;
 mod causes;
@@ -43,23 +44,29 @@ mod provider;
 mod recorder;
 mod rehearsal;
 mod report;
+mod request;
 mod secrets;
 mod subject;
 mod tokens;
 
-/// Tell step by step why a captured request is accepted or refused, and what is likely to be wrong
+/// Tell what became of a request, or step by step why a captured one is accepted or refused
 #[derive(clap::Args)]
 #[command(
-    after_help = "A capture is a HAR file, a dump of `curl -v`, or plain HTTP; which it is, is seen from its content. Neither secrets\nnor bodies are shown: of digests the first 8 characters. Keep captures as you keep secrets: others may be in them.\n\nExamples:\n  hookgate explain --capture refused.har --route github\n  hookgate explain --capture dump.txt --body order.json --route shop --at 2026-05-20T15:30:00Z\n  hookgate explain --capture - --provider stripe --secret-env STRIPE_SECRET < request.http\n  hookgate explain --capture inspector.har --entry 3 --route github --format json\n\nExit codes: 0 it would be accepted, 1 it would be refused, 64 bad configuration or usage."
+    after_help = "A REQUEST_ID is what the X-Request-Id of an answer said; a running gateway is asked what became of it. A capture is\na HAR file, a dump of `curl -v`, or plain HTTP; which it is, is seen from its content, and no gateway is asked. Neither\nsecrets nor bodies are shown: of digests the first 8 characters. Keep captures as you keep secrets: others may be in them.\n\nExamples:\n  hookgate explain 019e460c7ae53f9ac2d10000002a\n  hookgate explain --capture refused.har --route github\n  hookgate explain --capture dump.txt --body order.json --route shop --at 2026-05-20T15:30:00Z\n  hookgate explain --capture - --provider stripe --secret-env STRIPE_SECRET < request.http\n  hookgate explain --capture inspector.har --entry 3 --route github --format json\n\nExit codes: of a REQUEST_ID 0 found, 1 unknown or failed; of a capture 0 it would be accepted, 1 it would be refused;\n64 bad configuration or usage."
 )]
 pub(super) struct Explain {
+    /// The request: what X-Request-Id said.
+    #[arg(conflicts_with_all = ["capture", "route", "provider", "entry", "body", "at"])]
+    request_id: Option<String>,
+    #[command(flatten)]
+    admin: super::admin::Admin,
     #[command(flatten)]
     file: ConfigFile,
     /// The captured request; `-` reads standard input.
-    #[arg(long, value_name = "FILE|-")]
-    capture: PathBuf,
+    #[arg(long, value_name = "FILE|-", required_unless_present = "request_id")]
+    capture: Option<PathBuf>,
     /// The route that it is for, by its name in the configuration.
-    #[arg(long, value_name = "NAME", required_unless_present = "provider")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["provider", "request_id"])]
     route: Option<String>,
     /// Instead of a route: the provider that is to have sent it.
     #[arg(long, value_name = "NAME", conflicts_with = "route")]
@@ -89,12 +96,16 @@ pub(super) struct Explain {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Format {
+    #[value(alias = "text")]
     Table,
     Json,
 }
 
 impl Explain {
     pub(super) fn run(self) -> ExitCode {
+        if let Some(id) = &self.request_id {
+            return request::explain(id, &self.admin, matches!(self.format, Format::Json));
+        }
         let report = match self.report() {
             Ok(report) => report,
             Err(message) => {
@@ -171,10 +182,11 @@ impl Explain {
     }
 
     fn read(&self) -> Result<Capture, String> {
-        let name = self.capture.display();
-        let bytes = match self.capture.to_str() {
+        let path = self.capture.as_deref().unwrap_or(Path::new("-"));
+        let name = path.display();
+        let bytes = match path.to_str() {
             Some("-") => read_bounded(std::io::stdin().lock()),
-            _ => std::fs::File::open(&self.capture)
+            _ => std::fs::File::open(path)
                 .map_err(|error| error.to_string())
                 .and_then(read_bounded),
         };
