@@ -360,3 +360,66 @@ impl End {
         matches!(self, Self::Rejected(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        store::records::{KeptBody, RecordResult},
+    };
+
+    fn record(number: usize, body: usize) -> Record {
+        Record {
+            request_id: format!("{number:012x}"),
+            at: Timestamp::from_millis(0),
+            took: Duration::ZERO,
+            route: None,
+            result: RecordResult::Rejected {
+                reason: "invalid_json".into(),
+            },
+            status: 400,
+            method: "POST".into(),
+            path: "/".into(),
+            client: None,
+            body_bytes: None,
+            cause: None,
+            steps: Vec::new(),
+            trace: None,
+            body: (body > 0).then(|| KeptBody {
+                content_type: None,
+                bytes: Bytes::from(vec![0; body]),
+            }),
+        }
+    }
+
+    #[test]
+    fn what_waits_to_be_written_is_bounded() {
+        let mut unwritten = Unwritten::default();
+        let dropped: u64 = (0..UNWRITTEN_MAX + 7)
+            .map(|number| unwritten.push(record(number, 0)))
+            .sum();
+        assert_eq!((unwritten.records.len(), dropped), (UNWRITTEN_MAX, 7));
+        assert_eq!(unwritten.records[0].request_id, record(7, 0).request_id);
+        let written = [record(8, 0).request_id];
+        unwritten.forget(&written);
+        assert_eq!(unwritten.records.len(), UNWRITTEN_MAX - 1);
+    }
+
+    #[test]
+    fn the_oldest_bodies_go_before_any_record_does() {
+        let quarter = UNWRITTEN_BODY_BYTES_MAX / 4;
+        let mut unwritten = Unwritten::default();
+        for number in 0..6 {
+            assert_eq!(unwritten.push(record(number, quarter)), 0);
+        }
+        let bodies = unwritten.records.iter().map(|one| one.body.is_some());
+        let expected = [false, false, true, true, true, true];
+        assert_eq!(bodies.collect::<Vec<_>>(), expected);
+        assert_eq!(unwritten.body_bytes, 4 * quarter);
+        unwritten.forget(&[record(5, 0).request_id]);
+        assert_eq!(unwritten.body_bytes, 3 * quarter);
+    }
+}

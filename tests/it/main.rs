@@ -19,6 +19,7 @@ mod delivery;
 mod deploy;
 mod end_to_end;
 mod expressions;
+mod finding_out;
 mod gateway_outage;
 mod handshakes;
 mod ingest;

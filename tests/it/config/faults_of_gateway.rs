@@ -14,6 +14,13 @@ fn listeners() {
                 ],
             ),
             (
+                "[log]\naccepted_lines_per_second = -1\naccepted = 3",
+                &[
+                    "routes.toml:2:29: log.accepted_lines_per_second: found -1, expected a number from 0 to 1000000",
+                    "routes.toml:3:1: log.accepted: found an unknown key; known here: `accepted_lines_per_second`",
+                ],
+            ),
+            (
                 r#"[server]
 listen = "8443""#,
                 &[

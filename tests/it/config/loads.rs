@@ -594,3 +594,17 @@ deliver = []
     assert_eq!(batch.content, [Content::Json]);
     assert_eq!(batch.split, Some(Pointer::parse("/events").unwrap()));
 }
+
+#[test]
+fn lines_of_accepted_requests() {
+    let lines = |log: &str| {
+        let text = format!(
+            "{log}\n[routes.a]\npath = '/a'\nverify = 'none'\nevent_id = {{ json = '/id' }}\ndeliver = []"
+        );
+        parse(&text).unwrap().log.accepted_lines_per_second
+    };
+    assert_eq!(lines("").map(std::num::NonZeroU32::get), Some(100));
+    let some = lines("[log]\naccepted_lines_per_second = 7");
+    assert_eq!(some.map(std::num::NonZeroU32::get), Some(7));
+    assert_eq!(lines("[log]\naccepted_lines_per_second = 0"), None);
+}
