@@ -81,7 +81,11 @@ pub(super) struct EventPage {
 
 /// Events, without headers and bodies.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "list_events", params(ListQuery),
-    responses((status = 200, description = "One page", body = EventPage)))]
+    responses((status = 200, description = "One page", body = EventPage, links(
+        ("event" = (operation_id = "get_event", parameters(("uid" = "$response.body#/events/0/uid")))),
+        ("replay" = (operation_id = "replay_event", parameters(("uid" = "$response.body#/events/0/uid")))),
+        ("next" = (operation_id = "list_events", parameters(("cursor" = "$response.body#/next")))),
+    ))))]
 pub(super) async fn list(
     _: MayRead,
     request: HttpRequest,

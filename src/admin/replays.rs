@@ -129,7 +129,10 @@ struct FilterShown {
     request_body = NewReplay,
     responses(
         (status = 201, description = "It runs", body = ReplayShown,
-            headers(("Location" = String, description = "Where it tells how far it is"))),
+            headers(("Location" = String, description = "Where it tells how far it is")), links(
+                ("replay" = (operation_id = "get_replay", parameters(("id" = "$response.body#/id")))),
+                ("cancel" = (operation_id = "cancel_replay", parameters(("id" = "$response.body#/id")))),
+            )),
         (status = 409, description = "The target is not configured, or too many replays are running"),
     ))]
 pub(super) async fn create(
@@ -181,7 +184,9 @@ fn checked(filter: Filter, state: &State) -> Result<Filter, Problem> {
 
 /// The replays that are running, and those that ended lately.
 #[utoipa::path(get, path = "/api/v1/replays", tag = "replays", operation_id = "list_replays", params(PageQuery),
-    responses((status = 200, description = "One page", body = ReplayPage)))]
+    responses((status = 200, description = "One page", body = ReplayPage, links(
+        ("replay" = (operation_id = "get_replay", parameters(("id" = "$response.body#/replays/0/id")))),
+    ))))]
 pub(super) async fn list(
     _: MayRead,
     request: HttpRequest,

@@ -57,7 +57,9 @@ pub(super) struct Secret {
 
 /// The routes that take their secret from a handshake, without their secrets.
 #[utoipa::path(get, path = "/api/v1/secrets", tag = "secrets", operation_id = "list_secrets", params(PageQuery),
-    responses((status = 200, description = "One page", body = SecretPage)))]
+    responses((status = 200, description = "One page", body = SecretPage, links(
+        ("secret" = (operation_id = "get_secret", parameters(("route" = "$response.body#/secrets/0/route")))),
+    ))))]
 pub(super) async fn list(
     _: MayRead,
     request: HttpRequest,

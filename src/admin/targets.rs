@@ -76,7 +76,10 @@ enum CircuitState {
 
 /// How each target stands.
 #[utoipa::path(get, path = "/api/v1/targets", tag = "targets", operation_id = "list_targets", params(PageQuery),
-    responses((status = 200, description = "One page", body = TargetPage)))]
+    responses((status = 200, description = "One page", body = TargetPage, links(
+        ("pause" = (operation_id = "pause_target", parameters(("name" = "$response.body#/targets/0/name")))),
+        ("resume" = (operation_id = "resume_target", parameters(("name" = "$response.body#/targets/0/name")))),
+    ))))]
 pub(super) async fn list(
     _: MayRead,
     request: HttpRequest,

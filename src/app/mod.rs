@@ -159,7 +159,8 @@ impl App {
         let store = Handover::new(inner, Handle::current());
         let lanes = store.lanes();
         let replay_begun = store.replay_begun();
-        let store = setup::with_spool(Arc::new(store), &config, &clock, &metrics).await?;
+        let limits = Arc::new(ArcSwap::from_pointee(setup::limits(&config, 0)));
+        let store = setup::with_spool(Arc::new(store), &config, &clock, &metrics, &limits).await?;
         let known: Vec<_> = config.targets.keys().cloned().collect();
         news::retired(store.retire_targets(&known).await?);
         let targets: Vec<_> = config.targets.values().cloned().collect();
@@ -201,6 +202,7 @@ impl App {
             delivery: delivery.clone(),
             gate: gate.clone(),
             identity: identity.clone(),
+            limits,
             metrics: metrics.clone(),
             clock: clock.clone(),
         };

@@ -28,7 +28,7 @@ use crate::{
     keys::Keys,
     listener::tls::Identity,
     metrics::Metrics,
-    store::{Store, StoreError, handover},
+    store::{Store, StoreError, handover, spooled::Limits},
 };
 
 use super::{news, setup, watch::Snapshot};
@@ -48,6 +48,8 @@ pub(super) struct Parts {
     pub(super) delivery: Arc<Delivery>,
     pub(super) gate: Arc<Gate>,
     pub(super) identity: Arc<ArcSwap<Identity>>,
+    /// Of the spool.
+    pub(super) limits: Arc<ArcSwap<Limits>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
 }
@@ -141,8 +143,11 @@ impl Running {
         self.known.lock().await.extend(names());
         let removed = parts.delivery.apply(deliveries);
         parts.delivery.set_retention(setup::retention(&config));
+        let body_max = parts.limits.load().body_max;
+        let limits = setup::limits(&config, body_max);
+        parts.limits.store(Arc::new(limits));
         parts.gate.configure(&config, keys, &parts.metrics).await;
-        if !parts.identity.load().is_same(&identity) {
+        if !self.keeps_identity(&config) && !parts.identity.load().is_same(&identity) {
             setup::note_certificate(&parts.metrics, &identity);
             parts.identity.store(Arc::new(identity));
         }
@@ -150,6 +155,12 @@ impl Running {
         parts.delivery.remove(removed);
         parts.metrics.retain(&labels.labels());
         Ok(self.applied(config))
+    }
+
+    /// A certificate that is made here will do on loopback only, and that is where this file would listen after a restart.
+    fn keeps_identity(&self, config: &Config) -> bool {
+        let is_made = matches!(config.server.tls, Tls::SelfSigned { .. });
+        is_made && !self.started.server.listen.ip().is_loopback()
     }
 
     /// Where keys are fetched, from when the first route needs it.
@@ -168,7 +179,10 @@ impl Running {
         let Diff {
             routes, targets, ..
         } = diff(&before, &config);
-        let needs_restart = diff(&self.started, &config).restart;
+        let mut needs_restart = diff(&self.started, &config).restart;
+        if self.keeps_identity(&config) {
+            needs_restart.push("server.tls".to_owned());
+        }
         let now = self.parts.clock.now();
         self.standing.store(Arc::new(Standing {
             path: self.standing.load().path.clone(),

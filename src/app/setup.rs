@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use arc_swap::ArcSwap;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         embedded::{self, Embedded},
         metered::Metered,
         redis::{self, RedisStore},
-        spooled::{self, Spooled},
+        spooled::{self, Limits, Spooled},
     },
 };
 
@@ -79,6 +80,7 @@ pub(super) async fn with_spool(
     config: &Config,
     clock: &Clock,
     metrics: &Arc<Metrics>,
+    limits: &Arc<ArcSwap<Limits>>,
 ) -> Result<Arc<dyn Store>, StartError> {
     let Some(directory) = &config.store.spool else {
         return Ok(primary);
@@ -91,17 +93,20 @@ pub(super) async fn with_spool(
     let setup = spooled::Setup {
         primary,
         spool: Arc::new(spool),
-        body_max: config
-            .routes
-            .iter()
-            .map(|route| route.max_body)
-            .max()
-            .unwrap_or(0),
-        retention: config.store.retention,
+        limits: limits.clone(),
         metrics: metrics.clone(),
         clock: clock.clone(),
     };
     Ok(Arc::new(Spooled::start(setup).await?))
+}
+
+/// `body_max`: of what may be in the spool already.
+pub(super) fn limits(config: &Config, body_max: usize) -> Limits {
+    let bodies = config.routes.iter().map(|route| route.max_body);
+    Limits {
+        body_max: bodies.fold(body_max, usize::max),
+        retention: config.store.retention,
+    }
 }
 
 /// `None` when no route has its keys fetched.

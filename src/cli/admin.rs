@@ -1,15 +1,19 @@
 //! What commands ask a running gateway's admin listener with.
 
-use std::{fmt, time::Duration};
+use std::{cell::RefCell, fmt, process::ExitCode, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use url::Url;
 
 use super::{
+    failed,
     https::{Answer, Https, Trust},
     runtime,
 };
@@ -56,6 +60,8 @@ pub(super) enum Trouble {
     },
     /// Nothing that could be asked.
     Unasked(String),
+    /// Whoever read standard output has gone.
+    Unheard,
 }
 
 /// A connection to the admin listener.
@@ -63,6 +69,8 @@ pub(super) struct Session {
     admin: Admin,
     client: Https,
     runtime: Runtime,
+    /// From the first wait on: before it, ctrl-c ends the program.
+    interrupts: RefCell<Option<Signal>>,
 }
 
 impl Admin {
@@ -80,6 +88,7 @@ impl Admin {
             admin: self.clone(),
             client: client.with_answers_up_to(ANSWER_BYTES_MAX),
             runtime,
+            interrupts: RefCell::new(None),
         })
     }
 
@@ -122,12 +131,24 @@ impl Session {
         })?)
     }
 
-    /// False: ctrl-c came first.
+    /// False: ctrl-c came, now or since the wait before.
     pub(super) fn wait(&self, time: Duration) -> bool {
+        let mut interrupts = self.interrupts.borrow_mut();
         self.runtime.block_on(async {
-            tokio::select! {
-                () = tokio::time::sleep(time) => true,
-                _ = tokio::signal::ctrl_c() => false,
+            if interrupts.is_none() {
+                *interrupts = signal(SignalKind::interrupt()).ok();
+            }
+            let sleep = tokio::time::sleep(time);
+            match interrupts.as_mut() {
+                Some(interrupts) => tokio::select! {
+                    biased;
+                    _ = interrupts.recv() => false,
+                    () = sleep => true,
+                },
+                None => {
+                    sleep.await;
+                    true
+                }
             }
         })
     }
@@ -188,13 +209,21 @@ fn read(answer: &Answer) -> Result<Value, Trouble> {
     })
 }
 
+/// The exit code, and what failed told. That somebody read no further is no failure.
+pub(super) fn end(done: Result<(), Trouble>) -> ExitCode {
+    match done {
+        Ok(()) | Err(Trouble::Unheard) => ExitCode::SUCCESS,
+        Err(trouble) => failed(trouble),
+    }
+}
+
 impl Trouble {
     /// Whether it may be over in a moment: the gateway restarts, or its store does.
     pub(super) fn passes(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
             Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unasked(_) => false,
+            Self::Unasked(_) | Self::Unheard => false,
         }
     }
 }
@@ -203,6 +232,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(told) | Self::Unasked(told) => f.write_str(told),
+            Self::Unheard => f.write_str("nobody reads what is said"),
             Self::Refused {
                 status,
                 told,

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::{
     Format,
-    admin::{Admin, Session, Trouble},
-    failed,
+    admin::{Admin, Session, Trouble, end},
     listing::{EventFilter, items, print, seconds, state_cell, text},
 };
 
@@ -65,7 +64,7 @@ impl Events {
             Command::Tail(tail) => tail.run(&session, self.format),
             Command::Replay(replay) => replay.run(&session, self.format),
         });
-        done.map_or_else(failed, |()| ExitCode::SUCCESS)
+        end(done)
     }
 }
 

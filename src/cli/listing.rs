@@ -1,6 +1,6 @@
 //! What the commands share that ask a gateway for lists: filters, pages, times, tables.
 
-use std::{iter, time::Duration};
+use std::{fmt, io::Write as _, iter, time::Duration};
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
@@ -146,7 +146,7 @@ pub(super) fn print(
 ) -> Result<(), Trouble> {
     if format == Format::Json {
         for item in items {
-            anstream::println!("{}", item?);
+            line(item?)?;
         }
         return Ok(());
     }
@@ -155,10 +155,15 @@ pub(super) fn print(
         table.add_row(row(&item?));
     }
     match table.is_empty() {
-        true => anstream::println!("{nothing}"),
-        false => anstream::println!("{table}"),
+        true => line(nothing),
+        false => line(table),
     }
-    Ok(())
+}
+
+/// One of many lines, of which not all need be read.
+pub(super) fn line(told: impl fmt::Display) -> Result<(), Trouble> {
+    let written = writeln!(anstream::stdout().lock(), "{told}");
+    written.map_err(|_| Trouble::Unheard)
 }
 
 /// Always styled: anstream takes the colours out where nobody wants them.

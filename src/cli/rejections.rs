@@ -7,8 +7,7 @@ use comfy_table::Cell;
 
 use super::{
     Format,
-    admin::{Admin, Session, Trouble},
-    failed,
+    admin::{Admin, Session, Trouble, end},
     listing::{items, moment, print, seconds, state_cell, text},
 };
 use crate::clock::Timestamp;
@@ -59,7 +58,7 @@ impl Rejections {
         let Command::List(asked) = self.command;
         let done = self.admin.open();
         let done = done.and_then(|session| list(&session, asked, self.format));
-        done.map_or_else(failed, |()| ExitCode::SUCCESS)
+        end(done)
     }
 }
 

@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use super::{
     Format, GREEN, YELLOW,
-    admin::{Admin, Session, Trouble},
-    failed,
+    admin::{Admin, Session, Trouble, end},
     listing::{items, print, seconds, state_cell, text},
 };
 
@@ -74,7 +73,7 @@ impl Replays {
                 Ok(())
             }
         });
-        done.map_or_else(failed, |()| ExitCode::SUCCESS)
+        end(done)
     }
 }
 

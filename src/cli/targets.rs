@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::{
     Format, GREEN, YELLOW,
-    admin::{Admin, Session, Trouble},
-    failed,
+    admin::{Admin, Session, Trouble, end},
     listing::{duration, items, print, state_cell, text},
 };
 
@@ -52,7 +51,7 @@ impl Targets {
             Command::Pause { name } => change(&session, &name, "pause", self.format),
             Command::Resume { name } => change(&session, &name, "resume", self.format),
         });
-        done.map_or_else(failed, |()| ExitCode::SUCCESS)
+        end(done)
     }
 }
 

@@ -4,7 +4,8 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    ApiKey, JwtSecret, Secret, SecretText,
+    AdminToken, ApiKey, JwtSecret, Role, Secret, SecretText,
+    caution::check_ends,
     reader::{Node, Place, Table, quoted},
 };
 use crate::signature::{
@@ -123,7 +124,7 @@ fn read_secrets<'a>(node: Node<'a>) -> Vec<(Place<'a>, String, Loaded)> {
         place.fault("an empty list", "at least one secret");
     }
     let items = items.unwrap_or_default().into_iter().enumerate();
-    items
+    let secrets: Vec<_> = items
         .filter_map(|(index, item)| {
             let place = item.place.clone();
             let loaded = load(item, SIGNATURE_SECRET_BYTES_MIN, true)?;
@@ -135,14 +136,48 @@ fn read_secrets<'a>(node: Node<'a>) -> Vec<(Place<'a>, String, Loaded)> {
                 loaded,
             ))
         })
-        .collect()
+        .collect();
+    let ends = secrets.iter();
+    let ends: Vec<_> = ends
+        .map(|(place, _, loaded)| (place.clone(), loaded.validity))
+        .collect();
+    check_ends(&ends);
+    secrets
 }
 
 /// The admin token: it travels in a header, and whoever has it reads the metrics.
 pub(super) fn read_token(node: Node<'_>) -> Option<Secret> {
     let place = node.place.clone();
     let loaded = load(node.secret(), SIGNATURE_SECRET_BYTES_MIN, false)?;
-    loaded.warn_if_literal(&place);
+    token_of(loaded, &place)
+}
+
+/// One of the admin's tokens: `{ name, role }` and a secret.
+pub(super) fn read_named_token(node: Node<'_>) -> Option<AdminToken> {
+    const SHAPE: &str = "a table such as { name = \"grafana\", role = \"read\", env = \"NAME\" }";
+    const NAME_SHAPE: &str = "a name of 1 to 64 printable characters";
+    let mut table = node.secret().table(SHAPE)?;
+    let place = table.place.clone();
+    let name = table.require("name", NAME_SHAPE);
+    let role = table.require("role", "\"read\" or \"write\"");
+    let loaded = load_from(table, SIGNATURE_SECRET_BYTES_MIN, false);
+    let name =
+        name.and_then(|node| node.parse(NAME_SHAPE, |text| is_label(text).then(|| text.into())));
+    let role = role.and_then(|node| node.choice(&[("read", Role::Read), ("write", Role::Write)]));
+    let secret = token_of(loaded?, &place)?;
+    Some(AdminToken {
+        name: name?,
+        role: role?,
+        secret,
+    })
+}
+
+fn is_label(text: &str) -> bool {
+    (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+fn token_of(loaded: Loaded, place: &Place<'_>) -> Option<Secret> {
+    loaded.warn_if_literal(place);
     if !loaded.secret.expose().iter().all(u8::is_ascii_graphic) {
         place.fault(
             "a token with spaces or unprintable bytes",
@@ -213,8 +248,12 @@ impl Loaded {
 }
 
 fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
-    let place = node.place.clone();
-    let mut table = node.table(SECRET_SHAPE)?;
+    load_from(node.table(SECRET_SHAPE)?, bytes_min, expires)
+}
+
+/// From what is left in the table.
+fn load_from(mut table: Table<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {
+    let place = table.place.clone();
     let env = table.take("env").map(|node| (read_env as Origin, node));
     let file = table.take("file").map(|node| (read_file as Origin, node));
     let value = table.take("value").map(|node| (read_value as Origin, node));
@@ -329,6 +368,7 @@ pub(super) fn read_keys(node: Node<'_>) -> Vec<ApiKey> {
         place.fault("an empty list", "at least one key");
     }
     let mut keys: Vec<ApiKey> = Vec::new();
+    let mut ends = Vec::new();
     for item in items.unwrap_or_default() {
         let place = item.place.clone();
         let Some(key) = read_key(item) else { continue };
@@ -341,8 +381,10 @@ pub(super) fn read_keys(node: Node<'_>) -> Vec<ApiKey> {
         if keys.iter().any(|other| other.sha256 == key.sha256) {
             place.fault("the digest of another key", "each key once");
         }
+        ends.push((place, key.validity));
         keys.push(key);
     }
+    check_ends(&ends);
     keys
 }
 
@@ -355,10 +397,7 @@ fn read_key(node: Node<'_>) -> Option<ApiKey> {
     let validity = read_validity(&mut table);
     table.finish();
 
-    let is_name = |text: &str| {
-        (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-    };
-    let name = name?.parse(NAME_SHAPE, |text| is_name(text).then(|| text.to_owned()));
+    let name = name?.parse(NAME_SHAPE, |text| is_label(text).then(|| text.to_owned()));
     let sha256 = sha256?.parse(SHA256_SHAPE, |text| {
         let mut digest = [0; 32];
         hex::decode_to_slice(text, &mut digest).ok()?;

@@ -1,11 +1,15 @@
 //! From the text of `routes.toml` to a [`Config`]: the order in which it is read.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use toml::de::DeTable;
 
 use super::{
     Config, Faults, Keys,
+    caution::check_used,
     include::read_include,
     log::read_log,
     reader::{Context, Named, Order, Place, Table},
@@ -146,6 +150,13 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
         root.place.missing("routes", ROUTES_SHAPE);
     }
     let routes = read_routes(routes, &inherited);
+    let lines = routes.iter().flat_map(|route| &route.deliver);
+    let used: HashSet<_> = lines.map(|line| &*line.to).collect();
+    for (name, place) in targets.names.iter().zip(&targets.places) {
+        if !used.contains(name.as_str()) {
+            check_used(place);
+        }
+    }
     let main = root.place.source.name.clone();
     root.finish();
     for table in included {

@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod breaker;
+mod caution;
 mod credentials;
 mod deliver;
 mod diff;

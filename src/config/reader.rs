@@ -19,6 +19,8 @@ use toml::{
 };
 use zeroize::Zeroizing;
 
+use crate::clock::{Clock, Timestamp};
+
 use super::{
     Fingerprint, Keys,
     error::{Fault, Warning, closest},
@@ -28,6 +30,7 @@ use super::{
 /// What the whole walk shares: the world around the files, and what was found in it and found wrong.
 pub(super) struct Context<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) now: Timestamp,
     /// With the place of each, to sort by: the number of its file, and the offset in it.
     pub(super) faults: RefCell<Vec<(Order, Fault)>>,
     pub(super) warnings: RefCell<Vec<(Order, Warning)>>,
@@ -44,6 +47,7 @@ impl<'a> Context<'a> {
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             env,
+            now: Clock::system().now(),
             faults: RefCell::default(),
             warnings: RefCell::default(),
             files: RefCell::default(),
@@ -354,6 +358,12 @@ impl<'a> Table<'a> {
             place: self.place.key(key, value.span()),
             value: value.into_inner(),
         })
+    }
+
+    /// Where the value of `key` stands, which is not taken.
+    pub(super) fn place_of(&self, key: &str) -> Option<Place<'a>> {
+        let value = self.entries.get(key)?;
+        Some(self.place.key(key, value.span()))
     }
 
     /// Like [`Table::take`]; a fault when the key is not there.

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Fingerprint, Respond, RespondBody, Route,
+    caution::{Places, check_route},
     deliver::{read_deliver, read_rate, read_respond},
     identity::{pointer, read_event_id, read_event_type},
     payload::{check_content, check_split, read_content, read_require, read_schemas},
@@ -58,6 +59,13 @@ fn read_route(
     addresses: &mut Addresses,
 ) -> Route {
     let witness = table.witness();
+    let places = Places {
+        route: table.place.clone(),
+        verify: table.place_of("verify"),
+        event_id: table.place_of("event_id"),
+        dedupe_window: table.place_of("dedupe_window"),
+        deliver: table.place_of("deliver"),
+    };
     let methods = read_methods(table.take("methods"));
     let path = read_path(&mut table);
     if let Some((path, place)) = &path {
@@ -144,6 +152,7 @@ fn read_route(
     if let Some(split) = split {
         check_split(&route, &split.place);
     }
+    check_route(&route, preset, &places);
     route
 }
 

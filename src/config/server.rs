@@ -13,10 +13,10 @@ use rustls::RootCertStore;
 
 use super::{
     Admin, AdminToken, Role, Server, Tls,
-    credentials::read_token,
-    reader::{Node, Place, Table},
+    credentials::{read_named_token, read_token},
+    reader::{Node, Place, Table, quoted},
     scalar::{HOUR, MINUTE},
-    tls::read_authorities,
+    tls::{check_own, read_authorities},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -139,7 +139,11 @@ fn read_tls(mut table: Table<'_>, is_loopback: bool) -> (Option<Tls>, Option<Arc
         }
     }
     let tls = certificate
-        .and_then(|node| read_path(&node))
+        .and_then(|node| {
+            let path = read_path(&node)?;
+            check_own(&node, &path);
+            Some(path)
+        })
         .zip(private_key.and_then(|node| read_path(&node)))
         .map(|(certificate, private_key)| Tls::Files {
             certificate,
@@ -165,24 +169,48 @@ fn read_path(node: &Node<'_>) -> Option<PathBuf> {
 pub(super) fn read_admin(mut table: Table<'_>, taken: &mut Taken) -> Admin {
     let (listen, listen_place) = read_listen(&mut table, 9090, taken);
     let token = table.take("token");
+    let named = table.take("tokens");
     table.finish();
-    if token.is_none() && !listen.ip().is_loopback() {
+    if token.is_none() && named.is_none() && !listen.ip().is_loopback() {
         listen_place.fault(
             format!("\"{listen}\" without a token"),
             "`token = { env = \"NAME\" }` beside it, or a loopback address",
         );
     }
-    Admin {
-        listen,
-        tokens: token
-            .and_then(read_token)
-            .map(|secret| AdminToken {
-                name: "admin".into(),
-                role: Role::Write,
-                secret,
-            })
-            .into_iter()
-            .collect(),
+    let first = token.and_then(read_token).map(|secret| AdminToken {
+        name: "admin".into(),
+        role: Role::Write,
+        secret,
+    });
+    let mut tokens: Vec<_> = first.into_iter().collect();
+    if let Some(node) = named {
+        read_tokens(node, &mut tokens);
+    }
+    Admin { listen, tokens }
+}
+
+/// No two of one name, nor with one secret: logs could not tell who has asked.
+fn read_tokens(node: Node<'_>, tokens: &mut Vec<AdminToken>) {
+    const SHAPE: &str = "a list such as [{ name = \"grafana\", role = \"read\", env = \"NAME\" }]";
+    let place = node.place.clone();
+    let items = node.secret().list(SHAPE);
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        place.fault("an empty list", "at least one token, or no `tokens`");
+    }
+    for item in items.unwrap_or_default() {
+        let place = item.place.clone();
+        let Some(token) = read_named_token(item) else {
+            continue;
+        };
+        if tokens.iter().any(|other| other.name == token.name) {
+            let found = format!("{} a second time", quoted(&token.name));
+            place.fault(found, "another name; `token` is called \"admin\"");
+        }
+        let same = |other: &AdminToken| other.secret.expose() == token.secret.expose();
+        if tokens.iter().any(same) {
+            place.fault("the secret of another token", "each secret once");
+        }
+        tokens.push(token);
     }
 }
 

@@ -141,7 +141,7 @@ impl Canvas {
                 } else {
                     ""
                 };
-                let closing = if end <= line.end && end - start >= 2 * quotes {
+                let closing = if end <= line.end && is_closed(&text[start..end], quotes) {
                     &text[start..start + quotes]
                 } else {
                     ""
@@ -207,6 +207,10 @@ struct Token {
     range: Range<usize>,
 }
 
+fn is_closed(text: &str, quotes: usize) -> bool {
+    text.len() >= 2 * quotes && text.ends_with(&text[..quotes])
+}
+
 /// `text` as far as `end`, in pieces. What is no TOML is cut into words and signs too.
 fn tokens(text: &str, end: usize) -> Vec<Token> {
     let mut tokens = Vec::new();
@@ -226,7 +230,7 @@ fn tokens(text: &str, end: usize) -> Vec<Token> {
 /// The first piece of `rest`, which is not empty.
 fn token(rest: &str) -> (Kind, usize) {
     const SIGNS: [char; 7] = ['=', '[', ']', '{', '}', ',', '.'];
-    let until = |stop: &dyn Fn(char) -> bool| rest.find(|c| stop(c)).unwrap_or(rest.len()).max(1);
+    let until = |stop: &dyn Fn(char) -> bool| rest.find(stop).unwrap_or(rest.len()).max(1);
     let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
     match rest.chars().next().unwrap_or(' ') {
         '#' => (Kind::Comment, until(&|c| c == '\n')),

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{
     Breaker, Jitter, Rate, Retry, RetryOn, Secret, Sign, Target, Wait,
     breaker::read_breaker,
+    caution::check_cleartext,
     credentials::{read_header_value, read_signature_secrets},
     deliver::read_rate,
-    reader::{Named, Node, Table},
+    reader::{Named, Node, Place, Table},
     retry::{read_retry, read_retry_on},
     scalar::{DAY, HOUR, MINUTE, NAME_SHAPE, is_name},
     tls::TlsKeys,
@@ -55,22 +56,26 @@ pub(super) fn read_defaults(mut table: Table<'_>) -> Defaults {
     defaults
 }
 
-pub(super) struct Targets {
+pub(super) struct Targets<'a> {
     pub(super) valid: BTreeMap<TargetName, Arc<Target>>,
     /// Those with faults too: a route that names one of them is not to blame.
     pub(super) names: Vec<String>,
+    /// Where each of `names` stands.
+    pub(super) places: Vec<Place<'a>>,
 }
 
-pub(super) fn read_targets(entries: Vec<Named<'_>>, defaults: &Defaults) -> Targets {
+pub(super) fn read_targets<'a>(entries: Vec<Named<'a>>, defaults: &Defaults) -> Targets<'a> {
     let mut targets = Targets {
         valid: BTreeMap::new(),
         names: Vec::new(),
+        places: Vec::new(),
     };
     for (name, place, node) in entries {
         if !is_name(&name) {
             place.fault(super::reader::quoted(&name), NAME_SHAPE);
         }
         targets.names.push(name.clone());
+        targets.places.push(place);
         let target = node
             .table("a table")
             .and_then(|table| read_target(name.as_str().into(), table, defaults));
@@ -83,9 +88,8 @@ pub(super) fn read_targets(entries: Vec<Named<'_>>, defaults: &Defaults) -> Targ
 
 fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> Option<Target> {
     let witness = table.witness();
-    let url = table
-        .require("url", "a URL such as \"https://crm.example.com/in\"")
-        .and_then(|node| node.http_url());
+    let address = table.require("url", "a URL such as \"https://crm.example.com/in\"");
+    let url = address.as_ref().and_then(Node::http_url);
     let headers = table.take("headers").map(read_headers).unwrap_or_default();
     let timeout = table.duration("timeout", defaults.timeout, TIMEOUT_MAX);
     let concurrency = table.count("concurrency", defaults.concurrency, CONCURRENCY_MAX);
@@ -101,6 +105,9 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
     };
     let paused = table.flag("paused", false);
     let allow_private = table.flag("allow_private", false);
+    if let (Some(url), Some(node)) = (&url, &address) {
+        check_cleartext(url, allow_private, &node.place);
+    }
     let sign = table.take("sign").and_then(read_sign);
     let tls = TlsKeys::take(&mut table);
     if url.as_ref().is_some_and(|url| url.scheme() == "http") {

@@ -1,6 +1,6 @@
 //! `ca`, `client_certificate` and `client_key` of a target or of Redis: PEM files, read and matched at load.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::{
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ClientCertificate, TargetTls,
+    caution::{check_authorities, check_chain},
     reader::{Node, Table, quoted},
 };
 
@@ -93,6 +94,9 @@ impl<'a> TlsKeys<'a> {
         let chain = chain_text
             .as_ref()
             .and_then(|text| chain(certificate, text));
+        if let Some(chain) = &chain {
+            check_chain(certificate, chain.iter().map(AsRef::as_ref));
+        }
         let private_key = key_text.as_ref().and_then(|text| private_key(key, text));
         match CertifiedKey::from_der(chain?, private_key?, &aws_lc_rs::default_provider()) {
             Ok(pair) => return Some((pair, [chain_text?, key_text?])),
@@ -113,6 +117,17 @@ impl<'a> TlsKeys<'a> {
     }
 }
 
+/// Warns of the gateway's own certificate when it is about to end. Whether it can be used is found out at the start.
+pub(super) fn check_own(node: &Node<'_>, path: &Path) {
+    let Ok(text) = node.place.context.read(path, PEM_BYTES_MAX) else {
+        return;
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .filter_map(Result::ok)
+        .collect();
+    check_chain(node, chain.iter().map(AsRef::as_ref));
+}
+
 /// The authorities of a PEM file.
 pub(super) fn read_authorities(node: &Node<'_>) -> Option<RootCertStore> {
     authorities_of(node, &read_pem(node)?)
@@ -120,7 +135,9 @@ pub(super) fn read_authorities(node: &Node<'_>) -> Option<RootCertStore> {
 
 fn authorities_of(node: &Node<'_>, text: &[u8]) -> Option<RootCertStore> {
     let mut authorities = RootCertStore::empty();
-    for certificate in chain(node, text)? {
+    let chain = chain(node, text)?;
+    check_authorities(node, chain.iter().map(AsRef::as_ref));
+    for certificate in chain {
         if let Err(error) = authorities.add(certificate) {
             let found = format!("a certificate that cannot be read ({error})");
             node.place.fault(found, "certificates of authorities");

@@ -27,14 +27,14 @@ impl Preset {
         match &self.proof {
             Proof::Signature(schemes) => schemes
                 .iter()
-                .map(|scheme| (&*scheme.name, of_scheme(scheme, self.event_id)))
+                .map(|scheme| (&*scheme.name, scheme_coverage(scheme, &ids(self.event_id))))
                 .collect(),
             Proof::Jwt(rule, _) => {
                 let body = match rule.body_sha256 {
                     Some(_) => BodyCoverage::Whole,
                     None => BodyCoverage::Nothing,
                 };
-                let id = covers_id(self.event_id, body, &|_| Covered::No);
+                let id = covers_id(&ids(self.event_id), body, &|_| Covered::No);
                 vec![("jwt", Coverage { body, id })]
             }
             Proof::Agreed => Vec::new(),
@@ -89,13 +89,45 @@ impl Preset {
     }
 }
 
-fn of_scheme(scheme: &Scheme, event_id: &[IdPlace]) -> Coverage {
+/// Where a part of an event id stands, as a route or a preset says.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    Json(&'a str),
+    /// In lower case.
+    Header(&'a str),
+}
+
+/// One source of an event id.
+#[derive(Clone, Debug)]
+pub enum Id<'a> {
+    /// Joined, if there are several.
+    Fields(Vec<Asked<'a>>),
+    BodySha256,
+}
+
+/// What `scheme` covers of requests whose event ids stand at these places.
+pub fn scheme_coverage(scheme: &Scheme, event_id: &[Id<'_>]) -> Coverage {
     let body = body(scheme);
-    let part = |place: Place| covers(scheme, place);
     Coverage {
         body,
-        id: covers_id(event_id, body, &part),
+        id: covers_id(event_id, body, &|place| covers(scheme, place)),
     }
+}
+
+fn asked(place: Place) -> Asked<'static> {
+    match place {
+        Place::Json(pointer) => Asked::Json(pointer),
+        Place::Header(name) => Asked::Header(name),
+    }
+}
+
+fn ids(places: &[IdPlace]) -> Vec<Id<'static>> {
+    let id = |place: &IdPlace| match place {
+        IdPlace::One(place) => Id::Fields(vec![asked(*place)]),
+        IdPlace::Joined(places) => Id::Fields(places.iter().copied().map(asked).collect()),
+        IdPlace::BodySha256 => Id::BodySha256,
+    };
+    places.iter().map(id).collect()
 }
 
 fn body(scheme: &Scheme) -> BodyCoverage {
@@ -125,16 +157,15 @@ enum Covered {
 }
 
 /// The places are gone through in order, as the id is found: one that may be missing leads on to the next.
-fn covers_id(event_id: &[IdPlace], body: BodyCoverage, part: &dyn Fn(Place) -> Covered) -> bool {
-    let of = |place: Place| match place {
-        Place::Json(_) if body == BodyCoverage::Whole => Covered::Yes,
+fn covers_id(event_id: &[Id<'_>], body: BodyCoverage, part: &dyn Fn(Asked<'_>) -> Covered) -> bool {
+    let of = |place: Asked<'_>| match place {
+        Asked::Json(_) if body == BodyCoverage::Whole => Covered::Yes,
         _ => part(place),
     };
     for id in event_id {
         let covered =
             match id {
-                IdPlace::One(place) => of(*place),
-                IdPlace::Joined(places) => places.iter().map(|place| of(*place)).fold(
+                Id::Fields(places) => places.iter().map(|place| of(*place)).fold(
                     Covered::Required,
                     |all, one| match (all, one) {
                         (Covered::No, _) | (_, Covered::No) => Covered::No,
@@ -142,8 +173,8 @@ fn covers_id(event_id: &[IdPlace], body: BodyCoverage, part: &dyn Fn(Place) -> C
                         _ => Covered::Yes,
                     },
                 ),
-                IdPlace::BodySha256 if body == BodyCoverage::Whole => Covered::Required,
-                IdPlace::BodySha256 => Covered::No,
+                Id::BodySha256 if body == BodyCoverage::Whole => Covered::Required,
+                Id::BodySha256 => Covered::No,
             };
         match covered {
             Covered::No => return false,
@@ -155,21 +186,21 @@ fn covers_id(event_id: &[IdPlace], body: BodyCoverage, part: &dyn Fn(Place) -> C
 }
 
 /// Whether the signed parts of `scheme` hold what stands at `place`.
-fn covers(scheme: &Scheme, place: Place) -> Covered {
+fn covers(scheme: &Scheme, place: Asked<'_>) -> Covered {
     if scheme.method == Method::Equal {
         return Covered::No;
     }
     let found = scheme.signed.iter().map(|part| match (part, place) {
-        (Part::Header(name), Place::Header(wanted)) if name == wanted => Covered::Required,
-        (Part::Listed(listed), Place::Header(wanted))
+        (Part::Header(name), Asked::Header(wanted)) if name == wanted => Covered::Required,
+        (Part::Listed(listed), Asked::Header(wanted))
             if listed.required.iter().any(|name| name == wanted) =>
         {
             Covered::Required
         }
-        (Part::Json(pointer), Place::Json(wanted)) if is_at(scheme, pointer, wanted) => {
+        (Part::Json(pointer), Asked::Json(wanted)) if is_at(scheme, pointer, wanted) => {
             Covered::Yes
         }
-        (Part::JsonLines(names), Place::Json(wanted))
+        (Part::JsonLines(names), Asked::Json(wanted))
             if names
                 .iter()
                 .any(|name| wanted.strip_prefix('/') == Some(&**name)) =>

@@ -16,7 +16,7 @@ pub mod handshakes;
 mod scheme;
 mod table;
 
-pub use coverage::{BodyCoverage, Coverage};
+pub use coverage::{Asked, BodyCoverage, Coverage, Id, scheme_coverage};
 pub use handshake::{
     Answer, AnswerBody, AnswerHeader, Condition, Effect, Handshake, HandshakeProof, Value,
 };
@@ -45,6 +45,8 @@ pub struct Preset {
     pub json_types: &'static [&'static str],
     /// How long an id is remembered when the route does not say: where the same body comes for different events.
     pub dedupe_window: Option<Duration>,
+    /// How long after an event the provider may still send it again. `None`: not known.
+    pub retried_for: Option<Duration>,
     pub handshakes: &'static [Handshake],
     /// Content type and body of the answer to an event, where the provider wants one of its own.
     pub respond: Option<(&'static str, &'static str)>,

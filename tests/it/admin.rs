@@ -7,6 +7,7 @@
 
 mod changes;
 mod configuration;
+mod docs;
 mod document;
 mod events;
 mod replays;

@@ -1,5 +1,15 @@
 //! The command line, as people and scripts use it.
 
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod asking;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod broken;
 mod check;
 #[allow(
     clippy::unwrap_used,
@@ -7,6 +17,16 @@ mod check;
 )]
 mod commit;
 mod demo;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod differences;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod events;
 #[allow(
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
@@ -32,6 +52,16 @@ mod providers;
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
+mod reload;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod replays;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod secrets;
 mod send;
 #[allow(
@@ -39,3 +69,10 @@ mod send;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod start;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod targets;
+
+pub(crate) use check::keys_of_the_source;

@@ -9,17 +9,20 @@ use std::path::{Path, PathBuf};
 
 use hookgate::config::{Config, Faults};
 
+mod cautions;
 mod changes;
 mod faults_of_callers;
 mod faults_of_gateway;
 mod faults_of_routes;
 mod faults_of_schemes;
 mod faults_of_targets;
+mod includes;
 mod jwt;
 mod loads;
 mod providers;
 mod schemes;
 mod secrets;
+mod snippets;
 
 /// Where the fixtures are, and what relative paths in them start from.
 fn fixtures() -> PathBuf {

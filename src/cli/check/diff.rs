@@ -95,16 +95,25 @@ pub(super) fn report(
                 ..change
             })
         });
-    let settings = of_gateway.map(|change| Setting {
-        restart: needs_restart(&diff.restart, &change.key),
-        change,
-    });
+    let settings: Vec<_> = of_gateway
+        .map(|change| Setting {
+            restart: needs_restart(&diff.restart, &change.key),
+            change,
+        })
+        .collect();
+    // Relative paths of files in two directories differ though both say the same: the gateway will read the new one where
+    // it read the old one.
+    let said = |key: &&String| {
+        let mut said = settings.iter();
+        said.any(|setting| needs_restart(std::slice::from_ref(*key), &setting.change.key))
+    };
+    let restart = diff.restart.iter().filter(said).cloned().collect();
     Ok(Report {
         old: name,
         routes: routes.collect(),
         targets: targets.collect(),
-        settings: settings.collect(),
-        restart: diff.restart.clone(),
+        settings,
+        restart,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::{
         Format, GREEN, YELLOW,
         admin::{Session, Trouble},
         events::delivery,
-        listing::{EventFilter, items, text},
+        listing::{EventFilter, items, line, text},
     },
     clock::{Clock, Timestamp},
 };
@@ -39,7 +39,7 @@ impl Tail {
         let mut events = followed.news(session)?;
         loop {
             for event in events.iter().take(left) {
-                tell(event, format);
+                tell(event, format)?;
             }
             left = left.saturating_sub(events.len());
             if left == 0 || !session.wait(EVERY) {
@@ -132,15 +132,16 @@ fn received_at(event: &Value) -> Timestamp {
     Timestamp::from_millis(at.as_millisecond())
 }
 
-fn tell(event: &Value, format: Format) {
+fn tell(event: &Value, format: Format) -> Result<(), Trouble> {
     if format == Format::Json {
-        anstream::println!("{event}");
-        return;
+        return line(event);
     }
     let deliveries = event["deliveries"].as_array().into_iter().flatten();
     let deliveries: Vec<_> = deliveries.map(delivery).collect();
     let [at, uid, route, kind, id] =
         ["received_at", "uid", "route", "type", "id"].map(|key| text(event, key));
     let deliveries = deliveries.join(", ");
-    anstream::println!("{at}  {uid}  {GREEN}{route}{GREEN:#}  {kind}  {id}  {deliveries}");
+    line(format_args!(
+        "{at}  {uid}  {GREEN}{route}{GREEN:#}  {kind}  {id}  {deliveries}"
+    ))
 }

@@ -20,6 +20,7 @@ mod cloud;
 mod commerce;
 mod developer;
 mod messaging;
+mod retries;
 mod social;
 mod standard_webhooks;
 
@@ -37,6 +38,9 @@ pub(super) fn presets() -> Vec<Preset> {
     .flatten()
     .collect();
     presets.sort_unstable_by_key(|preset| preset.name);
+    for preset in &mut presets {
+        preset.retried_for = retries::of(preset.name);
+    }
     presets
 }
 
@@ -85,6 +89,7 @@ fn agreed(name: &'static str, title: &'static str, source: &'static str) -> Pres
         content: JSON,
         json_types: &[],
         dedupe_window: None,
+        retried_for: None,
         handshakes: &[],
         respond: None,
         params: &[],

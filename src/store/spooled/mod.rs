@@ -18,6 +18,7 @@ mod state;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -46,12 +47,18 @@ pub struct Setup {
     /// Where events belong. Those that are moved enter by the same way as others.
     pub primary: Arc<dyn Store>,
     pub spool: Arc<dyn Store>,
-    /// Of the largest body that a route takes: it bounds what is moved at one time.
+    pub limits: Arc<ArcSwap<Limits>>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+}
+
+/// What the configuration says of the spool and may say otherwise while it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of the largest body that the spool may hold: it bounds what is moved at one time.
     pub body_max: usize,
     /// How long the spool keeps its dead letters.
     pub retention: Duration,
-    pub metrics: Arc<Metrics>,
-    pub clock: Clock,
 }
 
 /// See the module.

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    Setup, entry,
+    Limits, Setup, entry,
     state::{State, is_ordered},
 };
 
@@ -46,10 +47,8 @@ pub(super) struct Mover {
     state: Arc<State>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    retention: Retention,
+    limits: Arc<ArcSwap<Limits>>,
     stop: CancellationToken,
-    /// Events that are claimed at one time.
-    batch_max: usize,
     /// Events of one call: one after a failure, to try whether the primary takes it, then more.
     call_max: usize,
     /// Claimed and not moved, in order.
@@ -75,6 +74,11 @@ enum Next {
     Nothing(Duration),
 }
 
+/// Events that are claimed at one time.
+fn batch_max(body_max: usize) -> usize {
+    (BATCH_BYTES_MAX / body_max.max(1)).clamp(1, BATCH_MAX)
+}
+
 /// How many events a spool holds.
 pub(super) async fn waiting(spool: &dyn Store) -> Result<u64, StoreError> {
     let depth = spool.depth(&[entry::waits_for()]).await?;
@@ -89,12 +93,8 @@ impl Mover {
             state,
             metrics: setup.metrics,
             clock: setup.clock,
-            retention: Retention {
-                age: setup.retention,
-                bytes: KEPT_BYTES,
-            },
+            limits: setup.limits,
             stop,
-            batch_max: (BATCH_BYTES_MAX / setup.body_max.max(1)).clamp(1, BATCH_MAX),
             call_max: 1,
             carried: Vec::new(),
             unsettled: Vec::new(),
@@ -165,7 +165,7 @@ impl Mover {
     async fn claim(&mut self) -> Result<Next, StoreError> {
         let want = Want {
             target: entry::waits_for(),
-            max: self.batch_max,
+            max: batch_max(self.limits.load().body_max),
             lease: LEASE,
         };
         let claims = self.spool.claim(&[want]).await?;
@@ -313,7 +313,11 @@ impl Mover {
         if self.settled < EXPIRE_AFTER && self.expired_at.elapsed() < EXPIRE_EVERY {
             return;
         }
-        match self.spool.expire(self.retention).await {
+        let kept = Retention {
+            age: self.limits.load().retention,
+            bytes: KEPT_BYTES,
+        };
+        match self.spool.expire(kept).await {
             Ok(expired) if expired.more => return,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "could not remove moved events from the spool"),

@@ -7,10 +7,16 @@ use hookgate::{
 use http::Method;
 use serde_json::json;
 
-use super::{TOKEN, configuration, rig::{AdminRig, refusal}};
+use super::{
+    TOKEN, configuration,
+    rig::{AdminRig, refusal},
+};
 use crate::{
     delivery::rig::{event, target},
-    support::{gateway::{Gateway, env}, receiver::Receiver},
+    support::{
+        gateway::{Gateway, env},
+        receiver::Receiver,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +52,12 @@ async fn routes_are_told_with_the_names_of_their_secrets_alone() {
         assert!(!reply.text().contains(secret), "{}", reply.text());
     }
     let routes = reply.json();
-    let names: Vec<_> = routes["routes"].as_array().unwrap().iter().map(|r| &r["name"]).collect();
+    let names: Vec<_> = routes["routes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| &r["name"])
+        .collect();
     assert_eq!(names, ["anyone", "github", "two"]);
     let github = &routes["routes"][1];
     assert_eq!(
@@ -66,8 +77,14 @@ async fn routes_are_told_with_the_names_of_their_secrets_alone() {
     );
     assert!(github["max_body_bytes"].as_u64().unwrap() > 0);
     let anyone = &routes["routes"][0];
-    assert_eq!((&anyone["verifiers"], &anyone["provider"]), (&json!([]), &json!(null)));
-    assert_eq!((&anyone["enabled"], &anyone["methods"]), (&json!(false), &json!(["POST", "PUT"])));
+    assert_eq!(
+        (&anyone["verifiers"], &anyone["provider"]),
+        (&json!([]), &json!(null))
+    );
+    assert_eq!(
+        (&anyone["enabled"], &anyone["methods"]),
+        (&json!(false), &json!(["POST", "PUT"]))
+    );
     let two = &routes["routes"][2]["verifiers"];
     assert_eq!(two, &json!([{ "kind": "api_key", "credentials": ["erp"] }]));
 
@@ -75,7 +92,10 @@ async fn routes_are_told_with_the_names_of_their_secrets_alone() {
     assert!(!config.text().contains(TOKEN));
     let config = config.json();
     assert_eq!(config["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!((&config["store"], &config["routes"], &config["targets"]), (&json!("embedded"), &json!(3), &json!(1)));
+    assert_eq!(
+        (&config["store"], &config["routes"], &config["targets"]),
+        (&json!("embedded"), &json!(3), &json!(1))
+    );
     assert_eq!(config["last_attempt"]["result"], "ok");
     assert_eq!(config["path"], json!(null));
     // The token stands in the file itself.
@@ -89,7 +109,10 @@ async fn routes_are_told_with_the_names_of_their_secrets_alone() {
 async fn a_reload_tells_what_changed_or_every_fault() {
     let admin = AdminRig::start([target("crm", "http://127.0.0.1:1")]);
     let next = |result| *admin.control.next.lock().unwrap() = Some(result);
-    let changes = |name: &str| Changes { added: vec![name.to_owned()], ..Changes::default() };
+    let changes = |name: &str| Changes {
+        added: vec![name.to_owned()],
+        ..Changes::default()
+    };
     next(Ok(Applied {
         routes: changes("orders"),
         targets: changes("crm"),
@@ -109,17 +132,25 @@ async fn a_reload_tells_what_changed_or_every_fault() {
     next(Err(Refusal::Faults(faults.as_slice().to_vec())));
     let reply = admin.post("reload", "").await;
     let told = refusal(&reply, 422);
-    assert_eq!(told, format!("The configuration has {count} fault(s); nothing changed."));
+    assert_eq!(
+        told,
+        format!("The configuration has {count} fault(s); nothing changed.")
+    );
     let shown = reply.json();
     assert_eq!(shown["code"], "invalid_config");
     let shown = shown["faults"].as_array().unwrap();
     assert_eq!(shown.len(), count);
     for (shown, fault) in shown.iter().zip(faults.as_slice()) {
         assert_eq!(shown["message"], fault.to_string());
-        assert_eq!((&shown["line"], &shown["key"]), (&json!(fault.line), &json!(fault.key)));
+        assert_eq!(
+            (&shown["line"], &shown["key"]),
+            (&json!(fault.line), &json!(fault.key))
+        );
     }
 
-    next(Err(Refusal::Unusable("the key is another certificate's".to_owned())));
+    next(Err(Refusal::Unusable(
+        "the key is another certificate's".to_owned(),
+    )));
     let reply = admin.post("reload", "").await;
     assert!(refusal(&reply, 422).contains("another certificate's"));
     assert_eq!(reply.json()["code"], "unusable_config");
@@ -135,7 +166,10 @@ async fn a_target_is_paused_and_resumed() {
     let paused = json!({ "target": "crm", "paused": true, "result": "paused" });
     assert_eq!(reply.json(), paused);
     let shown = &admin.get("targets").await["targets"][0];
-    assert_eq!((&shown["paused"], &shown["paused_by_file"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&shown["paused"], &shown["paused_by_file"]),
+        (&json!(true), &json!(false))
+    );
     admin.rig.send(event("evt_1", &["crm"])).await;
     assert_eq!(admin.get("targets").await["targets"][0]["pending"], 1);
     assert!(receiver.requests().is_empty());
@@ -149,7 +183,10 @@ async fn a_target_is_paused_and_resumed() {
     for what in ["pause", "resume"] {
         let reply = admin.post(&format!("targets/crn/{what}"), "").await;
         let told = refusal(&reply, 404);
-        assert_eq!(told, "No target of this name is configured. Did you mean `crm`?");
+        assert_eq!(
+            told,
+            "No target of this name is configured. Did you mean `crm`?"
+        );
     }
     admin.stop().await;
 }

@@ -34,7 +34,8 @@ impl Operation {
     fn address(&self) -> String {
         let nobody = Uuid::nil().to_string();
         let path = self.path.replace("{uid}", &nobody).replace("{id}", &nobody);
-        path.replace("{name}", "nobody").replace("{route}", "nobody")
+        path.replace("{name}", "nobody")
+            .replace("{route}", "nobody")
     }
 
     async fn ask(&self, client: &Client, token: Option<&str>, query: &str) -> Reply {
@@ -95,7 +96,13 @@ async fn each_operation_asks_for_a_token_whose_role_suffices() {
     ]);
     for operation in &operations {
         let name = format!("{} {}", operation.method, operation.path);
-        let status = async |token| operation.ask(&admin.client, token, "").await.status.as_u16();
+        let status = async |token| {
+            operation
+                .ask(&admin.client, token, "")
+                .await
+                .status
+                .as_u16()
+        };
         if operation.path == "/api/v1/reload" {
             *admin.control.next.lock().unwrap() = Some(Ok(Default::default()));
         }
@@ -168,7 +175,11 @@ async fn other_methods_and_paths_are_told_what_there_is() {
             if allowed.contains(method) {
                 continue;
             }
-            let address = operations.iter().find(|o| o.path == path).unwrap().address();
+            let address = operations
+                .iter()
+                .find(|o| o.path == path)
+                .unwrap()
+                .address();
             let method: Method = method.parse().unwrap();
             let reply = admin.client.send(method, &address, &[], "").await;
             refusal(&reply, 405);
@@ -177,7 +188,13 @@ async fn other_methods_and_paths_are_told_what_there_is() {
             assert_eq!(allow, allowed, "{path}");
         }
     }
-    for path in ["/", "/api", "/api/v1", "/api/v1/nothing", "/api/v1/events/1/2/3"] {
+    for path in [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v1/nothing",
+        "/api/v1/events/1/2/3",
+    ] {
         for method in [Method::GET, Method::POST] {
             let reply = admin.client.send(method, path, &[], "").await;
             refusal(&reply, 404);
@@ -220,7 +237,13 @@ async fn lists_are_paged_to_their_end() {
     let (mut paged, mut query) = (Vec::new(), "limit=2".to_owned());
     loop {
         let page = admin.get(&format!("replays?{query}")).await;
-        paged.extend(page["replays"].as_array().unwrap().iter().map(|r| r["id"].clone()));
+        paged.extend(
+            page["replays"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|r| r["id"].clone()),
+        );
         match page["next"].as_str() {
             Some(next) => query = format!("limit=2&cursor={next}"),
             None => break,

@@ -53,6 +53,7 @@ fn program(directory: &Path, arguments: &[&str]) -> assert_cmd::Command {
         .current_dir(directory)
         .env_remove("HOOKGATE_CONFIG")
         .env_remove("HOOKGATE_KEY")
+        .env_remove("HOOKGATE_ADMIN")
         .env_remove("HOOKGATE_ADMIN_TOKEN")
         .env_remove("RUST_LOG")
         .env_remove("NO_COLOR")

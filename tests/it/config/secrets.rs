@@ -42,7 +42,7 @@ fn what_belongs_to_handshakes_is_read() {
     assert_eq!(
         warnings(&config),
         [
-            "routes.toml:1:1: routes.a: Meta cannot register this address before `verify_token` says what it shows then"
+            "routes.toml:1:1: routes.a: Meta cannot register this address before `verify_token` says what it shows then; add `verify_token = { env = \"NAME\" }`"
         ]
     );
 
@@ -92,7 +92,7 @@ secrets = [{ env = "SECRET" }]
     assert_eq!(
         warnings(&config),
         [
-            "routes.toml:7:8: routes.a.verify.hmac: the timestamp is not part of `signed`, so anyone can renew an old request"
+            "routes.toml:7:8: routes.a.verify.hmac: the timestamp is not part of `signed`, so anyone can renew an old request; add it to `signed` if the provider signs it; else the route rests on its `dedupe_window`"
         ]
     );
 }

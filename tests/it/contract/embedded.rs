@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use hookgate::{
     clock::{Clock, ClockHand, Timestamp},
@@ -13,7 +14,7 @@ use hookgate::{
         embedded::{Embedded, Options},
         metered::Metered,
         replays::{Replay, ReplayState},
-        spooled::{self, Spooled},
+        spooled::{self, Limits, Spooled},
     },
 };
 use tempfile::TempDir;
@@ -54,8 +55,10 @@ pub(super) async fn spooled_subject() -> Subject {
     let setup = spooled::Setup {
         primary: Arc::new(primary),
         spool: Arc::new(spool),
-        body_max: 1 << 20,
-        retention: LONG,
+        limits: Arc::new(ArcSwap::from_pointee(Limits {
+            body_max: 1 << 20,
+            retention: LONG,
+        })),
         metrics: metrics(),
         clock: clock.clone(),
     };

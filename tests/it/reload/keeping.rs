@@ -245,3 +245,74 @@ async fn the_first_route_whose_keys_are_fetched_may_come_with_a_reload() {
         .await;
     assert_eq!(reply.status.as_u16(), 200, "{}", reply.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_reloads_and_tells_what_came_of_it() {
+    let rig = Rig::start(&route("one", &literal(SECRET), "deliver = []")).await;
+    let admin = &rig.process.admin;
+    let reload = async || admin.post("/api/v1/reload", &[], "").await;
+    let config = async || admin.get("/api/v1/config").await.json();
+    let at_start = config().await;
+    assert_eq!(at_start["last_attempt"]["result"], "ok");
+    assert_eq!(at_start["routes"], 1);
+
+    let two = route("two", &literal(SECRET), "deliver = []");
+    let one = route("one", &literal(OTHER), "deliver = []");
+    let server = "[server]\nworkers = 3\n";
+    rig.configure(&[server, &one, &two].concat());
+    let reply = reload().await;
+    assert_eq!(reply.status.as_u16(), 200, "{}", reply.text());
+    let told = reply.json();
+    assert_eq!(told["routes"]["added"], json!(["two"]));
+    assert_eq!(told["routes"]["changed"], json!(["one"]));
+    assert_eq!(told["needs_restart"], json!(["server.workers"]));
+    assert_eq!(rig.post("two", "a", SECRET).await, 200);
+    assert_eq!(rig.post("one", "a", OTHER).await, 200);
+    let loaded = config().await;
+    assert_eq!(loaded["routes"], 2);
+    assert_eq!(loaded["needs_restart"], json!(["server.workers"]));
+    assert_ne!(loaded["loaded_at"], at_start["loaded_at"]);
+
+    rig.put("routes.toml", "[routes.three]\nspeed = 3\n");
+    let reply = reload().await;
+    assert_eq!(reply.status.as_u16(), 422, "{}", reply.text());
+    assert!(
+        reply.text().contains("routes.three.speed"),
+        "{}",
+        reply.text()
+    );
+    let after = config().await;
+    assert_eq!(after["last_attempt"]["result"], "failed");
+    assert_eq!(after["loaded_at"], loaded["loaded_at"]);
+    assert_eq!(after["routes"], 2);
+    assert_eq!(rig.counts().await, Counts { ok: 1, failed: 1 });
+}
+
+/// Tokens are not the listener's: they change with the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_tokens_are_those_of_the_file() {
+    let one = route("one", &literal(SECRET), "deliver = []");
+    let token = |value: &str| format!("[admin]\ntoken = {{ value = \"{value}\" }}\n");
+    let rig = Rig::start(&one).await;
+    rig.configure(&(token("canary-admin-first-token") + &one));
+    let reply = rig.process.admin.post("/api/v1/reload", &[], "").await;
+    assert_eq!(reply.status.as_u16(), 200, "{}", reply.text());
+    let status = async |token: &str| {
+        let authorization = format!("Bearer {token}");
+        let headers = [("Authorization", authorization.as_str())];
+        let admin = &rig.process.admin;
+        let reply = admin
+            .send(http::Method::GET, "/api/v1/config", &headers, "")
+            .await;
+        reply.status.as_u16()
+    };
+    assert_eq!(status("").await, 401);
+    assert_eq!(status("canary-admin-first-token").await, 200);
+    rig.configure(&(token("canary-admin-second-token") + &one));
+    rig.process.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_for("the second token", async || {
+        (status("canary-admin-second-token").await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(status("canary-admin-first-token").await, 401);
+}

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hookgate::{
     clock::{Clock, Timestamp},
@@ -11,7 +12,7 @@ use hookgate::{
     store::{
         Acceptance, Store, StoreError,
         embedded::{Embedded, Options},
-        spooled::{Setup, Spooled},
+        spooled::{Limits, Setup, Spooled},
     },
 };
 use rusqlite::Connection;
@@ -47,8 +48,10 @@ impl Rig {
         let setup = Setup {
             primary: primary.clone(),
             spool: spool.clone(),
-            body_max: 1 << 20,
-            retention: Duration::from_secs(3600),
+            limits: Arc::new(ArcSwap::from_pointee(Limits {
+                body_max: 1 << 20,
+                retention: Duration::from_secs(3600),
+            })),
             metrics: metrics.clone(),
             clock,
         };

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use hookgate::{
     clock::Clock,
     config::Durability,
@@ -9,7 +10,7 @@ use hookgate::{
     store::{
         Acceptance, Claimed, Settled, Store, Want, embedded,
         redis::{Options, RedisStore},
-        spooled::{Setup, Spooled},
+        spooled::{Limits, Setup, Spooled},
     },
 };
 use tempfile::TempDir;
@@ -64,8 +65,10 @@ async fn open(redis: &RedisServer, directory: &TempDir) -> Spooled {
     let setup = Setup {
         primary: Arc::new(primary),
         spool: Arc::new(spool),
-        body_max: 1 << 20,
-        retention: Duration::from_secs(3600),
+        limits: Arc::new(ArcSwap::from_pointee(Limits {
+            body_max: 1 << 20,
+            retention: Duration::from_secs(3600),
+        })),
         metrics,
         clock,
     };
