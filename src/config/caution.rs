@@ -29,6 +29,10 @@ pub(super) struct Places<'a> {
 
 /// What is well-formed in a route, and yet may not be what its operator wants.
 pub(super) fn check_route(route: &Route, preset: Option<&Preset>, places: &Places<'_>) {
+    // What is missing may only be misspelt.
+    if !places.route.context.is_clean() {
+        return;
+    }
     let is_open = matches!(route.verify, Verify::Nobody) && preset.is_none();
     if is_open
         && route.allow_from.is_empty()

@@ -81,7 +81,7 @@ fn read_keys(table: &mut Table<'_>, secrets: Option<Node<'_>>) -> Option<JwtKeyS
     let allow_private = allow_private.and_then(|node| node.boolean());
     match (url, file, secrets) {
         (Some(node), None, None) => Some(JwtKeySource::Url {
-            url: node.parse(KEY_URL_SHAPE, key_url)?,
+            url: node.secret().parse(KEY_URL_SHAPE, key_url)?,
             allow_private: allow_private.unwrap_or(false),
         }),
         (None, Some(node), None) => read_file(&node).map(JwtKeySource::File),

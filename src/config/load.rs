@@ -145,15 +145,19 @@ fn read<'a>(mut root: Table<'a>, mut included: Vec<Table<'a>>) -> Config {
         public_url: server.public_url.as_ref(),
         targets: &targets.names,
     };
+    let (said, place) = (root.has_table("routes"), root.place_of("routes"));
     let routes = of_all(&mut root, &mut included, "routes");
-    if routes.is_empty() {
-        root.place.missing("routes", ROUTES_SHAPE);
+    match (said, place) {
+        _ if !routes.is_empty() => {}
+        (Some(true), Some(place)) => place.fault("no route", ROUTES_SHAPE),
+        (None, _) => root.place.missing("routes", ROUTES_SHAPE),
+        _ => {}
     }
     let routes = read_routes(routes, &inherited);
     let lines = routes.iter().flat_map(|route| &route.deliver);
     let used: HashSet<_> = lines.map(|line| &*line.to).collect();
     for (name, place) in targets.names.iter().zip(&targets.places) {
-        if !used.contains(name.as_str()) {
+        if root.place.context.is_clean() && !used.contains(name.as_str()) {
             check_used(place);
         }
     }

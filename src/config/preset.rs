@@ -154,7 +154,7 @@ fn read_params<'p>(
         );
         return Vec::new();
     }
-    let Some(mut table) = node.table(PARAMS_SHAPE) else {
+    let Some(mut table) = node.table_or_secret().table(PARAMS_SHAPE) else {
         return Vec::new();
     };
     let mut params = Vec::new();
@@ -165,7 +165,7 @@ fn read_params<'p>(
             }
             continue;
         };
-        let value = read_param(&node, param.meaning);
+        let value = read_param(&node.secret(), param.meaning);
         params.extend(value.map(|value| (param, value)));
     }
     table.finish();

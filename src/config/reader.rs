@@ -76,6 +76,11 @@ impl<'a> Context<'a> {
         self.files.borrow_mut().insert(path.to_owned());
     }
 
+    /// Whether nothing was found wrong so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.faults.borrow().is_empty()
+    }
+
     fn witness(&self, bytes: &[u8]) {
         let content = Fingerprint::of(&[bytes]);
         self.contents.borrow_mut().push(content);
@@ -193,6 +198,14 @@ impl<'a> Node<'a> {
     pub(super) fn secret(mut self) -> Self {
         self.place.secret = true;
         self
+    }
+
+    /// What is no table may be a secret that stands where its table belongs.
+    pub(super) fn table_or_secret(self) -> Self {
+        match self.is_table() {
+            true => self,
+            false => self.secret(),
+        }
     }
 
     /// Notes that this value is not what is expected here.
@@ -364,6 +377,12 @@ impl<'a> Table<'a> {
     pub(super) fn place_of(&self, key: &str) -> Option<Place<'a>> {
         let value = self.entries.get(key)?;
         Some(self.place.key(key, value.span()))
+    }
+
+    /// Whether `key` holds a table.
+    pub(super) fn has_table(&self, key: &str) -> Option<bool> {
+        let value = self.entries.get(key)?;
+        Some(value.get_ref().is_table())
     }
 
     /// Like [`Table::take`]; a fault when the key is not there.

@@ -237,8 +237,11 @@ fn token(rest: &str) -> (Kind, usize) {
         quote @ ('"' | '\'') => quoted(rest, quote),
         c if is_space(c) => (Kind::Space, until(&|c| !is_space(c))),
         c if SIGNS.contains(&c) => (Kind::Sign, 1),
-        _ => {
-            let stop = |c: char| is_space(c) || SIGNS.contains(&c) || matches!(c, '"' | '\'' | '#');
+        first => {
+            // The dot of a number is no sign.
+            let is_number = first.is_ascii_digit() || matches!(first, '+' | '-');
+            let is_sign = |c: char| SIGNS.contains(&c) && !(is_number && c == '.');
+            let stop = |c: char| is_space(c) || is_sign(c) || matches!(c, '"' | '\'' | '#');
             (Kind::Word, until(&stop))
         }
     }

@@ -139,7 +139,7 @@ fn read_target(name: TargetName, mut table: Table<'_>, defaults: &Defaults) -> O
 fn read_sign(node: Node<'_>) -> Option<Sign> {
     const SHAPE: &str = "a table such as { secrets = [{ env = \"NAME\" }] }";
     let scheme = preset("standard-webhooks")?.schemes().first()?;
-    let mut table = node.table(SHAPE)?;
+    let mut table = node.table_or_secret().table(SHAPE)?;
     let secrets = table.require("secrets", "a list of secrets such as [{ env = \"NAME\" }]");
     table.finish();
     let node = secrets?;

@@ -119,6 +119,8 @@ pub(super) fn read_verify(node: Node<'_>) -> Verify {
     const SHAPE: &str =
         "\"none\", a table such as { hmac = { … }, secrets = [ … ] }, or a list of them";
     if node.value.is_str() {
+        // It may be the secret itself.
+        let node = node.secret();
         node.parse(SHAPE, |text| (text == "none").then_some(()));
         return Verify::Nobody;
     }
@@ -332,7 +334,10 @@ impl<'a> Credentials<'a, '_> {
             self.place.missing("params", expected);
             return Vec::new();
         };
-        let Some(table) = node.table("a table such as { webhook_id = \"…\" }") else {
+        let Some(table) = node
+            .table_or_secret()
+            .table("a table such as { webhook_id = \"…\" }")
+        else {
             return Vec::new();
         };
         let place = table.place.clone();

@@ -88,7 +88,7 @@ const TOLD: &str = r#"changes from old.toml:
 ~ admin.token.value: (none) → "…"
 ~ defaults.target.concurrency: (none) → 7
 needs a restart: server.workers; all else takes effect with a reload
-ok: routes.toml (2 routes, 4 targets, 5 warnings)
+ok: routes.toml (2 routes, 4 targets, 4 warnings)
 "#;
 
 #[test]

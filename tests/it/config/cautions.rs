@@ -168,7 +168,7 @@ fn credentials_that_end() {
     assert_eq!(told(&route(&key(40))), [""; 0]);
     one(
         &route(&key(-1)),
-        "4:32: routes.a.verify.keys[0]",
+        "4:33: routes.a.verify.keys[0]",
         "proves nothing any more",
     );
 }
@@ -197,18 +197,14 @@ fn certificates_that_end() {
     .concat();
     fs::write(here.join("bundle.pem"), both).unwrap();
     let told = |lines: &str| {
-        let text = format!(
-            "{}{lines}\n[server.tls]\ncertificate = \"new.pem\"\nprivate_key = \"new.key\"\n",
-            route(&format!("provider = \"stripe\"\n{SECRETS}"))
-        );
-        let text = if lines.contains("[server.tls]") {
-            text.split("\n[server.tls]\ncertificate = \"new.pem\"")
-                .next()
-                .unwrap()
-                .to_owned()
+        let tls = "[server.tls]\ncertificate = \"new.pem\"\nprivate_key = \"new.key\"\n";
+        let tls = if lines.contains("[server.tls]") {
+            ""
         } else {
-            text
+            tls
         };
+        let fine = route(&format!("provider = \"stripe\"\n{SECRETS}"));
+        let text = format!("{fine}{lines}\n{tls}");
         let config = Config::parse(&text, "routes.toml", here, &environment);
         warnings(&config.unwrap_or_else(|faults| panic!("{faults}\n{text}")))
     };

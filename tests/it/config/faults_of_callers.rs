@@ -117,7 +117,7 @@ public_url = "https://hooks.example.com/a"
 params = { service_account = "", jwks = "ftp://x" }"#,
                 &[
                     "routes.toml:3:11: routes.a.secrets: found secrets, but the keys of google-pubsub are public, expected none",
-                    r#"routes.toml:5:30: routes.a.params.service_account: found "", expected the e-mail address of the subscription's service account"#,
+                    r#"routes.toml:5:30: routes.a.params.service_account: found a string, expected the e-mail address of the subscription's service account"#,
                 ],
             ),
             (
@@ -251,7 +251,7 @@ tolerance = "5m""#,
             (
                 r#"verify = "all""#,
                 &[
-                    r#"routes.toml:2:10: routes.a.verify: found "all", expected "none", a table such as { hmac = { … }, secrets = [ … ] }, or a list of them"#,
+                    r#"routes.toml:2:10: routes.a.verify: found a string, expected "none", a table such as { hmac = { … }, secrets = [ … ] }, or a list of them"#,
                 ],
             ),
             (

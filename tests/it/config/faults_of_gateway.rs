@@ -9,9 +9,7 @@ fn listeners() {
         &[
             (
                 "routes = 1",
-                &[
-                    "routes.toml:1:10: routes: found 1, expected at least one [routes.NAME]: else there is nothing to receive",
-                ],
+                &["routes.toml:1:10: routes: found 1, expected a table"],
             ),
             (
                 "[log]\naccepted_lines_per_second = -1\naccepted = 3",

@@ -131,7 +131,7 @@ fn faults() {
             (
                 r#"verify = { jwt = { jwks_url = "http://i.example/", issuer = "i", audience = "a" } }"#,
                 &[
-                    r#"routes.toml:2:31: routes.a.verify.jwt.jwks_url: found "http://i.example/", expected an https URL without credentials, such as "https://issuer.example.com/.well-known/jwks.json" (http only on a loopback address)"#,
+                    r#"routes.toml:2:31: routes.a.verify.jwt.jwks_url: found a string, expected an https URL without credentials, such as "https://issuer.example.com/.well-known/jwks.json" (http only on a loopback address)"#,
                 ],
             ),
             (
