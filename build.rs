@@ -2,6 +2,12 @@
 //!
 //! Only a release follows git: a development build would be compiled anew after each commit.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "cargo tells a build script what to do by its environment, and is told by its output"
+)]
+
 use std::{
     env,
     path::{Path, PathBuf},

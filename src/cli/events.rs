@@ -35,6 +35,9 @@ pub(super) struct Events {
 #[derive(Subcommand)]
 enum Command {
     /// List events, the newest first
+    #[command(
+        after_help = "Examples:\n  hookgate events list --state dead --since 2h\n  hookgate events list --route github --id 72d3162e --format json"
+    )]
     List {
         #[command(flatten)]
         filter: EventFilter,
@@ -43,6 +46,9 @@ enum Command {
         limit: usize,
     },
     /// Show one event, with its headers and all attempts
+    #[command(
+        after_help = "Examples:\n  hookgate events show 0197ab3e-5c1d-7000-8000-0123456789ab\n  hookgate events show 0197ab3e-5c1d-7000-8000-0123456789ab --body > event.json"
+    )]
     Show {
         /// Hookgate's id of the event, as `events list` and the answer to its request tell it.
         uid: String,
@@ -51,6 +57,7 @@ enum Command {
         body: bool,
     },
     /// Follow events as they are accepted, until ctrl-c
+    #[command(after_help = "Examples:\n  hookgate events tail --route github")]
     Tail(tail::Tail),
     /// Make the settled deliveries of events again
     Replay(replay::Replay),

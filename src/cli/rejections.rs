@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 #[derive(clap::Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "`hookgate explain REQUEST_ID` tells all that is known of one.\n\nExamples:\n  hookgate rejections list --route github --since 1h\n  hookgate rejections list --reason bad_signature --format json\n\nExit codes: 0 done, 1 failed, 64 usage."
+    after_help = "`hookgate explain REQUEST_ID` tells all that is known of one.\n\nExamples:\n  hookgate rejections list --route github --since 1h\n  hookgate rejections list --reason signature_mismatch --format json\n\nExit codes: 0 done, 1 failed, 64 usage."
 )]
 pub(super) struct Rejections {
     #[command(subcommand)]
@@ -31,6 +31,7 @@ pub(super) struct Rejections {
 #[derive(Subcommand)]
 enum Command {
     /// List refused requests, the newest first
+    #[command(after_help = "Examples:\n  hookgate rejections list --route github --since 1h")]
     List(List),
 }
 

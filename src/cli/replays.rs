@@ -35,12 +35,16 @@ pub(super) struct Replays {
 #[derive(Subcommand)]
 enum Command {
     /// List replays, the newest first
+    #[command(after_help = "Examples:\n  hookgate replays list")]
     List {
         /// Replays at most.
         #[arg(long, value_name = "N", default_value = "50")]
         limit: usize,
     },
     /// Show how far a replay is
+    #[command(
+        after_help = "Examples:\n  hookgate replays show 0197ab3e-5c1d-7000-8000-0123456789ab --follow"
+    )]
     Show {
         /// The replay, as `replays list` tells it.
         id: String,
@@ -49,6 +53,9 @@ enum Command {
         follow: bool,
     },
     /// End a replay: what it made due stays so
+    #[command(
+        after_help = "Examples:\n  hookgate replays cancel 0197ab3e-5c1d-7000-8000-0123456789ab"
+    )]
     Cancel {
         /// The replay, as `replays list` tells it.
         id: String,

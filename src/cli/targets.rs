@@ -31,13 +31,16 @@ pub(super) struct Targets {
 #[derive(Subcommand)]
 enum Command {
     /// List targets and how they stand
+    #[command(after_help = "Examples:\n  hookgate targets list")]
     List,
     /// Send a target nothing more until it is resumed
+    #[command(after_help = "Examples:\n  hookgate targets pause crm")]
     Pause {
         /// The target, by its name in the configuration.
         name: String,
     },
     /// Send a target again what waits for it
+    #[command(after_help = "Examples:\n  hookgate targets resume crm")]
     Resume {
         /// The target, by its name in the configuration.
         name: String,

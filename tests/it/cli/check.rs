@@ -109,64 +109,6 @@ fn a_new_key_and_the_digest_for_the_configuration_agree() {
     }
 }
 
-#[test]
-fn every_subcommand_has_help_with_examples() {
-    let directory = temporary();
-    let subcommands = [
-        &["serve"][..],
-        &["demo"],
-        &["check"],
-        &["send"],
-        &["explain"],
-        &["keys", "new"],
-        &["providers"],
-        &["providers", "show"],
-        &["secrets"],
-    ];
-    for subcommand in subcommands {
-        let output = hookgate(directory.path(), &[subcommand, &["--help"]].concat());
-        assert_eq!(output.status.code(), Some(0), "{subcommand:?}");
-        let help = stdout(&output);
-        let example = format!("  hookgate {}", subcommand.join(" "));
-        assert!(
-            help.contains("Examples:") && help.contains(&example),
-            "{subcommand:?}: {help}"
-        );
-    }
-    for listed in stdout(&hookgate(directory.path(), &["--help"]))
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .map_while(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-    {
-        assert!(
-            subcommands.iter().any(|known| known[0] == listed),
-            "no example is tested for {listed}"
-        );
-    }
-}
-
-#[test]
-fn alone_it_says_what_to_do_next() {
-    let directory = temporary();
-    let output = hookgate(directory.path(), &[]);
-    assert_eq!(output.status.code(), Some(64));
-    let told = stderr(&output);
-    for next in [
-        "hookgate demo",
-        "hookgate check",
-        "hookgate serve",
-        "hookgate send",
-    ] {
-        assert!(told.contains(next), "{told}");
-    }
-    assert_eq!(
-        hookgate(directory.path(), &["sevre"]).status.code(),
-        Some(64)
-    );
-}
-
 /// The keys are read by name from tables, so the source says which there are.
 pub(crate) fn keys_of_the_source() -> BTreeSet<String> {
     const READERS: [&str; 7] = [

@@ -1,6 +1,9 @@
 //! `deploy/prometheus`: the alerts, the cases that prove them, and the runbook that they lead to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
 
 use super::{file, known_names, named, promtool::promtool};
 
@@ -109,5 +112,25 @@ async fn every_metric_that_they_name_is_there() {
             .filter(|name| !known.contains(**name) && !known.contains(&format!("{name}_count")))
             .collect();
         assert!(unknown.is_empty(), "{path}: {unknown:?}");
+    }
+}
+
+/// With `--help` behind it a command line is read up to there, and nothing is done.
+#[test]
+fn every_command_of_the_runbook_is_one() {
+    let runbook = file(RUNBOOK);
+    let blocks = runbook.split("```sh\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().unwrap());
+    let lines = blocks.flat_map(str::lines);
+    let commands: BTreeSet<_> = lines
+        .filter_map(|line| line.strip_prefix("hookgate "))
+        .collect();
+    assert!(commands.len() > 5, "{commands:?}");
+    for command in commands {
+        let words = command.split(' ').chain(["--help"]);
+        let mut program = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+        let output = program.args(words).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {told}");
     }
 }

@@ -8,6 +8,14 @@ use super::{file, known_names, named, promtool::promtool};
 
 const DASHBOARD: &str = "deploy/grafana/hookgate.json";
 const COLUMNS: u64 = 24;
+/// What Grafana puts in.
+const VARIABLES: [(&str, &str); 5] = [
+    ("$__rate_interval", "5m"),
+    ("$__range", "1h"),
+    ("$instance", "a|b"),
+    ("$route", "a|b"),
+    ("$target", "a|b"),
+];
 
 fn dashboard() -> Value {
     serde_json::from_str(&file(DASHBOARD)).unwrap()
@@ -19,23 +27,27 @@ fn panels(dashboard: &Value) -> &[Value] {
     panels
 }
 
-/// Every query, as Prometheus gets it from Grafana, with the title of its panel.
+/// Every query, as Prometheus gets it from Grafana, with the title of its panel, or of its annotation.
 fn queries(dashboard: &Value) -> Vec<(String, String)> {
-    let mut queries = Vec::new();
-    for panel in panels(dashboard) {
-        let title = panel["title"].as_str().unwrap();
-        for target in panel["targets"].as_array().into_iter().flatten() {
-            let expr = target["expr"].as_str().unwrap();
-            let mut expr = expr
-                .replace("$__rate_interval", "5m")
-                .replace("$__range", "1h");
-            for variable in ["instance", "route", "target"] {
-                expr = expr.replace(&format!("${variable}"), "a|b");
+    let of_panels = panels(dashboard).iter().flat_map(|panel| {
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        targets.map(|target| (&panel["title"], &target["expr"]))
+    });
+    let annotations = dashboard["annotations"]["list"].as_array().unwrap();
+    let of_annotations = annotations
+        .iter()
+        .map(|note| (&note["name"], &note["expr"]));
+    let queries: Vec<_> = of_panels
+        .chain(of_annotations)
+        .map(|(title, expr)| {
+            let mut expr = expr.as_str().unwrap().to_owned();
+            for (variable, value) in VARIABLES {
+                expr = expr.replace(variable, value);
             }
             assert!(!expr.contains('$'), "{title}: an unknown variable: {expr}");
-            queries.push((title.to_owned(), expr));
-        }
-    }
+            (title.to_string(), expr)
+        })
+        .collect();
     assert!(queries.len() > 20, "only {} queries", queries.len());
     queries
 }

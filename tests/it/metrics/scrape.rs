@@ -1,5 +1,6 @@
 //! What a scrape of the running program holds.
 
+use hookgate::metrics::{Labels, Metrics, RouteLabels};
 use http::StatusCode;
 
 use super::{configuration, promtool::promtool};
@@ -118,4 +119,34 @@ async fn only_a_credential_that_ends_has_an_end() {
     assert_eq!(end("GITHUB_SECRET_OLD"), Some(4_102_444_800.0));
     assert_eq!(end("GITHUB_SECRET"), None);
     gateway.finish().await;
+}
+
+#[test]
+fn after_a_reload_the_ends_are_those_of_the_new_configuration() {
+    let with = |ends: &[(&str, f64)]| {
+        let ends = ends.iter().map(|(name, end)| ((*name).to_owned(), *end));
+        [RouteLabels {
+            name: "shop".into(),
+            credentials: vec!["a".to_owned(), "b".to_owned()],
+            credentials_end: ends.collect(),
+            handshakes: Vec::new(),
+            targets: Vec::new(),
+        }]
+    };
+    let labels = |routes| Labels {
+        routes,
+        targets: &[],
+        reasons: &[],
+    };
+    let (before, after) = (with(&[("a", 100.0), ("b", 200.0)]), with(&[("b", 300.0)]));
+    let metrics = Metrics::new(&labels(&before)).unwrap();
+    metrics.add(&labels(&after));
+    metrics.retain(&labels(&after));
+    let text = metrics.render().unwrap();
+    let ends = text
+        .lines()
+        .filter(|line| line.starts_with("hookgate_credential_not_after"));
+    let expected =
+        r#"hookgate_credential_not_after_timestamp_seconds{credential="b",route="shop"} 300"#;
+    assert_eq!(ends.collect::<Vec<_>>(), [expected]);
 }
