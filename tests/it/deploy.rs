@@ -1,17 +1,16 @@
-//! What is shipped in `deploy/`, as far as the program itself judges it: the configurations, `redis.conf`, and a backup
-//! of the embedded store as `docs/operations.md` tells it. `tests/ops/deploy.sh` has the rest.
+//! What is shipped in `deploy/`, as far as the program itself judges it: the configurations, and a backup of the embedded
+//! store as `docs/operations.md` tells it. `redis.conf` is in `it/outage/acl.rs`, the rest in `tests/ops/deploy.sh`.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
 use crate::support::{
     client::Client,
     gateway::temporary,
-    process::{Process, certificate, free_addresses},
-    wait_for,
+    process::{Process, certificate},
 };
 
 fn deploy(path: &str) -> PathBuf {
@@ -66,7 +65,7 @@ fn with_files(text: &str, directory: &Path) -> String {
 }
 
 #[test]
-fn each_shipped_configuration_is_valid_and_without_a_warning() {
+fn each_shipped_configuration_is_valid_and_warns_of_nothing_but_what_github_does_not_sign() {
     let compose = fs::read_to_string(deploy("config/routes.toml")).unwrap();
     let all = [
         compose,
@@ -81,7 +80,10 @@ fn each_shipped_configuration_is_valid_and_without_a_warning() {
         let output = hookgate(directory.path(), "check");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{told}\n{text}");
-        assert_eq!(told, "", "{text}");
+        let mut warnings = told.lines().filter(|line| line.contains("warning:"));
+        let known =
+            |line: &str| line.contains("routes.github: the signature (hmac) does not cover");
+        assert!(warnings.all(known), "{told}");
     }
 }
 
@@ -110,16 +112,6 @@ fn hookgate(directory: &Path, command: &str) -> std::process::Output {
     program.output().expect("the program runs")
 }
 
-/// Ends with the test.
-struct Redis(Child);
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 const OPEN: &str = r#"
 [targets.later]
 url = "http://127.0.0.1:1"
@@ -132,38 +124,6 @@ verify = "none"
 event_id = { json = "/id" }
 deliver = ["later"]
 "#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn redis_starts_with_the_shipped_file_and_keeps_what_always_promises() {
-    let directory = temporary();
-    let [address, _] = free_addresses();
-    let port = address.port().to_string();
-    // But for where it listens and writes, which is the image's affair.
-    let conf = fs::read_to_string(deploy("redis.conf")).unwrap();
-    assert!(conf.contains("\ndir /data\n"), "{conf}");
-    let conf = conf.replace(
-        "\ndir /data\n",
-        &format!("\ndir {}\n", directory.path().display()),
-    );
-    let file = directory.path().join("redis.conf");
-    fs::write(&file, conf).unwrap();
-    let child = Command::new("redis-server")
-        .arg(file)
-        .args(["--port", &port, "--bind", "127.0.0.1"])
-        .stdout(Stdio::null())
-        .spawn();
-    let mut redis = Redis(child.expect("redis-server"));
-    wait_for("a Redis that listens", async || {
-        assert!(redis.0.try_wait().unwrap().is_none(), "redis-server ended");
-        std::net::TcpStream::connect(address).ok()
-    })
-    .await;
-    let store = format!("[store]\nurl = \"redis://{address}\"\ndurability = \"always\"\n{OPEN}");
-    let mut gateway = Process::spawn(&store).await;
-    post(&gateway.client, "1", "accepted").await;
-    post(&gateway.client, "1", "duplicate").await;
-    assert!(gateway.terminate().await.success());
-}
 
 /// The copy is made while webhooks come in, and holds all that was answered before it began.
 #[tokio::test(flavor = "multi_thread")]

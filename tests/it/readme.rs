@@ -86,7 +86,9 @@ fn headings(text: &str) -> impl Iterator<Item = String> + '_ {
     let lines = text.lines().filter(|line| line.starts_with('#'));
     lines.map(|line| {
         let title = line.trim_start_matches('#').trim().to_lowercase();
-        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     })
 }
