@@ -96,14 +96,13 @@ impl<'a> Walk<'a> {
     /// Runs a script to its end; its exit code, and what it printed on both ways.
     fn run(&mut self, script: &str) -> (Option<i32>, String) {
         let program = Path::new(env!("CARGO_BIN_EXE_hookgate"));
-        let path = std::env::var("PATH").unwrap_or_default();
-        let path = format!("{}:{path}", program.parent().unwrap().display());
+        let program = program.parent().unwrap().display();
+        let script = format!("PATH=\"{program}:$PATH\"\n{script}");
         // A file, since a pipe would be held open by what goes on in the background.
         let output = File::create(self.path("output")).unwrap();
         let mut child = Command::new("bash")
-            .args(["-c", script])
+            .args(["-c", &script])
             .current_dir(self.directory.path())
-            .env("PATH", path)
             .env("HOOKGATE_ADMIN", self.here("http://127.0.0.1:9090"))
             // The authorities of the system, where the script has made one.
             .env("SSL_CERT_FILE", self.path("ca.crt"))
