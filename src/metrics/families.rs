@@ -380,7 +380,7 @@ impl Families {
             &["version", "commit"],
         )?;
         build
-            .with_label_values(&[crate::VERSION, crate::COMMIT])
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), env!("HOOKGATE_BUILT_FROM")])
             .set(1);
         let reloads = counters(
             r,
