@@ -174,6 +174,7 @@ const KINDS: [(&str, Kind); 6] = [
 /// One of the kinds, with its keys or secrets.
 fn read_verifier(node: Node<'_>) -> Option<Verifier> {
     let place = node.place.clone();
+    let node = node.table_or_secret();
     let mut table = node.table("a table such as { bearer = {}, keys = [ … ] }")?;
     let mut kinds: Vec<_> = KINDS
         .iter()
