@@ -21,6 +21,9 @@ pub(super) fn faults(faults: &Faults, file: &Path) -> String {
         several => format!("{several} files of {}", file.display()),
     };
     let _written = write!(text, "{RED}{counted} in {place}{RED:#}");
+    if !file.exists() {
+        text.push_str("\nName it with --config, or see how one works first: `hookgate demo`.");
+    }
     text
 }
 

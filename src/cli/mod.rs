@@ -18,12 +18,14 @@ mod demo;
 mod diagnosis;
 mod events;
 mod explain;
+mod health;
 mod https;
 mod keys;
 mod listing;
 mod man;
 mod next;
 mod providers;
+mod receive;
 mod rehearsal;
 mod rejections;
 mod reload;
@@ -70,6 +72,8 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Explain(explain::Explain),
+    Health(health::Health),
+    Receive(receive::Receive),
     Events(events::Events),
     Targets(targets::Targets),
     Replays(replays::Replays),
@@ -124,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Health(health) => health.run(),
+        Command::Receive(receive) => receive.run(),
         Command::Events(events) => events.run(),
         Command::Targets(targets) => targets.run(),
         Command::Replays(replays) => replays.run(),
@@ -153,11 +159,6 @@ impl ConfigFile {
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
             anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
-            if !self.config.exists() {
-                anstream::eprintln!(
-                    "Name it with --config, or see how one works first: `hookgate demo`."
-                );
-            }
             EXIT_USAGE.into()
         })
     }

@@ -30,7 +30,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 35] = [
+const FAMILIES: [(&str, &str, &str); 36] = [
     ("build_info", "gauge", "commit,version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -56,6 +56,7 @@ const FAMILIES: [(&str, &str, &str); 35] = [
     ("key_fetches_total", "counter", "result,route"),
     ("oldest_due_seconds", "gauge", "target"),
     ("pending_deliveries", "gauge", "target"),
+    ("records_dropped_total", "counter", ""),
     ("rejections_total", "counter", "reason,route"),
     ("request_duration_seconds", "histogram", "route"),
     ("requests_total", "counter", "outcome,route"),

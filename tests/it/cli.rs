@@ -43,6 +43,11 @@ mod explain;
 )]
 mod help;
 #[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod operate;
+#[allow(
     clippy::expect_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]

@@ -40,3 +40,55 @@ fn every_test_that_the_readme_names_exists() {
     }
     assert!(named > 15, "only {named} names read");
 }
+
+/// A page that nobody can find, or a link that leads nowhere, is as good as none.
+#[test]
+fn every_page_is_in_the_index_and_every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let index = fs::read_to_string(root.join("docs/README.md")).unwrap();
+    let mut pages = vec![root.join("README.md"), root.join("tests/README.md")];
+    for entry in fs::read_dir(root.join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".md") {
+            let listed = name == "README.md" || index.contains(&format!("({name})"));
+            assert!(listed, "docs/README.md does not list {name}");
+            pages.push(path);
+        }
+    }
+    let mut followed = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.contains("://") || link.contains(char::is_whitespace) {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: no {link}", page.display());
+            if !heading.is_empty() {
+                let there = fs::read_to_string(&target).unwrap();
+                let known = headings(&there).any(|known| known == heading);
+                assert!(known, "{}: no heading {link}", page.display());
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 50, "only {followed} links");
+}
+
+/// As pages name them in links: lower case, without punctuation, hyphens for spaces.
+fn headings(text: &str) -> impl Iterator<Item = String> + '_ {
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    lines.map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
+}

@@ -628,7 +628,10 @@ fn numbers_have_the_bounds_of_the_reader() {
         let (inside, outside) = match key.shape {
             Shape::Integer(from, to) => (
                 vec![from.to_string(), to.to_string()],
-                vec![(from - 1).to_string(), (to + 1).to_string()],
+                vec![
+                    (i128::from(from) - 1).to_string(),
+                    (i128::from(to) + 1).to_string(),
+                ],
             ),
             Shape::Number(from, to) => (
                 vec![format!("{from:?}"), format!("{to:?}")],

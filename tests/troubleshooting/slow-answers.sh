@@ -1,0 +1,11 @@
+# A Redis that stands still for a while, before the gateway gives up on it.
+redis-server --port "${REDIS##*:}" --bind 127.0.0.1 --appendonly yes --appendfsync always --dir . > redis.log 2>&1 &
+redis=$!
+sed -i 's#^url = "file:data"#url = "redis://127.0.0.1:6379"#' routes.toml
+until_true redis-cli -p "${REDIS##*:}" ping
+serve
+ID=FIRST_ID call /hooks/github "$secret"
+kill -STOP "$redis"
+call /hooks/github "$secret"
+kill -CONT "$redis"
+until_true hookgate health
