@@ -78,11 +78,14 @@ fn changes(old: &[(String, Fingerprint)], new: &[(String, Fingerprint)]) -> Vec<
 }
 
 /// Where traces go, as it can be compared.
-fn exported(config: &Config) -> Option<(&str, Vec<(&str, &[u8])>, f64)> {
+fn exported(config: &Config) -> Option<Fingerprint> {
     let otlp = config.otlp.as_ref()?;
-    let headers = otlp.headers.iter();
-    let headers = headers.map(|(name, value)| (name.as_str(), value.expose()));
-    Some((otlp.endpoint.as_str(), headers.collect(), otlp.sample))
+    let sample = otlp.sample.to_bits().to_be_bytes();
+    let mut parts = vec![otlp.endpoint.as_str().as_bytes(), &sample];
+    for (name, value) in &otlp.headers {
+        parts.extend([name.as_str().as_bytes(), value.expose()]);
+    }
+    Some(Fingerprint::of(&parts))
 }
 
 /// What sockets, threads and the store are made from at the start.
