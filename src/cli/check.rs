@@ -17,7 +17,7 @@ mod json;
 /// Tell every fault of routes.toml, each with its line, column, key and what was expected; and what it changes
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  hookgate check\n  hookgate check deploy/routes.toml\n  hookgate check --format json                # for editors and CI; see docs/check.md\n  hookgate check --diff /etc/hookgate/routes.toml --admin http://127.0.0.1:9090\n  git show HEAD:routes.toml | hookgate check --diff -\n\nExit codes: 0 valid, 1 the gateway at --admin did not answer, 64 faults."
+    after_help = "Examples:\n  hookgate check\n  hookgate check deploy/config/routes.toml\n  hookgate check --format json                # for editors and CI; see docs/check.md\n  hookgate check --diff /etc/hookgate/routes.toml --admin http://127.0.0.1:9090\n  git show HEAD:routes.toml | hookgate check --diff -\n\nExit codes: 0 valid, 1 the gateway at --admin did not answer, 64 faults."
 )]
 pub(super) struct Check {
     /// The file to check.

@@ -385,7 +385,7 @@ verify = "none"
 event_id = { json = "/id" }
 deliver = ["crm"]"#,
             &[
-                "routes.toml:1:1: timeout: found an unknown key, expected `include`, `store`, `server`, `admin`, `log`, `telemetry`, `defaults`, `targets` or `routes`",
+                "routes.toml:1:1: timeout: found an unknown key, expected `include`, `store`, `server`, `admin`, `telemetry`, `log`, `defaults`, `targets` or `routes`",
                 r#"routes.toml:6:12: routes.a.deliver[0]: found "crm", expected the name of a target"#,
             ],
         )],

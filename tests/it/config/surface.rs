@@ -34,7 +34,7 @@ fn the_tables_of_the_reference_are_those_of_the_program() {
 fn the_schema_takes_the_shipped_configurations() {
     for name in [
         "routes.toml",
-        "deploy/routes.toml",
+        "deploy/config/routes.toml",
         "tests/config/full.toml",
     ] {
         let text = fs::read_to_string(project().join(name)).unwrap();

@@ -58,7 +58,13 @@ async fn refusal(store_url: &str) -> String {
         "a port was open before the refusal"
     );
     assert_eq!(code, Some(1), "{stderr}");
-    let lines: Vec<_> = stderr.lines().filter(|line| !line.is_empty()).collect();
+    only_error(&stderr)
+}
+
+/// The one line beside those that warn of the configuration.
+pub(super) fn only_error(stderr: &str) -> String {
+    let told = |line: &&str| !line.is_empty() && !line.starts_with("warning: ");
+    let lines: Vec<_> = stderr.lines().filter(told).collect();
     assert_eq!(lines.len(), 1, "{stderr}");
     lines[0].to_owned()
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use hookgate::{
-    config::{Config, Route, Warning},
+    config::{Config, Fingerprint, Route, Warning},
     providers::Proof,
     signature::SecretForm,
 };
@@ -64,6 +64,8 @@ fn load(text: &str, preset: &Preset) -> Route {
     let mut route = Arc::into_inner(config.routes.remove(0)).unwrap();
     // They come with the name alone.
     route.handshakes = &[];
+    // How it was spelled.
+    (route.provider, route.fingerprint) = (None, Fingerprint::of(&[]));
     route
 }
 
