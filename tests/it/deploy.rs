@@ -132,7 +132,10 @@ const OF_DEBIAN: [&str; 9] = [
 fn what_is_needed_is_asked_for_by_the_names_that_packages_have() {
     let directory = temporary();
     let found = Command::new("sh")
-        .args(["-c", "for name in bash cat env id; do command -v $name; done"])
+        .args([
+            "-c",
+            "for name in bash cat env id; do command -v $name; done",
+        ])
         .output()
         .unwrap();
     for tool in String::from_utf8(found.stdout).unwrap().lines() {
