@@ -5,9 +5,12 @@ use std::{process::ExitCode, sync::Arc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{admin::control::Control, app::App, clock::Clock};
+use crate::{admin::control::Control, app::App, clock::Clock, config::Config};
 
-use super::{ConfigFile, failed, runtime, telemetry};
+use super::{
+    ConfigFile, EXIT_USAGE, failed, runtime,
+    telemetry::{self, LogFormat},
+};
 
 /// Receive webhooks until SIGTERM or SIGINT; read the configuration again when it changes, and at SIGHUP
 #[derive(clap::Args)]
@@ -19,35 +22,64 @@ pub(super) struct Serve {
     file: ConfigFile,
     /// How to write logs to standard error.
     #[arg(long, value_enum, default_value_t)]
-    log_format: telemetry::LogFormat,
+    log_format: LogFormat,
 }
 
 impl Serve {
     pub(super) fn run(self) -> ExitCode {
-        // Read again when the gateway starts; here it is to tell what is wrong with it as `check` does.
-        if let Err(code) = self.file.load() {
+        telemetry::start(self.log_format);
+        if let Err(code) = self.look() {
             return code;
         }
-        telemetry::start(self.log_format);
+        let format = self.log_format;
         let runtime = match runtime() {
             Ok(runtime) => runtime,
-            Err(error) => return failed(format_args!("cannot start threads: {error}")),
+            Err(error) => return ended(format, &format!("cannot start threads: {error}")),
         };
         runtime.block_on(async {
             // Before the start: from now on the signal is no longer the end of the process.
             let hangups = match signal(SignalKind::hangup()) {
                 Ok(hangups) => hangups,
-                Err(error) => return failed(format_args!("cannot wait for signals: {error}")),
+                Err(error) => return ended(format, &format!("cannot wait for signals: {error}")),
             };
             match App::start_from(&self.file.config, Clock::system()).await {
-                Ok(app) => serve(app, hangups).await,
-                Err(error) => failed(error),
+                Ok(app) => serve(app, hangups, format).await,
+                Err(error) => ended(format, &error),
             }
         })
     }
+
+    /// The configuration is read again when the gateway starts; here it is to tell people what is wrong with it as
+    /// `check` does. Programs are told on a line for each fault.
+    fn look(&self) -> Result<(), ExitCode> {
+        if matches!(self.log_format, LogFormat::Text) {
+            return self.file.load().map(drop);
+        }
+        let config = Config::load(&self.file.config).map_err(|faults| {
+            for fault in faults.as_slice() {
+                tracing::error!("{fault}");
+            }
+            ExitCode::from(EXIT_USAGE)
+        })?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(())
+    }
 }
 
-async fn serve(app: App, hangups: Signal) -> ExitCode {
+/// Says why the gateway ends, as its logs are written.
+fn ended(format: LogFormat, error: &impl std::fmt::Display) -> ExitCode {
+    match format {
+        LogFormat::Text => failed(error),
+        LogFormat::Json => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(app: App, hangups: Signal, format: LogFormat) -> ExitCode {
     tracing::info!(
         https = %app.public_addr(),
         plain = app.plain_addr().map(tracing::field::display),
@@ -72,7 +104,7 @@ async fn serve(app: App, hangups: Signal) -> ExitCode {
         // What is in flight cannot become durable any more: no answer is better than a false one.
         Err(message) => {
             tracing::error!(%message, "the gateway cannot go on");
-            failed(message)
+            ended(format, &message)
         }
     }
 }

@@ -2,7 +2,9 @@
 //! store as `docs/operations.md` tells it. `redis.conf` is in `it/outage/acl.rs`, the rest in `tests/ops/deploy.sh`.
 
 use std::{
+    collections::BTreeSet,
     fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -110,6 +112,68 @@ fn hookgate(directory: &Path, command: &str) -> std::process::Output {
         .current_dir(directory)
         .env_remove("HOOKGATE_CONFIG");
     program.output().expect("the program runs")
+}
+
+/// What Debian calls the packages of all that the tests and the checks of `tests/ops` need.
+const OF_DEBIAN: [&str; 9] = [
+    "curl",
+    "fish",
+    "mandoc",
+    "openssl",
+    "prometheus",
+    "python3-venv",
+    "redis-server",
+    "systemd",
+    "zsh",
+];
+
+/// On a machine that has none of it, and an `apt-get` that only notes what it is asked for.
+#[test]
+fn what_is_needed_is_asked_for_by_the_names_that_packages_have() {
+    let directory = temporary();
+    let found = Command::new("sh")
+        .args([
+            "-c",
+            "for name in bash cat env id; do command -v $name; done",
+        ])
+        .output()
+        .unwrap();
+    for tool in String::from_utf8(found.stdout).unwrap().lines() {
+        let name = Path::new(tool).file_name().unwrap();
+        symlink(tool, directory.path().join(name)).unwrap();
+    }
+    let manager = directory.path().join("apt-get");
+    let asked = directory.path().join("asked");
+    let noting = format!("#!/usr/bin/env bash\necho \"$*\" >> {}\n", asked.display());
+    fs::write(&manager, noting).unwrap();
+    fs::set_permissions(&manager, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let checks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ops");
+    let checks = fs::read_dir(checks).unwrap().map(|entry| entry.unwrap());
+    let checks: Vec<_> = checks
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .collect();
+    let lines = checks.iter().flat_map(|text| text.lines());
+    let mut calls: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("deploy/setup "))
+        .collect();
+    assert!(calls.len() > 2, "{calls:?}");
+    calls.push("");
+    for call in calls {
+        let output = Command::new(deploy("setup"))
+            .args(call.split_whitespace())
+            .env("PATH", directory.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("could not be installed"), "{call}: {told}");
+    }
+    let asked = fs::read_to_string(asked).unwrap();
+    let installs = asked
+        .lines()
+        .filter_map(|line| line.strip_prefix("install --yes --no-install-recommends "));
+    let asked: BTreeSet<_> = installs.flat_map(str::split_whitespace).collect();
+    assert_eq!(asked, BTreeSet::from(OF_DEBIAN));
 }
 
 const OPEN: &str = r#"

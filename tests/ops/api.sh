@@ -2,13 +2,13 @@
 # The admin API of a running gateway, asked by schemathesis what its OpenAPI document says it can be asked.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-command -v python3 > /dev/null || { echo 'python3 with venv is needed: apt-get install python3-venv' >&2; exit 1; }
+deploy/setup python3-venv
 
 tools=target/ops
 wanted=$(sha256sum < tests/ops/requirements.txt)
 if [ "$(cat "$tools/installed" 2> /dev/null || true)" != "$wanted" ]; then
 	rm -rf "$tools"
-	python3 -m venv "$tools" || { echo 'python3 cannot make an environment: apt-get install python3-venv' >&2; exit 1; }
+	python3 -m venv "$tools"
 	"$tools/bin/pip" install --quiet --disable-pip-version-check --requirement tests/ops/requirements.txt
 	echo "$wanted" > "$tools/installed"
 fi

@@ -238,10 +238,24 @@ def image():
     check(f"FROM rust:{release}-" in text, "Dockerfile: the compiler that Cargo.toml asks for")
 
 
+# ---- systemd ----
+
+
+def unit():
+    lines = (DEPLOY / "hookgate.service").read_text().splitlines()
+    said = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]\w+=", line))
+    check(said["Restart"] == "on-failure" and said["RestartPreventExitStatus"] == "64", "unit: what is tried again")
+    check(said["StartLimitIntervalSec"] == "0", "unit: it is tried for as long as the store is away")
+    routes = tomllib.loads((DEPLOY / "config/routes.toml").read_text())
+    grace = seconds(routes["server"]["shutdown_grace"])
+    check(int(said["TimeoutStopSec"]) > grace, "unit: time to stop")
+
+
 kubernetes(DEPLOY / "kubernetes", "Deployment")
 kubernetes(DEPLOY / "kubernetes-embedded", "StatefulSet")
 compose()
 image()
+unit()
 check(CHECKED > 150, f"only {CHECKED} things checked")
 if FAULTS:
     sys.exit("deploy/ does not agree:\n  " + "\n  ".join(FAULTS))

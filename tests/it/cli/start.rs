@@ -44,6 +44,49 @@ fn refused(directory: &std::path::Path, sections: &str) -> String {
     (*error).to_owned()
 }
 
+/// Whoever reads the lines as JSON gets the warnings, the faults and the reason of the end as such, too.
+#[test]
+fn json_logs_are_json_from_the_first_line_to_the_last() {
+    let directory = temporary();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let warned = format!(
+        "[server]\nlisten = \"{address}\"\n[targets.crm]\nurl = \"https://crm.example.com\""
+    );
+    let cases = [
+        (warned.as_str(), 1, ["WARN crm", "ERROR cannot listen on"]),
+        (
+            "[server]\nliste = 1\n[admin]\nliste = 1",
+            64,
+            ["ERROR server.liste", "ERROR admin.liste"],
+        ),
+    ];
+    for (sections, code, wanted) in cases {
+        std::fs::write(
+            directory.path().join("routes.toml"),
+            format!("{sections}\n{ROUTE}"),
+        )
+        .unwrap();
+        let output = hookgate(directory.path(), &["serve", "--log-format", "json"]);
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        let lines: Vec<serde_json::Value> = told
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            })
+            .collect();
+        assert_eq!(lines.len(), wanted.len(), "{told}");
+        for wanted in wanted {
+            let (level, text) = wanted.split_once(' ').unwrap();
+            let said = |line: &serde_json::Value| {
+                line["level"] == level && line["message"].as_str().unwrap().contains(text)
+            };
+            assert!(lines.iter().any(said), "{wanted}: {told}");
+        }
+    }
+}
+
 #[test]
 fn a_taken_port() {
     let directory = temporary();
