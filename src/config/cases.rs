@@ -7,7 +7,10 @@ use std::{
 };
 
 use serde_json::{Map, Number, Value};
-use toml::de::DeValue;
+use toml::{
+    Spanned,
+    de::{DeString, DeValue},
+};
 
 use super::{
     Faults, Secret,
@@ -296,7 +299,7 @@ fn read_body(table: &mut Table<'_>) -> Option<Vec<u8>> {
     let (body, json, file) = (table.take("body"), table.take("json"), table.take("file"));
     match (body, json, file) {
         (Some(node), None, None) => text(&node).map(String::into_bytes),
-        (None, Some(node), None) => Some(json_of(&node.value).to_string().into_bytes()),
+        (None, Some(node), None) => Some(document(&node).to_string().into_bytes()),
         (None, None, Some(node)) => read_file(&node),
         (None, None, None) => None,
         _ => {
@@ -403,7 +406,7 @@ fn read_expect(node: Node<'_>, known: &Known<'_>) -> Option<Expect> {
             .take("bodies")
             .map(|node| read_bodies(node, known))
             .unwrap_or_default(),
-        answer: table.take("answer").map(|node| json_of(&node.value)),
+        answer: table.take("answer").map(|node| document(&node)),
     };
     table.finish();
     Some(expect)
@@ -411,37 +414,52 @@ fn read_expect(node: Node<'_>, known: &Known<'_>) -> Option<Expect> {
 
 fn read_bodies(node: Node<'_>, known: &Known<'_>) -> BTreeMap<String, Value> {
     const SHAPE: &str = "a table such as { crm = { ticket = 1 } }";
-    let entries = node.table(SHAPE).map(Table::named).unwrap_or_default();
+    let at = node.place.clone();
+    let entries = node.table(SHAPE).map(Table::named);
+    if entries.as_ref().is_some_and(Vec::is_empty) {
+        at.fault("nothing", SHAPE);
+    }
+    let entries = entries.unwrap_or_default();
     let body = |(name, place, node): (String, Place<'_>, Node<'_>)| {
         if !known.targets.contains(&name.as_str()) {
             let expected = one_of("the name of a target", known.targets);
             place.unknown(&name, &expected, known.targets.iter().copied());
         }
-        (name, json_of(&node.value))
+        (name, document(&node))
     };
     entries.into_iter().map(body).collect()
 }
 
+/// Nothing only after a fault.
+fn document(node: &Node<'_>) -> Value {
+    let document = json_of(&node.value);
+    if document.is_none() {
+        let expected = "numbers of at most 64 bits, neither `inf` nor `nan`";
+        node.place
+            .fault("a number that cannot be told in JSON", expected);
+    }
+    document.unwrap_or_default()
+}
+
 /// A value of TOML as JSON; dates are text.
-fn json_of(value: &DeValue<'_>) -> Value {
-    match value {
+fn json_of(value: &DeValue<'_>) -> Option<Value> {
+    Some(match value {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => {
-            let number = i64::from_str_radix(number.as_str(), number.radix());
-            number.map_or(Value::Null, Value::from)
+            Value::from(i64::from_str_radix(number.as_str(), number.radix()).ok()?)
         }
-        DeValue::Float(number) => {
-            let number = number.as_str().parse().ok().and_then(Number::from_f64);
-            number.map_or(Value::Null, Value::Number)
-        }
+        DeValue::Float(number) => Value::Number(Number::from_f64(number.as_str().parse().ok()?)?),
         DeValue::Boolean(truth) => Value::Bool(*truth),
         DeValue::Datetime(at) => Value::String(at.to_string()),
-        DeValue::Array(items) => items.iter().map(|item| json_of(item.get_ref())).collect(),
-        DeValue::Table(entries) => {
-            let entries = entries.iter();
-            let entries =
-                entries.map(|(key, value)| (key.get_ref().to_string(), json_of(value.get_ref())));
-            Value::Object(entries.collect::<Map<_, _>>())
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| json_of(item.get_ref()));
+            Value::Array(items.collect::<Option<_>>()?)
         }
-    }
+        DeValue::Table(entries) => {
+            let entry = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+                Some((key.get_ref().to_string(), json_of(value.get_ref())?))
+            };
+            Value::Object(entries.iter().map(entry).collect::<Option<Map<_, _>>>()?)
+        }
+    })
 }

@@ -185,15 +185,18 @@ pub(super) fn check_authorities<'d>(node: &Node<'_>, chain: impl Iterator<Item =
 
 fn warn_of_end(node: &Node<'_>, end: Option<Timestamp>, what: &str) {
     const NEXT: &str = "put a new one there: it is taken up with the next reload";
+    const NEXT_OF_STORE: &str = "put a new one there, and start the gateway anew";
+    let is_store = node.place.path.starts_with("store.");
+    let next = if is_store { NEXT_OF_STORE } else { NEXT };
     let now = node.place.context.now;
     match end {
         Some(end) if end <= now => {
-            node.place.warn(format!("{what} expired at {end}"), NEXT);
+            node.place.warn(format!("{what} expired at {end}"), next);
         }
         Some(end) if end <= now.saturating_add(NEAR) => {
             let left = days(end.since(now));
             node.place
-                .warn(format!("{what} expires at {end}, in {left}"), NEXT);
+                .warn(format!("{what} expires at {end}, in {left}"), next);
         }
         _ => {}
     }

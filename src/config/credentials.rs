@@ -239,12 +239,16 @@ struct Loaded {
 impl Loaded {
     fn warn_if_literal(&self, place: &Place<'_>) {
         if self.name.is_none() {
-            place.warn(
-                "a secret is written in this file",
-                "name an `env` or a `file` instead",
-            );
+            warn_of_literal(place);
         }
     }
+}
+
+pub(super) fn warn_of_literal(place: &Place<'_>) {
+    place.warn(
+        "a secret is written in this file",
+        "name an `env` or a `file` instead",
+    );
 }
 
 fn load(node: Node<'_>, bytes_min: usize, expires: bool) -> Option<Loaded> {

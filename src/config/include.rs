@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use glob::{MatchOptions, Pattern, glob_with};
@@ -18,7 +19,7 @@ const SHAPE: &str = "a list of files such as [\"routes.d/*.toml\"]";
 const META: [char; 3] = ['*', '?', '['];
 const FILES_MAX: usize = 10_000;
 /// More than any file that people write; a device or a log named by mistake is not read to its end.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Hidden files are not for `*`: a mounted ConfigMap keeps its files in hidden directories, beside the links to them.
 const VISIBLE: MatchOptions = MatchOptions {
@@ -41,8 +42,19 @@ pub(super) fn read_include(node: Option<Node<'_>>) -> Vec<Source> {
             true => matching(&item, &text),
             false => vec![item.place.resolve(&text)],
         };
+        if is_pattern && paths.is_empty() {
+            item.place.warn(
+                "no file is called so: its routes and targets are not there",
+                "mend the pattern, or put a file there: it is taken up by itself",
+            );
+        }
         for path in paths {
-            if !seen.insert(canonical(&path)) {
+            if path.is_dir() {
+                let found = format!("{}, which is a directory", quoted(&text));
+                let files = format!("{}/*.toml", text.trim_end_matches('/'));
+                item.place.context.look_at(&path);
+                item.place.fault(found, quoted(&files));
+            } else if !seen.insert(canonical(&path)) {
                 refuse_itself(&item, &path, is_pattern);
             } else if sources.len() == FILES_MAX {
                 item.place
@@ -95,6 +107,7 @@ fn read(place: &Place<'_>, path: PathBuf, number: usize) -> Option<Source> {
         text: text.to_owned(),
         file: Some(path),
         name,
+        marks: OnceLock::new(),
     })
 }
 

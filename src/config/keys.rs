@@ -40,9 +40,9 @@ const SHOWN: [&str; 82] = [
     "spool", "timeout", "timestamp", "to", "tolerance", "transform", "trusted_proxies", "unit", "verify", "version", "when",
     "window",
 ];
-/// Tables whose keys are an operator's own words, and whose values are no secrets.
+/// Tables of a route whose keys are an operator's own words, and whose values are no secrets.
 const SHOWN_BELOW: [&str; 2] = ["require", "schema"];
-const ADDRESSES: [&str; 3] = ["jwks_url", "public_url", "url"];
+const ADDRESSES: [&str; 4] = ["endpoint", "jwks_url", "public_url", "url"];
 const HIDDEN: &str = "…";
 
 impl Keys {
@@ -53,7 +53,7 @@ impl Keys {
     fn add_table(&mut self, table: &DeTable<'_>, path: &str, shown: bool) {
         for (key, value) in table {
             let key = key.get_ref().as_ref();
-            let shown = shown || SHOWN_BELOW.contains(&key);
+            let shown = shown || is_route(path) && SHOWN_BELOW.contains(&key);
             let path = match path {
                 "" => key.to_owned(),
                 path => format!("{path}.{key}"),
@@ -108,6 +108,12 @@ impl Keys {
             })
             .collect()
     }
+}
+
+/// Routes, targets and headers may be called as a key is.
+fn is_route(path: &str) -> bool {
+    let name = path.strip_prefix("routes.");
+    name.is_some_and(|name| !name.contains('.'))
 }
 
 /// Two values that mean the same are written the same.

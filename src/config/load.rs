@@ -2,6 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::File,
+    io::{self, Read as _},
     path::Path,
 };
 
@@ -11,7 +13,7 @@ use super::{
     Config, Faults, Keys,
     cases::{Stand, absolute},
     caution::check_used,
-    include::read_include,
+    include::{FILE_BYTES_MAX, read_include},
     log::read_log,
     reader::{Context, Named, Order, Place, Table},
     routes::{Inherited, ROUTES_SHAPE, read_routes},
@@ -27,7 +29,7 @@ impl Config {
     ///
     /// Relative paths within it start from its directory. Fails with every fault at once.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let text = text_of(path).map_err(|error| unreadable(path, &error))?;
         let context = Context::new(&environment);
         context.look_at(path);
         parse(&context, &Source::of_file(path, text), None)
@@ -35,7 +37,7 @@ impl Config {
 
     /// Like [`Config::load`], with every key that the files say; from `text` if there is one, as if it stood at `path`.
     pub fn load_with_keys(path: &Path, text: Option<String>) -> Result<(Self, Keys), Faults> {
-        let text = text.map_or_else(|| std::fs::read_to_string(path), Ok);
+        let text = text.map_or_else(|| text_of(path), Ok);
         let text = text.map_err(|error| unreadable(path, &error))?;
         let mut keys = Keys::default();
         let context = Context::new(&environment);
@@ -45,7 +47,7 @@ impl Config {
 
     /// Like [`Config::load`], with what stands in the place of variables and files.
     pub fn load_standing_in(path: &Path, stand: &Stand) -> Result<Self, Faults> {
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let text = text_of(path).map_err(|error| unreadable(path, &error))?;
         let source = Source::of_file(path, text);
         let variable = |name: &str| match stand.variables.get(name) {
             Some(value) => Some(String::from_utf8_lossy(value.expose()).into_owned()),
@@ -71,6 +73,17 @@ impl Config {
     ) -> Result<Self, Faults> {
         let source = Source::of_text(file_name, base_dir, text);
         parse(&Context::new(env), &source, None)
+    }
+}
+
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(FILE_BYTES_MAX)
+        .read_to_string(&mut text)?;
+    match text.len() as u64 {
+        FILE_BYTES_MAX => Err(io::Error::other("it is too large")),
+        _ => Ok(text),
     }
 }
 

@@ -178,7 +178,7 @@ impl<'a> Place<'a> {
         self.source.base.join(path)
     }
 
-    fn key(&self, key: &str, span: Range<usize>) -> Self {
+    pub(super) fn key(&self, key: &str, span: Range<usize>) -> Self {
         let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let step = if !key.is_empty() && key.chars().all(bare) {
             key.to_owned()

@@ -166,7 +166,7 @@ fn read_path<'a>(table: &mut Table<'a>) -> Option<(String, Place<'a>)> {
 fn read_public_url(node: &Node<'_>) -> Option<url::Url> {
     let url = node.http_url()?;
     if url.query().is_some() {
-        node.reject("a URL without a query");
+        node.place.fault("a URL with a query", "a URL without one");
     }
     Some(url)
 }

@@ -109,7 +109,7 @@ fn read_public_url(table: &mut Table<'_>) -> Option<url::Url> {
     let node = table.take("public_url")?;
     let url = node.http_url()?;
     if url.query().is_some() {
-        node.reject("a URL without a query");
+        node.place.fault("a URL with a query", "a URL without one");
     }
     Some(url)
 }

@@ -15,6 +15,10 @@ const CHARS_MAX: usize = 110;
 const CHARS_BEFORE: usize = 40;
 /// A tab, as it is shown.
 const TAB: &str = "    ";
+/// Some editors put it before a file. It is not seen.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+/// The pieces from one of [`pieces`] to the next.
+const STRIDE: usize = 64;
 
 /// One line, and the part of it that is marked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,8 +38,13 @@ pub(super) struct Told<'t> {
 }
 
 impl Snippet {
-    /// The line of `text` in which `span` begins. `None` for a span that is nowhere.
-    pub(super) fn of(text: &str, span: &Range<usize>, told: &Told<'_>) -> Option<Self> {
+    /// The line of `text` in which `span` begins; `pieces` are the text's own. `None` for a span that is nowhere.
+    pub(super) fn of(
+        text: &str,
+        pieces: &[usize],
+        span: &Range<usize>,
+        told: &Told<'_>,
+    ) -> Option<Self> {
         if *span == (0..0) && !text.is_empty() {
             return None;
         }
@@ -46,7 +55,9 @@ impl Snippet {
         let mut canvas = Canvas::new(start..span.end.max(start));
         let is_header = rest.trim_start().starts_with('[');
         let mut is_first = true;
-        for token in tokens(text, line_end) {
+        let known = pieces.partition_point(|piece| *piece <= line_start);
+        let from = known.checked_sub(1).and_then(|known| pieces.get(known));
+        for token in tokens(text, from.copied().unwrap_or(0), line_end) {
             if token.range.end <= line_start {
                 continue;
             }
@@ -122,7 +133,7 @@ impl Canvas {
         let raw = &text[start.max(line.start)..end.min(line.end).max(start.max(line.start))];
         match token.kind {
             Kind::Space => {
-                let shown = raw.replace('\t', TAB).replace('\r', "");
+                let shown = raw.replace('\t', TAB).replace(['\r', BYTE_ORDER_MARK], "");
                 self.put(&shown, start..end);
             }
             Kind::Sign => self.put(raw, start..end),
@@ -211,27 +222,28 @@ fn is_closed(text: &str, quotes: usize) -> bool {
     text.len() >= 2 * quotes && text.ends_with(&text[..quotes])
 }
 
-/// `text` as far as `end`, in pieces. What is no TOML is cut into words and signs too.
-fn tokens(text: &str, end: usize) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while at < end {
-        let rest = &text[at..];
-        let (kind, length) = token(rest);
-        tokens.push(Token {
-            kind,
-            range: at..at + length,
-        });
-        at += length;
-    }
-    tokens
+/// Where some of the pieces of `text` begin, in their order.
+pub(super) fn pieces(text: &str) -> Vec<usize> {
+    let pieces = tokens(text, 0, text.len()).step_by(STRIDE);
+    pieces.map(|piece| piece.range.start).collect()
+}
+
+/// `text` in pieces, from where one begins to the one in which `end` is. What is no TOML is cut into words and signs too.
+fn tokens(text: &str, from: usize, end: usize) -> impl Iterator<Item = Token> {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        let (kind, length) = token(text.get(at..).filter(|_| at < end)?);
+        let range = at..at + length;
+        at = range.end;
+        Some(Token { kind, range })
+    })
 }
 
 /// The first piece of `rest`, which is not empty.
 fn token(rest: &str) -> (Kind, usize) {
     const SIGNS: [char; 7] = ['=', '[', ']', '{', '}', ',', '.'];
     let until = |stop: &dyn Fn(char) -> bool| rest.find(stop).unwrap_or(rest.len()).max(1);
-    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n' | BYTE_ORDER_MARK);
     match rest.chars().next().unwrap_or(' ') {
         '#' => (Kind::Comment, until(&|c| c == '\n')),
         quote @ ('"' | '\'') => quoted(rest, quote),
@@ -268,4 +280,33 @@ fn quoted(rest: &str, quote: char) -> (Kind, usize) {
         }
     }
     (Kind::Text { quotes }, rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From wherever the reading of the text begins, the line comes to the same.
+    #[test]
+    fn pieces_change_nothing() {
+        let text = format!(
+            "{}a = \"\"\"\nb = 1 # 'x\n]\"\"\" # \"\n{}",
+            "[a]\nb = 'c' # \"\n".repeat(30),
+            "\t[a.b]\nc = [1.5,\n\"d]\", {e = '''\n#f'''}]\n".repeat(30)
+        );
+        let pieces = pieces(&text);
+        assert!(pieces.len() > 5, "{pieces:?}");
+        let told = Told {
+            key: "a.b",
+            found: "\"d]\"",
+        };
+        for start in 1..text.len() {
+            let span = start..start + 3;
+            assert_eq!(
+                Snippet::of(&text, &pieces, &span, &told),
+                Snippet::of(&text, &[], &span, &told),
+                "{start}"
+            );
+        }
+    }
 }

@@ -3,12 +3,13 @@
 use std::{
     ops::Range,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use super::{
     error::{Fault, Warning},
     reader::Place,
-    snippet::{Snippet, Told},
+    snippet::{BYTE_ORDER_MARK, Snippet, Told, pieces},
 };
 
 /// A file's text, and what the operator calls it.
@@ -22,6 +23,14 @@ pub(super) struct Source {
     /// What relative paths in the file start from.
     pub(super) base: PathBuf,
     pub(super) text: String,
+    /// From when something is first said about a place.
+    pub(super) marks: OnceLock<Marks>,
+}
+
+/// So that of a file with many faults not all is read for each.
+pub(super) struct Marks {
+    newlines: Vec<usize>,
+    pieces: Vec<usize>,
 }
 
 impl Source {
@@ -42,7 +51,19 @@ impl Source {
             file: None,
             base: base.into(),
             text: text.into(),
+            marks: OnceLock::new(),
         }
+    }
+
+    fn marks(&self) -> &Marks {
+        self.marks.get_or_init(|| Marks {
+            newlines: self.text.match_indices('\n').map(|(at, _)| at).collect(),
+            pieces: pieces(&self.text),
+        })
+    }
+
+    fn snippet(&self, span: &Range<usize>, told: &Told<'_>) -> Option<Snippet> {
+        Snippet::of(&self.text, &self.marks().pieces, span, told)
     }
 
     pub(super) fn fault(
@@ -56,7 +77,7 @@ impl Source {
             key: &place.path,
             found: found.as_deref().unwrap_or_default(),
         };
-        let snippet = Snippet::of(&self.text, &place.span, &told);
+        let snippet = self.snippet(&place.span, &told);
         let (line, column, end_line, end_column) = self.position(&place.span);
         Fault {
             file: self.name.clone(),
@@ -77,7 +98,7 @@ impl Source {
             key: &place.path,
             found: "",
         };
-        let snippet = Snippet::of(&self.text, &place.span, &told);
+        let snippet = self.snippet(&place.span, &told);
         let (line, column, end_line, end_column) = self.position(&place.span);
         Warning {
             file: self.name.clone(),
@@ -97,7 +118,7 @@ impl Source {
         let end = self.text.len();
         let span = error.span().unwrap_or(end..end);
         let told = Told { key: "", found: "" };
-        let snippet = Snippet::of(&self.text, &span, &told);
+        let snippet = self.snippet(&span, &told);
         let (line, column, end_line, end_column) = self.position(&span);
         Fault {
             file: self.name.clone(),
@@ -115,18 +136,22 @@ impl Source {
 
     /// Line and column of the start and of the end.
     pub(super) fn position(&self, span: &Range<usize>) -> (usize, usize, usize, usize) {
-        let (line, column) = position(&self.text, span.start);
-        let (end_line, end_column) = position(&self.text, span.end.max(span.start));
+        let (line, column) = self.place_of(span.start);
+        let (end_line, end_column) = self.place_of(span.end.max(span.start));
         (line, column, end_line, end_column)
     }
-}
 
-/// The line and the column of a byte offset, both from 1, columns in characters.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..text.floor_char_boundary(offset)];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    (line, before[line_start..].chars().count() + 1)
+    /// The line and the column of a byte offset, both from 1, columns in characters.
+    fn place_of(&self, offset: usize) -> (usize, usize) {
+        let offset = self.text.floor_char_boundary(offset);
+        let newlines = &self.marks().newlines;
+        let line = newlines.partition_point(|newline| *newline < offset);
+        let before = line.checked_sub(1).and_then(|line| newlines.get(line));
+        let line_start = before.map_or(0, |newline| newline + 1);
+        // Editors do not count the mark of the byte order.
+        let before = self.text[line_start..offset].trim_start_matches(BYTE_ORDER_MARK);
+        (line + 1, before.chars().count() + 1)
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +160,16 @@ mod tests {
 
     #[test]
     fn columns_count_characters_from_one() {
-        assert_eq!(position("a = 1\nü = 2", 0), (1, 1));
-        assert_eq!(position("a = 1\nü = 2", 11), (2, 5));
+        for (text, offset, place) in [
+            ("a = 1\nü = 2", 0, (1, 1)),
+            ("a = 1\nü = 2", 5, (1, 6)),
+            ("a = 1\nü = 2", 6, (2, 1)),
+            ("a = 1\nü = 2", 11, (2, 5)),
+            ("\u{feff}a = 1", 3, (1, 1)),
+            ("a\n", 9, (2, 1)),
+        ] {
+            let source = Source::of_text("", "", text);
+            assert_eq!(source.place_of(offset), place, "{offset} of {text:?}");
+        }
     }
 }

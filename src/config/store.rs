@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Durability, RedisUrl, Store, StoreUrl,
-    credentials::read_text,
+    credentials::{read_text, warn_of_literal},
     reader::{Node, Place, Table},
     redis_url::{self, URL_SHAPE},
     scalar::DAY,
@@ -104,7 +104,11 @@ fn read_url(node: Node<'_>) -> Option<StoreUrl> {
     let text = if node.is_table() {
         read_text(node)?
     } else {
-        Zeroizing::new(node.secret().string(URL_SHAPE)?.to_owned())
+        let text = Zeroizing::new(node.secret().string(URL_SHAPE)?.to_owned());
+        if has_password(&text) {
+            warn_of_literal(&place);
+        }
+        text
     };
     let Some((scheme, rest)) = text.split_once(':') else {
         place.fault("a string without a scheme", URL_SHAPE);
@@ -130,6 +134,14 @@ fn read_url(node: Node<'_>) -> Option<StoreUrl> {
             None
         }
     }
+}
+
+/// Of a user, or alone.
+fn has_password(url: &str) -> bool {
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    let user = rest.rsplit_once('@').map(|(user, _)| user);
+    let password = user.and_then(|user| user.split_once(':'));
+    password.is_some_and(|(_, password)| !password.is_empty())
 }
 
 fn read_shards(table: &mut Table<'_>, url: Option<&StoreUrl>) -> u16 {

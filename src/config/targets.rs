@@ -166,8 +166,11 @@ pub(super) fn read_headers(node: Node<'_>) -> Vec<(http::HeaderName, Secret)> {
         return Vec::new();
     };
     let mut headers: Vec<(http::HeaderName, Secret)> = Vec::new();
+    let own = table.place.clone();
     for (name, place, node) in table.named() {
         let Ok(header) = http::HeaderName::try_from(&name) else {
+            // It may be the whole line, with its value.
+            let place = own.key("…", place.span);
             place.fault("a key that no header can have", "the name of a header");
             continue;
         };

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{BOLD, GREEN, RED, YELLOW, admin::Admin},
-    config::{Change, ChangeKind, Config, KeyChange, Keys, diff},
+    config::{Change, ChangeKind, Config, KeyChange, Keys, diff, surface},
 };
 
 /// A valid configuration and what it says.
@@ -86,8 +86,9 @@ pub(super) fn report(
             waiting,
         }
     });
-    let of_gateway = ["server", "admin", "store", "defaults"]
-        .iter()
+    let sections = surface::WHOLE.keys().map(|key| key.name);
+    let of_gateway = sections
+        .filter(|section| !["routes", "targets"].contains(section))
         .flat_map(|section| {
             let changes = old_keys.changes(new_keys, section).into_iter();
             changes.map(move |change| KeyChange {

@@ -13,11 +13,11 @@ pub(super) const TEXT: Shape = Shape::Text("^(.|\\n)");
 pub(super) const ANY: &str = "";
 
 pub(super) const DURATION: Shape = Shape::Text(
-    "^( *[0-9]+ *(nanos|nsec|ns|usec|us|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|min|m|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y))+ *$",
+    "^( *[0-9]+(\\.[0-9]+)? *(nanos|nsec|ns|usec|us|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|min|m|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y))+ *$",
 );
 pub(super) const SIZE: Shape = Shape::OneOf(&[
     Shape::Integer(1, i64::MAX as u64),
-    Shape::Text("^ *[0-9]+(\\.[0-9]+)? *([kKmMgGtTpPeE]([iI])?)?[bB]? *$"),
+    Shape::Text("^ *[+]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+) *([kKmMgGtTpPeE]([iI])?)?[bB]? *$"),
 ]);
 pub(super) const RATE: Shape = Shape::OneOf(&[LIMIT, Shape::Table(&RATE_TABLE)]);
 const LIMIT: Shape = Shape::Text("^0*[1-9][0-9]*/[smh]$");

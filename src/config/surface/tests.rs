@@ -655,3 +655,111 @@ fn numbers_have_the_bounds_of_the_reader() {
     }
     assert!(compared > 8, "{compared}");
 }
+
+/// What a reload takes up: all other keys of the gateway need a restart, and are told to.
+const RELOADED: [&str; 13] = [
+    "admin.token",
+    "admin.tokens",
+    "defaults.target",
+    "log.accepted_lines_per_second",
+    "server.allow_plain",
+    "server.body_timeout",
+    "server.max_body",
+    "server.public_url",
+    "server.tls",
+    "server.trusted_proxies",
+    "store.dedupe_window",
+    "store.retention",
+    "store.retention_size",
+];
+
+#[test]
+fn every_key_of_the_gateway_is_reloaded_or_needs_a_restart() {
+    let is_below = |path: &str, known: &&str| {
+        let rest = path.strip_prefix(*known);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let (mut restarts, mut seen) = (0, BTreeSet::new());
+    for place in places() {
+        for key in place.section.keys() {
+            let path = place.path_of(key.name);
+            let is_table = !path.contains('.');
+            let mut elsewhere = ["routes", "targets"].iter();
+            if is_table || elsewhere.any(|known| is_below(&path, known)) {
+                continue;
+            }
+            let text = place.file(Some((key.name, key.example)));
+            let mut file: Table = toml::from_str(&text).unwrap();
+            remove(&mut file, &place.steps, key.name);
+            let bare = load(&toml::to_string(&file).unwrap());
+            let (Ok(bare), Ok(config)) = (bare, load(&text)) else {
+                continue;
+            };
+            let restart = crate::config::diff(&bare, &config).restart;
+            let is_reloaded = RELOADED.iter().any(|known| is_below(&path, known));
+            assert_eq!(restart.is_empty(), is_reloaded, "{path}: {restart:?}");
+            restarts += usize::from(!is_reloaded);
+            seen.insert(path);
+        }
+    }
+    assert!(restarts > 12 && seen.len() > 40, "{restarts} of {seen:?}");
+}
+
+/// What routes and targets take from elsewhere is part of what they are.
+#[test]
+fn whatever_a_route_or_target_shows_is_in_its_fingerprint() {
+    let mut differed = 0;
+    for ((section, name), (key, places)) in keys() {
+        for place in places {
+            let text = place.file(Some((name, key.example)));
+            let mut file: Table = toml::from_str(&text).unwrap();
+            remove(&mut file, &place.steps, name);
+            let bare = load(&toml::to_string(&file).unwrap());
+            let (Ok(bare), Ok(config)) = (bare, load(&text)) else {
+                continue;
+            };
+            let diff = crate::config::diff(&bare, &config);
+            let route = |config: &Config| format!("{:?}", config.routes.first());
+            let target = |config: &Config| format!("{:?}", config.targets.first_key_value());
+            let is_told = |same: bool, told: bool| {
+                assert!(same || told, "{section}.{name}: {diff:?}");
+                usize::from(!same)
+            };
+            differed += is_told(route(&bare) == route(&config), !diff.routes.is_empty());
+            differed += is_told(target(&bare) == target(&config), !diff.targets.is_empty());
+        }
+    }
+    assert!(differed > 80, "{differed}");
+}
+
+/// Of values that stand for the same, editors do not mark one.
+#[test]
+fn the_schema_takes_what_the_reader_takes() {
+    const LITERALS: [&str; 10] = [
+        "\"1.5h\"",
+        "\"1h 30m\"",
+        "\"10 min\"",
+        "\".5MB\"",
+        "\"5.MB\"",
+        "\"+5\"",
+        "\"1.5KiB\"",
+        "\"1 KIB\"",
+        "0x10",
+        "[\"x\"]",
+    ];
+    let mut compared = 0;
+    for ((section, name), (key, places)) in keys() {
+        // What is wrong with it is told of the whole list.
+        if section == "secret_from_handshake" {
+            continue;
+        }
+        for literal in LITERALS {
+            let value = json_of(literal).unwrap();
+            if faults(&places[0], name, literal).is_empty() {
+                assert!(fits(key, value), "{literal} of {section}.{name}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 100, "{compared}");
+}

@@ -409,6 +409,18 @@ fn faults_of_a_file_are_told_with_their_places() {
     };
     let faults = [
         (
+            "expect = { bodies = {} }",
+            "routes.test.toml:2:21: case[0].expect.bodies: found nothing, expected a table such as { crm = { ticket = 1 } }",
+        ),
+        (
+            "json = { n = [99999999999999999999] }",
+            "routes.test.toml:2:8: case[0].json: found a number that cannot be told in JSON, expected numbers of at most 64 bits, neither `inf` nor `nan`",
+        ),
+        (
+            "expect = { answer = nan }",
+            "routes.test.toml:2:21: case[0].expect.answer: found a number that cannot be told in JSON, expected numbers of at most 64 bits, neither `inf` nor `nan`",
+        ),
+        (
             "nam = \"a\"",
             "routes.test.toml:2:1: case[0].nam: found an unknown key; did you mean `name`?",
         ),

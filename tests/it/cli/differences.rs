@@ -132,6 +132,70 @@ fn what_changes_is_told_without_secrets() {
     );
 }
 
+/// Everything beside routes and targets is a setting.
+#[test]
+fn no_table_is_left_out() {
+    let directory = temporary();
+    let here = directory.path();
+    write(here, "secret", "canary-canary");
+    write(here, "old.toml", OLD);
+    let settings = [
+        (
+            "telemetry.otlp.endpoint = \"http://127.0.0.1:4318/canary\"",
+            "~ telemetry.otlp.endpoint: (none) → \"http://127.0.0.1:4318/…\" (needs a restart)",
+        ),
+        (
+            "log.accepted_lines_per_second = 3",
+            "~ log.accepted_lines_per_second: (none) → 3",
+        ),
+        (
+            "store.retention = \"9d\"",
+            "~ store.retention: (none) → \"9d\"",
+        ),
+    ];
+    for (line, told) in settings {
+        write(here, "routes.toml", &format!("{line}\n{OLD}"));
+        let output = hookgate(here, &["check", "--diff", "old.toml"]);
+        let lines = stdout(&output);
+        assert!(lines.lines().any(|line| line == told), "{lines}");
+        assert!(!lines.contains("canary"), "{lines}");
+        let restarts = told.ends_with("restart)");
+        assert_eq!(lines.contains("\nneeds a restart: "), restarts, "{lines}");
+    }
+}
+
+/// Names of the operator's that are also those of keys whose strings are shown.
+#[test]
+fn what_is_called_as_a_key_hides_its_secrets_too() {
+    let directory = temporary();
+    let here = directory.path();
+    let names = ["schema", "require", "path", "name"];
+    let of = |name: &str, secret: &str| {
+        format!(
+            r#"
+[routes.{name}]
+path = "/{name}"
+provider = "github"
+event_id = {{ body = "sha256" }}
+secrets = [{{ value = "{secret}" }}]
+deliver = ["{name}"]
+
+[targets.{name}]
+url = "https://{name}.example.com/{secret}"
+headers = {{ {name} = {{ value = "{secret}" }}, schema-key = {{ value = "{secret}" }} }}
+"#
+        )
+    };
+    let text = |secret: &str| names.map(|name| of(name, secret)).concat();
+    write(here, "old.toml", &text("canary-canary-1"));
+    write(here, "routes.toml", &text("canary-canary-2"));
+    let output = hookgate(here, &["check", "--diff", "old.toml"]);
+    let told = stdout(&output) + &stderr(&output);
+    let hidden = told.matches("value: \"…\" → another").count();
+    assert_eq!(hidden, 3 * names.len(), "{told}");
+    assert!(!told.contains("canary"), "{told}");
+}
+
 /// A file elsewhere says the same of its directory, which is not the one that the gateway will read.
 #[test]
 fn another_directory_is_no_change() {

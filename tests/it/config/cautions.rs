@@ -233,6 +233,34 @@ fn certificates_that_end() {
         let told = told(lines);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains(key), "{told:?}");
+        assert!(told[0].contains("with the next reload"), "{told:?}");
+    }
+    let of_store = told("[store]\nurl = \"rediss://127.0.0.1\"\nca = \"old.pem\"");
+    assert_eq!(of_store.len(), 1, "{of_store:?}");
+    assert!(
+        of_store[0].contains("start the gateway anew"),
+        "{of_store:?}"
+    );
+}
+
+#[test]
+fn a_password_that_stands_in_the_address_of_the_store() {
+    let fine = route(&format!("provider = \"stripe\"\n{SECRETS}"));
+    let of = |url: &str| format!("{fine}[store]\nurl = \"{url}\"\n");
+    for url in [
+        "redis://:canary@127.0.0.1",
+        "rediss://user:canary@127.0.0.1/3",
+        "redis+sentinel://user:canary@127.0.0.1:1,127.0.0.2:1/main",
+        "redis+cluster://:canary@127.0.0.1:1,127.0.0.2:1",
+    ] {
+        one(
+            &of(url),
+            "9:7: store.url",
+            "a secret is written in this file",
+        );
+    }
+    for url in ["redis://127.0.0.1", "redis://user@127.0.0.1", "file:data"] {
+        assert_eq!(told(&of(url)), [""; 0], "{url}");
     }
 }
 

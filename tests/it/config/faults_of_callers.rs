@@ -65,7 +65,7 @@ scheme = "signing""#,
 secrets = [{ env = "SECRET" }]
 public_url = "https://hooks.example.com/a?b""#,
                 &[
-                    r#"routes.toml:4:14: routes.a.public_url: found "https://hooks.example.com/a?b", expected a URL without a query"#,
+                    r#"routes.toml:4:14: routes.a.public_url: found a URL with a query, expected a URL without one"#,
                 ],
             ),
             (

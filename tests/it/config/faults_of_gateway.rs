@@ -57,7 +57,7 @@ public_url = "hooks.example.com""#,
                 r#"[server]
 public_url = "https://hooks.example.com/?a=1""#,
                 &[
-                    r#"routes.toml:2:14: server.public_url: found "https://hooks.example.com/?a=1", expected a URL without a query"#,
+                    r#"routes.toml:2:14: server.public_url: found a URL with a query, expected a URL without one"#,
                 ],
             ),
             (

@@ -159,6 +159,19 @@ fn relative_paths_start_from_the_file_that_says_them() {
 }
 
 #[test]
+fn a_pattern_that_no_file_has_is_told() {
+    let directory = temporary();
+    let here = directory.path();
+    write(here, "routes.d/a.toml", &route("a"));
+    let warnings = |include: &str| load(here, include).unwrap().warnings;
+    assert_eq!(warnings("[\"routes.d/*.toml\"]"), []);
+    let told = warnings("[\"routes.d/*.toml\", \"route.d/*.toml\"]");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].key, "include[1]");
+    assert!(told[0].message.contains("no file"), "{told:?}");
+}
+
+#[test]
 fn faults_name_the_file_that_they_are_in() {
     let directory = temporary();
     let here = directory.path();
@@ -170,6 +183,7 @@ fn faults_name_the_file_that_they_are_in() {
         "include = [\"d.toml\"]\n[server]\nworkers = 1\n[route.x]\n",
     );
     write(here, "bad.toml", "[routes.a]\noops\n");
+    write(here, "team/a.toml", &route("a"));
     let told = |include: &str| told(here, include);
     assert_eq!(
         told("[\"a.toml\"]"),
@@ -205,6 +219,12 @@ fn faults_name_the_file_that_they_are_in() {
         told("[\"absent.toml\"]"),
         [
             "routes.toml:1:12: include[0]: found \"absent.toml\", which cannot be read (No such file or directory (os error 2)), expected a file that the gateway may read at absent.toml",
+        ]
+    );
+    assert_eq!(
+        told("[\"team/\"]"),
+        [
+            "routes.toml:1:12: include[0]: found \"team/\", which is a directory, expected \"team/*.toml\"",
         ]
     );
     assert_eq!(

@@ -228,3 +228,27 @@ fn every_key_is_known_to_snippets() {
     assert_eq!(snippets[0].line, "… = …");
     assert!(parse("nobody_s_key = ?").is_err());
 }
+
+/// Whoever pastes the line of a request has its value where the name belongs.
+#[test]
+fn the_line_of_a_header_in_the_place_of_its_name_is_not_shown() {
+    let target = "[targets.a]\nurl = \"https://a.example.com\"\n";
+    let shown = assert_silent(&format!(
+        "{target}headers = {{ \"Authorization: Bearer canary\" = {{ value = \"x\" }} }}\n"
+    ));
+    assert!(shown > 0);
+}
+
+#[test]
+fn a_byte_order_mark_is_not_seen() {
+    let text = "\u{feff}listn = 1\r\n";
+    let faults = Config::parse(text, "routes.toml", &fixtures(), &environment).unwrap_err();
+    let fault = faults.as_slice().iter().find(|fault| fault.key == "listn");
+    let fault = fault.unwrap_or_else(|| panic!("{faults}"));
+    assert_eq!((fault.line, fault.column, fault.end_column), (1, 1, 6));
+    let snippet = fault.snippet.as_ref().unwrap();
+    assert_eq!(
+        (snippet.line.as_str(), snippet.start, snippet.width),
+        ("listn = …", 0, 5)
+    );
+}
