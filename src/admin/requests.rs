@@ -38,8 +38,9 @@ const PAGES_MAX: usize = 40;
 const EVENTS_MAX: usize = 100;
 
 const UNKNOWN: &str = "Nothing is known of this request. Either it was not answered by this gateway, or one that has \
-    the same store (a proxy before it may have answered, or a gateway of another environment); or its event has expired, \
-    or its record has gone for newer ones: 10000 are kept, and in a flood of refusals not each leaves one.";
+    the same store (a proxy before it may have answered, or a gateway of another environment); or its event waits in a \
+    gateway's `store.spool`, or has expired; or its record has, or has gone for newer ones: 10000 are kept, and in a \
+    flood of refusals not each leaves one.";
 
 /// What became of a request.
 #[derive(Serialize, ToSchema)]

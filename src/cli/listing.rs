@@ -1,6 +1,11 @@
 //! What the commands share that ask a gateway for lists: filters, pages, times, tables.
 
-use std::{fmt, io::Write as _, iter, time::Duration};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    iter,
+    time::Duration,
+};
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
@@ -162,8 +167,17 @@ pub(super) fn print(
 
 /// One of many lines, of which not all need be read.
 pub(super) fn line(told: impl fmt::Display) -> Result<(), Trouble> {
-    let written = writeln!(anstream::stdout().lock(), "{told}");
-    written.map_err(|_| Trouble::Unheard)
+    let mut out = anstream::stdout().lock();
+    let written = writeln!(out, "{told}").and_then(|()| out.flush());
+    written.map_err(|error| unwritten(&error))
+}
+
+/// Why what was found could not be written.
+pub(super) fn unwritten(error: &io::Error) -> Trouble {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Trouble::Unheard,
+        _ => Trouble::Unasked(format!("cannot write to standard output: {error}")),
+    }
 }
 
 /// Always styled: anstream takes the colours out where nobody wants them.

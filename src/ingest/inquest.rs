@@ -429,9 +429,10 @@ fn detail(rejection: &Rejection) -> Option<String> {
             message,
         } => Some(format!("line {line}, column {column}: {message}")),
         Detail::Violations(violations) => {
-            let told = violations
-                .iter()
-                .map(|one| format!("{} {}", one.pointer, one.message));
+            let told = violations.iter().map(|one| match &one.rule {
+                Some(rule) => rule.clone(),
+                None => format!("{} {}", one.pointer, one.message),
+            });
             Some(told.collect::<Vec<_>>().join("; "))
         }
         Detail::Told(told) => Some(told.clone()),

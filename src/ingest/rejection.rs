@@ -278,6 +278,9 @@ pub enum Detail {
 pub struct Violation {
     pub pointer: String,
     pub message: String,
+    /// Of a schema: which rule, for the operator. Holds nothing of the body, whose names the others may hold.
+    #[serde(skip)]
+    pub rule: Option<String>,
 }
 
 /// When to send again what is refused for our own faults.

@@ -113,6 +113,7 @@ impl Documented<'_> {
         let violation = Violation {
             pointer: self.pointer_to(index),
             message: rejection.reason.told().to_owned(),
+            rule: None,
         };
         violated(rejection.reason, vec![violation])
     }
@@ -122,7 +123,11 @@ impl Documented<'_> {
         let pointer = self.pointer();
         violated(
             Reason::SchemaViolation,
-            vec![Violation { pointer, message }],
+            vec![Violation {
+                pointer,
+                message,
+                rule: None,
+            }],
         )
     }
 

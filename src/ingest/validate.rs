@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use actix_http::RequestHead;
 use bytes::Bytes;
+use jsonschema::{ValidationError, error::ValidationErrorKind};
 
 use crate::{
     config::{Kind, Schemas},
@@ -115,6 +116,7 @@ impl Authentic<'_> {
                 Some(Violation {
                     pointer: requirement.pointer.to_string(),
                     message: complaint,
+                    rule: None,
                 })
             })
             .collect()
@@ -162,6 +164,7 @@ impl Authentic<'_> {
             pointer,
             message: "the event type is a string of 1 to 256 bytes without control characters"
                 .into(),
+            rule: None,
         }
     }
 }
@@ -351,6 +354,7 @@ fn schema_violations(
         return vec![Violation {
             pointer: String::new(),
             message: "cannot be read as a document".into(),
+            rule: None,
         }];
     };
     validator
@@ -360,8 +364,22 @@ fn schema_violations(
             pointer: error.instance_path().to_string(),
             // Masked: the caller is not told back its own values, which may be secrets.
             message: error.masked().to_string(),
+            rule: Some(rule_of(&error)),
         })
         .collect()
+}
+
+/// The place of the rule in the schema, and what it asks for: without the names of members that the body has.
+fn rule_of(error: &ValidationError<'_>) -> String {
+    let place = error.schema_path();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { .. }
+        | ValidationErrorKind::UnevaluatedProperties { .. }
+        | ValidationErrorKind::PropertyNames { .. } => {
+            format!("{place} of the schema: a member has a name that is not allowed")
+        }
+        _ => format!("{place} of the schema: {}", error.masked()),
+    }
 }
 
 #[cfg(test)]

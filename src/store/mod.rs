@@ -139,7 +139,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes events that have been finished (every delivery delivered, dead or filtered) for `retention.age`, then the
     /// oldest finished ones while all stored bodies exceed `retention.bytes`; never an unfinished one.
-    /// Forgets ids whose window has passed. Does a bounded piece of the work a call.
+    /// Forgets ids whose window has passed, and the records of requests that came longer than `retention.age` ago.
+    /// Does a bounded piece of the work a call.
     async fn expire(&self, retention: Retention) -> Result<Expired, StoreError>;
 
     /// Whether the store can take an event now.

@@ -134,6 +134,7 @@ macro_rules! suite {
                 records: lists_records_by_each_filter,
                 records: keeps_a_record_as_it_came_first,
                 records: keeps_the_newest_of_very_many,
+                records: forgets_records_of_before_the_retention,
                 records: keeps_no_more_bytes_of_bodies_than_it_may,
                 records: refuses_a_cursor_that_is_no_id,
                 records: refuses_calls_after_close,

@@ -3,6 +3,7 @@
 mod breaker;
 mod fairness;
 mod order;
+mod pauses;
 mod replays;
 mod signing;
 

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod outcomes;
+mod secrets;
 
 use std::process::Output;
 

@@ -10,7 +10,7 @@ use crate::cli::{
     BOLD, Format,
     admin::{Session, Trouble},
     events::delivery,
-    listing::{seconds, state_cell, table, text},
+    listing::{line, seconds, state_cell, table, text, unwritten},
 };
 
 pub(super) fn show(
@@ -22,10 +22,7 @@ pub(super) fn show(
     let event = session.get(&["events", uid], &[]).map_err(next_step)?;
     match (body, format) {
         (true, _) => print_body(&event),
-        (false, Format::Json) => {
-            anstream::println!("{event}");
-            Ok(())
-        }
+        (false, Format::Json) => line(event),
         (false, Format::Text) => {
             tell(&event);
             Ok(())
@@ -54,7 +51,7 @@ fn print_body(event: &Value) -> Result<(), Trouble> {
     };
     let mut out = std::io::stdout().lock();
     let written = out.write_all(&bytes).and_then(|()| out.flush());
-    written.map_err(|error| Trouble::Unasked(format!("cannot write the body: {error}")))
+    written.map_err(|error| unwritten(&error))
 }
 
 fn tell(event: &Value) {

@@ -367,6 +367,7 @@ async fn the_groups_of_one_call_wait_together() {
         requests,
         reader: Arc::default(),
         records: Arc::default(),
+        clock: Clock::system(),
         inspector: Arc::default(),
         fate: Arc::new(watch::Sender::new(None)),
         writer: Mutex::default(),

@@ -69,7 +69,7 @@ use crate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
         Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want, check_together,
         listing::{Page, Query},
-        records::{Record, RecordPage, RecordQuery},
+        records::{Record, RecordPage, RecordQuery, id_prefix},
         replays::Replay,
     },
 };
@@ -116,6 +116,7 @@ pub struct Embedded {
     /// Reads what people ask for.
     inspector: Reader,
     records: Shared<Records>,
+    clock: Clock,
     fate: Fate,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -139,7 +140,8 @@ impl Embedded {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let ledger = Ledger::load(connection, clock).map_err(|error| home.unreadable(&error))?;
+        let ledger =
+            Ledger::load(connection, clock.clone()).map_err(|error| home.unreadable(&error))?;
         let (reader, inspector, side) = (home.side()?, home.side()?, home.side()?);
         let records = Records::open(home.records())
             .map_err(|error| OpenError(format!("cannot keep records of requests: {error}")))?;
@@ -164,6 +166,7 @@ impl Embedded {
             reader: Arc::new(Mutex::new(Some(reader))),
             inspector: Arc::new(Mutex::new(Some(inspector))),
             records: Arc::new(Mutex::new(Some(records))),
+            clock,
             fate,
             writer: Mutex::new(Some(writer)),
         })
@@ -413,6 +416,12 @@ impl Store for Embedded {
     }
 
     async fn expire(&self, retention: Retention) -> Result<Expired, StoreError> {
+        let end = id_prefix(self.clock.now().saturating_sub(retention.age));
+        let forgotten = self.read(&self.records, move |kept| kept.forget(&end));
+        if let Err(error) = forgotten.await {
+            // That must not keep the events.
+            tracing::warn!(%error, "could not remove expired records of requests");
+        }
         match self.call(Ask::Expire(retention)).await? {
             Answer::Expired(expired) => Ok(expired),
             other => Err(mistaken(&other)),

@@ -79,6 +79,11 @@ impl Records {
         self.or_anew(|connection| keep(connection, records))
     }
 
+    /// Those whose ids are less than `end`, and their bodies.
+    pub(super) fn forget(&mut self, end: &str) -> Result<(), Failure> {
+        self.or_anew(|connection| forget(connection, end))
+    }
+
     pub(super) fn find(&mut self, request_id: &str) -> Result<Option<Record>, Failure> {
         self.or_anew(|connection| find(connection, request_id))
     }
@@ -187,6 +192,16 @@ fn keep(connection: &mut Connection, records: &[Record]) -> Result<(), Error> {
     transaction
         .prepare_cached(FORGET_BODIES)?
         .execute([number(RECORD_BODIES_BYTES_MAX)])?;
+    transaction.commit()
+}
+
+fn forget(connection: &mut Connection, end: &str) -> Result<(), Error> {
+    let transaction = connection.transaction()?;
+    for table in ["records", "bodies"] {
+        transaction
+            .prepare_cached(&format!("DELETE FROM {table} WHERE request_id < ?1"))?
+            .execute([end])?;
+    }
     transaction.commit()
 }
 

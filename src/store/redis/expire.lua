@@ -2,12 +2,15 @@
 -- Returns: how many were removed, how many ids were forgotten, 1 when more is to be removed now, how many deliveries
 -- have their turn by that.
 --
+-- Records of requests that came before that age go, too.
+--
 -- Ids are forgotten by a walk over their buckets. The gateways together look, in each minute, at a sixtieth of the
 -- buckets, so that a round takes an hour at most, and at more as long as there is little in them: at all of them when
 -- the store is small.
 
 local BUCKETS, BUCKETS_A_CALL, BUCKETS_A_MINUTE = 32768, 2048, 547
 local IDS_A_CALL, IDS_A_MINUTE, MINUTE_AT = 2000, 20000, 11
+local BODIES_A_CALL = 100
 
 local now = now_ms()
 local oldest_ms, bytes_max, left = now - tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -128,5 +131,25 @@ local function walk()
   return forgotten
 end
 
+-- Records of requests, by the time that their ids tell. They are in the first shard.
+local function forget_records()
+  local key, before = PREFIX .. 'record-bodies', '(' .. string.format('%012x', math.max(oldest_ms, 0))
+  redis.call('ZREMRANGEBYLEX', PREFIX .. 'records', '-', before)
+  local bodies = redis.call('ZRANGE', key, '-', before, 'BYLEX', 'LIMIT', 0, BODIES_A_CALL)
+  local over, size = { 'ZREM', key }, 0
+  for _, body in ipairs(bodies) do
+    over[#over + 1] = body
+    size = size + #body - #body:match('^[^ ]+ ')
+  end
+  run(over)
+  if size > 0 then
+    redis.call('DECRBY', PREFIX .. 'record-bytes', size)
+  end
+  if #bodies == BODIES_A_CALL then
+    more = 1
+  end
+end
+
+forget_records()
 local forgotten = walk()
 return { #removed - 2, forgotten, more, turns_given }

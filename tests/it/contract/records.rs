@@ -290,6 +290,38 @@ pub(super) async fn keeps_the_newest_of_very_many(subject: &Subject) {
     assert_eq!(times(subject, &filter).await, [9_000_000, max + 100]);
 }
 
+/// Where nothing comes any more they would stay for ever, with the addresses of those who called.
+pub(super) async fn forgets_records_of_before_the_retention(subject: &Subject) {
+    let began = subject.clock.now().as_millis();
+    let of = |at_ms| with_body(record(at_ms, Some("a"), "invalid_json"), vec![b'x'; 10]);
+    keep(subject, (0..250).map(|n| of(began + n)).collect()).await;
+    keep(
+        subject,
+        vec![record(began + 249 + 250, None, "unknown_path")],
+    )
+    .await;
+    let age = Duration::from_secs(60);
+    subject.expire(age, u64::MAX).await;
+    let all = RecordFilter::default();
+    assert_eq!(times(subject, &all).await.len(), 251);
+
+    subject.advance(age + Duration::from_millis(249));
+    subject.expire(age, u64::MAX).await;
+    assert_eq!(times(subject, &all).await, [began + 499, began + 249]);
+    assert_eq!(found(subject, &of(began)).await, None);
+    assert_eq!(
+        found(subject, &of(began + 249)).await,
+        Some(of(began + 249))
+    );
+    subject.advance(age);
+    subject.expire(age, u64::MAX).await;
+    assert_eq!(times(subject, &all).await, [] as [i64; 0]);
+    // One that comes late is told until the next time.
+    keep(subject, vec![of(began)]).await;
+    subject.expire(age, u64::MAX).await;
+    assert_eq!(found(subject, &of(began)).await, None);
+}
+
 pub(super) async fn keeps_no_more_bytes_of_bodies_than_it_may(subject: &Subject) {
     let size = RECORD_BODIES_BYTES_MAX / 16;
     let of = |at_ms| with_body(record(at_ms, Some("a"), "invalid_json"), vec![b'x'; size]);

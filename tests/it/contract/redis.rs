@@ -127,6 +127,8 @@ async fn counts_the_bytes_of_kept_bodies() {
     records::keeps_the_newest_of_very_many(&subject).await;
     let get = |key| command(&database, &["GET", &format!("hookgate:{{0}}:{key}")]);
     assert_eq!(get("record-bytes"), redis::Value::BulkString(b"0".to_vec()));
+    records::forgets_records_of_before_the_retention(&subject_in(database.clone()).await).await;
+    assert_eq!(get("record-bytes"), redis::Value::BulkString(b"0".to_vec()));
 }
 
 /// Those that have ended first go first, and what runs never goes.
