@@ -3,6 +3,7 @@
 use crate::{
     admin::control::{Applied, Changes, Refusal},
     config::{Change, ChangeKind, Warning},
+    metrics::Metrics,
 };
 
 /// Names that one line tells.
@@ -57,7 +58,8 @@ pub(super) fn refused(refusal: &Refusal) {
     tracing::error!("configuration not reloaded: the one before stays in use");
 }
 
-pub(super) fn retired(deliveries: u64) {
+pub(super) fn retired(deliveries: u64, metrics: &Metrics) {
+    metrics.retired.inc_by(deliveries);
     if deliveries > 0 {
         tracing::warn!(
             deliveries,

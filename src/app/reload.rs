@@ -123,7 +123,7 @@ impl Running {
     async fn retire_once(&self) -> Result<(), StoreError> {
         let known = self.known.lock().await;
         let deliveries = self.parts.store.retire_targets(&known).await?;
-        news::retired(deliveries);
+        news::retired(deliveries, &self.parts.metrics);
         Ok(())
     }
 

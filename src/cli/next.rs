@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::{BOLD, ConfigFile, GREEN, RED, VERSION, YELLOW, failed};
+use super::{BOLD, ConfigFile, EXIT_USAGE, GREEN, RED, VERSION, YELLOW};
 use crate::config::{Config, Faults};
 
 /// The file that a command without `--config` would read.
@@ -17,7 +17,11 @@ struct Usual {
 pub(super) fn tell() -> ExitCode {
     let path = match Usual::try_parse_from(["hookgate"]) {
         Ok(usual) => usual.file.config,
-        Err(error) => return failed(error),
+        Err(error) => {
+            // Nothing can be done when the terminal is gone.
+            drop(error.print());
+            return EXIT_USAGE.into();
+        }
     };
     let shown = path.display();
     anstream::println!("{BOLD}Hookgate {VERSION}{BOLD:#}, a webhook ingest gateway\n");

@@ -48,7 +48,7 @@ impl AttemptLog {
             Outcome::Dead(_) => (&self.dead, None),
             Outcome::Filtered | Outcome::Released => return,
         };
-        let Some(suppressed) = lines.take(Instant::now()) else {
+        let Some(left_out) = lines.take(Instant::now()) else {
             return;
         };
         let event = &claimed.event;
@@ -67,7 +67,7 @@ impl AttemptLog {
             reason,
             status = attempt.status,
             error = attempt.error,
-            took_ms = attempt.duration.as_millis(),
+            took_ms = u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
             retry_in = retry_in.map(tracing::field::debug),
             settled = match settled {
                 Some(Settled::Done) => "yes",
@@ -75,7 +75,7 @@ impl AttemptLog {
                 None => "no: the store did not answer",
             },
             trace = TraceContext::of_event(event).map(|trace| tracing::field::display(trace.id())),
-            suppressed,
+            left_out,
             "attempt"
         );
     }

@@ -28,7 +28,7 @@ impl RefusalLog {
         }
     }
 
-    /// Writes the line, or counts it as suppressed; the next line that is written tells how many were.
+    /// Writes the line, or counts it; the next line that is written tells how many were.
     pub(super) fn record(
         &self,
         rejection: &Rejection,
@@ -38,7 +38,7 @@ impl RefusalLog {
         method: &str,
         path: &str,
     ) {
-        let Some(suppressed) = self.lines.take(Instant::now()) else {
+        let Some(left_out) = self.lines.take(Instant::now()) else {
             return;
         };
         tracing::info!(
@@ -51,7 +51,7 @@ impl RefusalLog {
             // Debug escapes control characters, so a caller cannot forge a line.
             method = ?cut(method),
             path = ?cut(path),
-            suppressed,
+            left_out,
             "rejected"
         );
     }

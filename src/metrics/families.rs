@@ -13,7 +13,7 @@ use prometheus::{
 use crate::event::DeadReason;
 
 use super::{
-    Labels, Metrics, NO_ROUTE, PairMetrics, RouteLabels, RouteMetrics, STORE_OPERATIONS,
+    Labels, Metrics, NO_ROUTE, NO_TARGET, PairMetrics, RouteLabels, RouteMetrics, STORE_OPERATIONS,
     SpoolMetrics, StoreMetrics, TargetMetrics,
     series::{Series, sweep},
 };
@@ -236,7 +236,7 @@ impl Families {
     }
 
     pub(super) fn pair(&self, route: &str, target: &str) -> PairMetrics {
-        // A removed target has no series to count on.
+        // A removed target has no series to count on: `Metrics::retired`.
         let reasons = DeadReason::ALL
             .into_iter()
             .filter(|reason| *reason != DeadReason::TargetRemoved);
@@ -279,7 +279,8 @@ impl Families {
         let of_route = |found: &HashMap<&str, &str>| routes.contains(at(found, "route"));
         let of_target = |found: &HashMap<&str, &str>| targets.contains(at(found, "target"));
         let of_pair = |found: &HashMap<&str, &str>| {
-            pairs.contains(&(at(found, "route"), at(found, "target")))
+            let pair = (at(found, "route"), at(found, "target"));
+            pair == (NO_ROUTE, NO_TARGET) || pairs.contains(&pair)
         };
         sweep(&self.requests, of_route);
         sweep(&self.rejections, of_route);
@@ -433,6 +434,11 @@ impl Families {
                 moved_corrupt: moved.with_label_values(&["corrupt"]),
             },
             records_dropped: records_dropped.with_label_values(&[] as &[&str]),
+            retired: self.dead_letters.with_label_values(&[
+                NO_ROUTE,
+                NO_TARGET,
+                DeadReason::TargetRemoved.as_str(),
+            ]),
             connections: connections.with_label_values(&[] as &[&str]),
             tls_certificate_not_after: not_after.with_label_values(&[] as &[&str]),
             config_reloaded: reloads.with_label_values(&["ok"]),

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub spool: SpoolMetrics,
     /// Requests that made no new event, and left no record.
     pub records_dropped: IntCounter,
+    /// Deliveries that became dead letters since their target was removed.
+    pub retired: IntCounter,
     /// Open connections on the public listeners.
     pub connections: IntGauge,
     /// When the served certificate ends, in Unix seconds.
@@ -142,6 +144,7 @@ pub const STORE_OPERATIONS: [&str; 22] = [
 ];
 
 const NO_ROUTE: &str = "-";
+const NO_TARGET: &str = "-";
 
 impl Metrics {
     /// Registers every metric and makes every series.

@@ -30,7 +30,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 36] = [
+const FAMILIES: [(&str, &str, &str); 35] = [
     ("build_info", "gauge", "commit,version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -44,7 +44,6 @@ const FAMILIES: [(&str, &str, &str); 36] = [
         "gauge",
         "credential,route",
     ),
-    ("records_dropped_total", "counter", ""),
     ("credential_uses_total", "counter", "credential,route"),
     ("dead_letters_total", "counter", "reason,route,target"),
     ("delivery_attempt_duration_seconds", "histogram", "target"),

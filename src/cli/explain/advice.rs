@@ -128,7 +128,7 @@ const ADVICE: &[Advice] = &[
     row(
         "unknown_path",
         "the provider was given another address than a route has, or somebody tries addresses",
-        "compare `request` with the `path` of the routes (`/api/v1/routes` lists them)",
+        "compare `request` with the `path` of the routes (/api/v1/routes of the admin listener lists them)",
     ),
     row(
         "method_not_allowed",

@@ -128,6 +128,17 @@ fn alone_it_says_what_to_do_next() {
     assert!(said(&told, "check ") && !said(&told, "serve"), "{told}");
 }
 
+/// As Compose sets a variable that nobody has set.
+#[test]
+fn alone_it_says_that_the_name_of_the_file_is_empty() {
+    let directory = temporary();
+    let output = hookgate_where(&[("HOOKGATE_CONFIG", "")], directory.path(), &[]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    assert_eq!(told.matches("error:").count(), 1, "{told}");
+    assert!(told.contains("--config"), "{told}");
+}
+
 #[test]
 fn a_file_that_is_not_there_leads_somewhere() {
     let directory = temporary();

@@ -2,6 +2,7 @@
 
 use hookgate::metrics::{Labels, Metrics, RouteLabels};
 use http::StatusCode;
+use nix::sys::signal::Signal;
 
 use super::{configuration, promtool::promtool};
 use crate::{
@@ -119,6 +120,50 @@ async fn only_a_credential_that_ends_has_an_end() {
     assert_eq!(end("GITHUB_SECRET_OLD"), Some(4_102_444_800.0));
     assert_eq!(end("GITHUB_SECRET"), None);
     gateway.finish().await;
+}
+
+/// A target that got another name in the file while deliveries waited for it: `HookgateDeadLetters` must see it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dead_letters_of_a_removed_target_are_counted() {
+    const COUNTED: &str = "hookgate_dead_letters_total";
+    let labels = [
+        ("reason", "target_removed"),
+        ("route", "-"),
+        ("target", "-"),
+    ];
+    let config = |target: &str| {
+        format!(
+            r#"
+            [targets.{target}]
+            url = "http://127.0.0.1:1"
+            allow_private = true
+            paused = true
+
+            [routes.open]
+            path = "/open"
+            verify = "none"
+            event_id = {{ body = "sha256" }}
+            deliver = ["{target}"]
+            "#
+        )
+    };
+    let mut gateway = Process::spawn(&config("crm")).await;
+    assert_eq!(gateway.metrics().await.value(COUNTED, &labels), Some(0.0));
+    for body in ["[1]", "[2]", "[3]"] {
+        let headers = [("Content-Type", "application/json")];
+        let reply = gateway.client.post("/open", &headers, body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    }
+    let path = gateway.directory.path().join("routes.toml");
+    let config = gateway.whole(&config("crm_2"));
+    std::fs::write(path, config).unwrap();
+    gateway.signal(Signal::SIGHUP);
+    wait_for("the dead letters", async || {
+        let counted = gateway.metrics().await.value(COUNTED, &labels);
+        (counted == Some(3.0)).then_some(())
+    })
+    .await;
+    assert!(gateway.terminate().await.success());
 }
 
 #[test]
