@@ -67,7 +67,7 @@ impl AttemptLog {
             reason,
             status = attempt.status,
             error = attempt.error,
-            took_ms = u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            took_ms = attempt.duration.as_secs_f64() * 1000.0,
             retry_in = retry_in.map(tracing::field::debug),
             settled = match settled {
                 Some(Settled::Done) => "yes",
