@@ -42,7 +42,7 @@ pub(super) fn read_include(node: Option<Node<'_>>) -> Vec<Source> {
             true => matching(&item, &text),
             false => vec![item.place.resolve(&text)],
         };
-        if is_pattern && paths.is_empty() {
+        if is_pattern && paths.is_empty() && item.place.context.is_clean() {
             item.place.warn(
                 "no file is called so: its routes and targets are not there",
                 "mend the pattern, or put a file there: it is taken up by itself",

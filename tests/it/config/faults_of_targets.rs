@@ -127,7 +127,7 @@ fn targets_by_key() {
                 r#"headers = { Host = { value = "a" }, "a b" = { value = "a" }, X-A = { value = "a" }, x-a = { value = "b" } }"#,
                 &[
                     "routes.toml:2:13: targets.crm.headers.Host: found `host`, expected a header that Hookgate does not set",
-                    r#"routes.toml:2:37: targets.crm.headers."a b": found a key that no header can have, expected the name of a header"#,
+                    r#"routes.toml:2:37: targets.crm.headers."…": found a key that no header can have, expected the name of a header"#,
                     "routes.toml:2:85: targets.crm.headers.x-a: found `x-a` a second time, expected each header once",
                 ],
             ),

@@ -163,7 +163,12 @@ fn a_pattern_that_no_file_has_is_told() {
     let directory = temporary();
     let here = directory.path();
     write(here, "routes.d/a.toml", &route("a"));
-    let warnings = |include: &str| load(here, include).unwrap().warnings;
+    let warnings = |include: &str| {
+        let mut warnings = load(here, include).unwrap().warnings;
+        // The routes here are open.
+        warnings.retain(|warning| !warning.key.ends_with(".verify"));
+        warnings
+    };
     assert_eq!(warnings("[\"routes.d/*.toml\"]"), []);
     let told = warnings("[\"routes.d/*.toml\", \"route.d/*.toml\"]");
     assert_eq!(told.len(), 1, "{told:?}");
