@@ -33,7 +33,7 @@ impl Serve {
             Ok(runtime) => runtime,
             Err(error) => return failed(format_args!("cannot start threads: {error}")),
         };
-        runtime.block_on(async {
+        let code = runtime.block_on(async {
             // Before the start: from now on the signal is no longer the end of the process.
             let hangups = match signal(SignalKind::hangup()) {
                 Ok(hangups) => hangups,
@@ -43,7 +43,10 @@ impl Serve {
                 Ok(app) => serve(app, hangups).await,
                 Err(error) => failed(error),
             }
-        })
+        });
+        // A file that is still being read, e.g. from a file system that does not answer, is waited for by nobody.
+        runtime.shutdown_background();
+        code
     }
 }
 

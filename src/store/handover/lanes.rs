@@ -254,7 +254,7 @@ mod tests {
         let (gone, other): (TargetName, TargetName) = ("gone".into(), "other".into());
         let told = || Vec::from_iter(lanes.orphans().take().targets);
         lanes.left_in_store(&gone);
-        assert_eq!(told(), [gone.clone()]);
+        assert_eq!(told(), std::slice::from_ref(&gone));
 
         let presence = Presence::new(gone.clone(), lanes.clone());
         drop(presence.clone());
@@ -264,13 +264,13 @@ mod tests {
         drop(presence);
         lanes.due_again_in(&gone, Duration::ZERO);
         assert!(told().is_empty(), "one is under way");
-        assert_eq!(lanes.leaving(), [gone.clone()]);
+        assert_eq!(lanes.leaving(), std::slice::from_ref(&gone));
 
         // What leaves at the same time says nothing about it, nor is it kept waiting.
         let idle = Presence::new(other.clone(), lanes.clone());
         idle.remove();
         drop(idle);
-        assert_eq!(told(), [other.clone()]);
+        assert_eq!(told(), std::slice::from_ref(&other));
         lanes.left_in_store(&other);
         assert_eq!(told(), [other]);
 
@@ -280,7 +280,7 @@ mod tests {
         drop(again);
         assert!(told().is_empty(), "that of before is under way");
         drop(courier);
-        assert_eq!(told(), [gone.clone()]);
+        assert_eq!(told(), std::slice::from_ref(&gone));
         assert!(lanes.leaving().is_empty());
         lanes.left_in_store(&gone);
         assert_eq!(told(), [gone]);
