@@ -9,6 +9,7 @@ use hookgate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
         Store, StoreError, StoredEvent, Want,
         listing::{Page, Query},
+        orphans::Gone,
         records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
@@ -109,7 +110,7 @@ impl Store for Null {
         Ok(Vec::new())
     }
 
-    async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
+    async fn retire_targets(&self, _: &Gone) -> Result<u64, StoreError> {
         Ok(0)
     }
 

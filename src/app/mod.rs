@@ -39,7 +39,7 @@ use crate::{
     },
     metrics::Metrics,
     outbound::Names,
-    store::{OpenError, Store, handover::Handover},
+    store::{OpenError, Store, handover::Handover, orphans::Gone},
 };
 
 use reload::{Loaded, Parts, Running};
@@ -168,7 +168,8 @@ impl App {
         let (store, orphans) = (Arc::new(store), lanes.orphans());
         let store = setup::with_spool(store, &config, &clock, &metrics, &limits, orphans).await?;
         let known: Vec<_> = config.targets.keys().cloned().collect();
-        news::retired(store.retire_targets(&known).await?, &metrics);
+        let gone = Gone::AllBut(known);
+        news::retired(store.retire_targets(&gone).await?, &metrics);
         let targets: Vec<_> = config.targets.values().cloned().collect();
         let delivery = Arc::new(Delivery::start(delivery::Setup {
             targets,

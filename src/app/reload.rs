@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, mpsc, oneshot},
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ use crate::{
     keys::Keys,
     listener::tls::Identity,
     metrics::Metrics,
-    store::{Store, StoreError, handover, spooled::Limits},
+    store::{Store, StoreError, handover, orphans::Due, spooled::Limits},
 };
 
 use super::{news, setup, watch::Snapshot};
@@ -37,6 +38,10 @@ use super::{news, setup, watch::Snapshot};
 const ASKED_MAX: usize = 64;
 /// How soon it is tried again to retire the deliveries of removed targets.
 const RETIRE_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long reading may take: a file system that does not answer, or a pipe that nobody writes to, is no reason never to
+/// answer who asked, nor never to read again.
+const READ_WITHIN: Duration = Duration::from_secs(20);
 
 /// A folder whose files come and go is no reason to read for ever.
 const READS_MAX: u32 = 5;
@@ -61,7 +66,7 @@ pub(super) struct Running {
     started: Arc<Config>,
     standing: ArcSwap<Standing>,
     asked: mpsc::Sender<Ask>,
-    /// What is not among these is retired. Held while that is done: no delivery may come for a target before it is here.
+    /// None of these is retired. Held while that is done: no delivery may come for a target before it is here.
     known: Mutex<Vec<TargetName>>,
 }
 
@@ -74,6 +79,8 @@ pub(super) struct Reloads {
     asked: mpsc::Receiver<Ask>,
     /// As the files stood before they were read.
     seen: Snapshot,
+    /// A reading that took too long and goes on: there is no other beside it.
+    late: Option<JoinHandle<Read>>,
 }
 
 impl Running {
@@ -104,6 +111,7 @@ impl Running {
             running: running.clone(),
             asked,
             seen,
+            late: None,
         };
         (running, reloads)
     }
@@ -113,16 +121,24 @@ impl Running {
         let orphans = self.parts.lanes.orphans();
         loop {
             orphans.notified().await;
-            while let Err(error) = self.retire_once().await {
+            let mut due = orphans.take();
+            while let Err(error) = self.retire_once(&due).await {
                 tracing::warn!(%error, "could not retire the deliveries of removed targets; trying again");
                 tokio::time::sleep(RETIRE_AGAIN).await;
+                due.extend(orphans.take());
             }
         }
     }
 
-    async fn retire_once(&self) -> Result<(), StoreError> {
+    async fn retire_once(&self, due: &Due) -> Result<(), StoreError> {
         let known = self.known.lock().await;
-        let deliveries = self.parts.store.retire_targets(&known).await?;
+        // What is leaving is told of when it has left.
+        let staying = [known.as_slice(), &self.parts.lanes.leaving()].concat();
+        let gone = due.gone(&staying);
+        if gone.is_nothing() {
+            return Ok(());
+        }
+        let deliveries = self.parts.store.retire_targets(&gone).await?;
         news::retired(deliveries, &self.parts.metrics);
         Ok(())
     }
@@ -151,8 +167,11 @@ impl Running {
             setup::note_certificate(&parts.metrics, &identity);
             parts.identity.store(Arc::new(identity));
         }
-        *self.known.lock().await = names().collect();
-        parts.delivery.remove(removed);
+        {
+            let mut known = self.known.lock().await;
+            *known = names().collect();
+            parts.delivery.remove(removed);
+        }
         parts.metrics.retain(&labels.labels());
         Ok(self.applied(config))
     }
@@ -266,7 +285,10 @@ impl Reloads {
                 asks.push(ask);
             }
             let result = match &path {
-                Some(path) => self.reload(path).await,
+                Some(path) => match self.reload(path, &stop).await {
+                    Some(result) => result,
+                    None => return,
+                },
                 None => Err(Refusal::Unusable(
                     "the gateway was not started from a file".to_owned(),
                 )),
@@ -278,13 +300,16 @@ impl Reloads {
         }
     }
 
-    async fn reload(&mut self, path: &Path) -> ReloadResult {
+    /// `None`: the stop came while it was read.
+    async fn reload(&mut self, path: &Path, stop: &CancellationToken) -> Option<ReloadResult> {
         let running = self.running.clone();
         let metrics = &running.parts.metrics;
         let at = running.parts.clock.now();
-        let (path, known) = (path.to_owned(), self.seen.files().cloned().collect());
-        let reading = spawn_blocking(move || read(&path, known, at)).await;
-        let result = match reading {
+        let read = tokio::select! {
+            () = stop.cancelled() => return None,
+            read = self.read(path, at) => read,
+        };
+        let result = match read {
             Ok((loaded, seen)) => {
                 self.seen = seen;
                 match loaded {
@@ -292,7 +317,7 @@ impl Reloads {
                     Err(refusal) => Err(refusal),
                 }
             }
-            Err(error) => Err(unusable(error)),
+            Err(refusal) => Err(refusal),
         };
         match &result {
             Ok(applied) => {
@@ -309,9 +334,37 @@ impl Reloads {
                 news::refused(refusal);
             }
         }
-        result
+        Some(result)
+    }
+
+    async fn read(&mut self, path: &Path, now: Timestamp) -> Result<Read, Refusal> {
+        let deadline = Instant::now() + READ_WITHIN;
+        if let Some(late) = &mut self.late {
+            drop(timeout_at(deadline, late).await.map_err(|_| too_late())?);
+            self.late = None;
+        }
+        let (path, known) = (path.to_owned(), self.seen.files().cloned().collect());
+        let mut reading = spawn_blocking(move || read(&path, known, now));
+        match timeout_at(deadline, &mut reading).await {
+            Ok(read) => read.map_err(unusable),
+            Err(_) => {
+                self.late = Some(reading);
+                Err(too_late())
+            }
+        }
     }
 }
+
+fn too_late() -> Refusal {
+    Refusal::Unusable(format!(
+        "the configuration and the files that it names could not be read within {} s; does a file system not answer, or is \
+         a file a pipe?",
+        READ_WITHIN.as_secs()
+    ))
+}
+
+/// What was read, and how the files stood before.
+type Read = (Result<Loaded, Refusal>, Snapshot);
 
 /// A valid configuration, and what of it can only be known from other files.
 pub(super) struct Loaded {
@@ -320,11 +373,7 @@ pub(super) struct Loaded {
 }
 
 /// Reads a configuration, and how its files stood before they were read. `known`: those that are expected to be read.
-pub(super) fn read(
-    path: &Path,
-    mut known: BTreeSet<PathBuf>,
-    now: Timestamp,
-) -> (Result<Loaded, Refusal>, Snapshot) {
+pub(super) fn read(path: &Path, mut known: BTreeSet<PathBuf>, now: Timestamp) -> Read {
     known.insert(path.to_owned());
     let mut reads = 0;
     loop {

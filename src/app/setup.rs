@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         OpenError, Retention, Store,
         embedded::{self, Embedded},
         metered::Metered,
+        orphans::Orphans,
         redis::{self, RedisStore},
         spooled::{self, Limits, Spooled},
     },
@@ -96,7 +97,7 @@ pub(super) async fn with_spool(
     clock: &Clock,
     metrics: &Arc<Metrics>,
     limits: &Arc<ArcSwap<Limits>>,
-    orphans: Arc<Notify>,
+    orphans: Arc<Orphans>,
 ) -> Result<Arc<dyn Store>, StartError> {
     let Some(directory) = &config.store.spool else {
         return Ok(primary);

@@ -36,7 +36,7 @@ impl Serve {
             Ok(runtime) => runtime,
             Err(error) => return ended(format, &format!("cannot start threads: {error}")),
         };
-        runtime.block_on(async {
+        let code = runtime.block_on(async {
             // Before the start: from now on the signal is no longer the end of the process.
             let hangups = match signal(SignalKind::hangup()) {
                 Ok(hangups) => hangups,
@@ -46,7 +46,10 @@ impl Serve {
                 Ok(app) => serve(app, hangups, format).await,
                 Err(error) => ended(format, &error),
             }
-        })
+        });
+        // A file that is still being read, e.g. from a file system that does not answer, is waited for by nobody.
+        runtime.shutdown_background();
+        code
     }
 
     /// The configuration is read again when the gateway starts; here it is to tell people what is wrong with it as

@@ -131,7 +131,7 @@ impl Delivery {
             expressions: Expressions::new(&lines, self.pool.clone()),
             gate: lane.gate,
             presence: before.map_or_else(
-                || Presence::new(self.lanes.clone()),
+                || Presence::new(target.name.clone(), self.lanes.clone()),
                 |unit| unit.courier.presence.clone(),
             ),
             settlements: running.settlements.clone(),

@@ -133,6 +133,7 @@ mod tests {
             Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
             StoredEvent, Want,
             listing::{Page, Query},
+            orphans::Gone,
             records::{Record, RecordPage, RecordQuery},
             replays::Replay,
         },
@@ -238,7 +239,7 @@ mod tests {
             Ok(Vec::new())
         }
 
-        async fn retire_targets(&self, _: &[TargetName]) -> Result<u64, StoreError> {
+        async fn retire_targets(&self, _: &Gone) -> Result<u64, StoreError> {
             pending().await
         }
 

@@ -28,6 +28,7 @@ use super::{
     Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want,
     listing::{Page, Query},
     only,
+    orphans::Gone,
     records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
@@ -189,8 +190,8 @@ impl Store for Handover {
         self.inner.paused_targets().await
     }
 
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
-        self.inner.retire_targets(known).await
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
+        self.inner.retire_targets(gone).await
     }
 
     async fn expire(&self, retention: Retention) -> Result<Expired, StoreError> {

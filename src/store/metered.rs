@@ -19,6 +19,7 @@ use super::{
     Settlement, Store, StoreError, StoredEvent, Want,
     listing::{Page, Query},
     only,
+    orphans::Gone,
     records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
@@ -196,8 +197,8 @@ impl Store for Metered {
             .await
     }
 
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
-        self.measure("retire_targets", self.inner.retire_targets(known))
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
+        self.measure("retire_targets", self.inner.retire_targets(gone))
             .await
     }
 

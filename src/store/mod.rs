@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod handover;
 pub mod listing;
 pub mod metered;
+pub mod orphans;
 pub mod records;
 pub mod redis;
 pub mod replays;
@@ -27,6 +28,7 @@ use crate::{
 
 use self::{
     listing::{Page, Query},
+    orphans::Gone,
     records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
@@ -133,9 +135,8 @@ pub trait Store: Send + Sync + 'static {
     /// The targets that an operator has paused, by name.
     async fn paused_targets(&self) -> Result<Vec<TargetName>, StoreError>;
 
-    /// Makes dead letters, with reason `target_removed`, of all pending deliveries whose target is not
-    /// `known`; returns how many.
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError>;
+    /// Makes dead letters, with reason `target_removed`, of all pending deliveries whose target is gone; returns how many.
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError>;
 
     /// Removes events that have been finished (every delivery delivered, dead or filtered) for `retention.age`, then the
     /// oldest finished ones while all stored bodies exceed `retention.bytes`; never an unfinished one.

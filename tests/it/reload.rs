@@ -6,6 +6,7 @@
 )]
 
 mod files;
+mod gateways;
 mod keeping;
 mod load;
 mod rig;

@@ -11,6 +11,7 @@ use crate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
         Settlement, Store, StoreError, StoredEvent, Want,
         listing::{Page, Query},
+        orphans::Gone,
         records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
@@ -127,7 +128,7 @@ impl Store for Recorder {
         Ok(Vec::new())
     }
 
-    async fn retire_targets(&self, _known: &[TargetName]) -> Result<u64, StoreError> {
+    async fn retire_targets(&self, _gone: &Gone) -> Result<u64, StoreError> {
         nothing()
     }
 

@@ -5,7 +5,7 @@ use rusqlite::OptionalExtension as _;
 use crate::{
     clock::Timestamp,
     event::{DeadReason, DeliveryState, Order, TargetName},
-    store::{Expired, Retention},
+    store::{Expired, Retention, orphans::Gone},
 };
 
 use super::{
@@ -311,10 +311,10 @@ impl Ledger {
 
     /// A bounded piece of [`crate::store::Store::retire_targets`]: each delivery is retired atomically, and
     /// what a crash leaves over is retired by the next call.
-    pub(super) fn retire(&mut self, known: &[TargetName]) -> Result<Answer, Failure> {
+    pub(super) fn retire(&mut self, gone: &Gone) -> Result<Answer, Failure> {
         let waiting = |(index, name): (TargetIndex, &TargetName)| {
             let pending = self.targets.counts.pending.get(index).copied().unwrap_or(0);
-            (pending > 0 && !known.contains(name)).then_some(index)
+            (pending > 0 && gone.has(name)).then_some(index)
         };
         let targets = self.targets.names().iter().enumerate();
         let Some(target) = targets.filter_map(waiting).next() else {

@@ -13,7 +13,7 @@ use crate::{
     event::{Event, Order, RouteName, TargetName},
     store::{
         Acceptance, Depth, Expired, KeptSecret, Lease, Replayed, Retention, Settled, Settlement,
-        Want, replays::Replay,
+        Want, orphans::Gone, replays::Replay,
     },
 };
 
@@ -50,7 +50,7 @@ pub(super) enum Ask {
     PauseTarget(TargetName),
     ResumeTarget(TargetName),
     Depth(Vec<TargetName>),
-    Retire(Vec<TargetName>),
+    Retire(Gone),
     Expire(Retention),
     Ready,
     /// Nothing is taken after it.
@@ -299,7 +299,7 @@ impl Ledger {
             Ask::PauseTarget(target) => self.pause_target(target)?,
             Ask::ResumeTarget(target) => Answer::Changed(self.resume_target(target)?),
             Ask::Depth(targets) => Answer::Depth(self.depth(targets)?),
-            Ask::Retire(known) => self.retire(known)?,
+            Ask::Retire(gone) => self.retire(gone)?,
             Ask::Expire(retention) => Answer::Expired(self.expire(*retention)?),
             Ask::Ready => self.probe()?,
             Ask::Close => Answer::Done,

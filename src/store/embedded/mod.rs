@@ -69,6 +69,7 @@ use crate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
         Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want, check_together,
         listing::{Page, Query},
+        orphans::Gone,
         records::{Record, RecordPage, RecordQuery, id_prefix},
         replays::Replay,
     },
@@ -400,10 +401,10 @@ impl Store for Embedded {
     }
 
     /// In pieces, so that accepting goes on meanwhile.
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
         let mut retired = 0;
         loop {
-            match self.call(Ask::Retire(known.to_vec())).await? {
+            match self.call(Ask::Retire(gone.clone())).await? {
                 Answer::Retired { deliveries, more } => {
                     retired += deliveries;
                     if !more {

@@ -2,10 +2,10 @@
 //! has something to tell a target's lane asks for it by name, when it is told.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +14,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
 use super::lane::{Gate, Lane, LaneSpec, lane};
-use crate::event::TargetName;
+use crate::{event::TargetName, store::orphans::Orphans};
 
 /// The entrance of each target's lane.
 pub type Gates = HashMap<TargetName, Arc<Gate>>;
@@ -27,9 +27,10 @@ pub struct Lanes {
     /// What the dispatcher sleeps on.
     wake: Arc<Notify>,
     /// See [`Lanes::orphans`].
-    orphans: Arc<Notify>,
-    /// Targets that were removed and still have deliveries under way, see [`Presence`].
-    leaving: AtomicUsize,
+    orphans: Arc<Orphans>,
+    /// Targets that were removed and still have deliveries under way, see [`Presence`]; one that came back and was
+    /// removed again, more than once.
+    leaving: Mutex<HashMap<TargetName, usize>>,
 }
 
 impl Lanes {
@@ -90,11 +91,24 @@ impl Lanes {
         &self.wake
     }
 
-    /// Told when the store may hold pending deliveries of a target without a lane: [`crate::store::Store::retire_targets`]
-    /// is to be called. That of a target that is removed is told when its attempts under way have ended and are settled,
-    /// so that they are not made dead letters in spite of what came of them.
-    pub fn orphans(&self) -> Arc<Notify> {
+    /// Told of targets without a lane. One that is removed is told of when its attempts under way have ended and are
+    /// settled, so that they are not made dead letters in spite of what came of them. It may be [`Lanes::leaving`] again
+    /// by the time that this is heard.
+    pub fn orphans(&self) -> Arc<Orphans> {
         self.orphans.clone()
+    }
+
+    /// Targets that were removed and still have deliveries under way: not to be retired now, they are told of later.
+    pub fn leaving(&self) -> Vec<TargetName> {
+        self.lock_leaving().keys().cloned().collect()
+    }
+
+    fn is_leaving(&self, target: &TargetName) -> bool {
+        self.lock_leaving().contains_key(target)
+    }
+
+    fn lock_leaving(&self) -> MutexGuard<'_, HashMap<TargetName, usize>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store holds due deliveries for this target, of which the dispatcher does not know.
@@ -118,8 +132,8 @@ impl Lanes {
         match self.gates.load().get(target) {
             Some(gate) => tell(gate),
             // Whoever leaves last tells it.
-            None if self.leaving.load(Ordering::SeqCst) > 0 => {}
-            None => self.orphans.notify_one(),
+            None if self.is_leaving(target) => {}
+            None => self.orphans.tell_of(target),
         }
     }
 }
@@ -127,13 +141,15 @@ impl Lanes {
 /// Held by all that works on a target's deliveries, its replaced lanes included, until these are settled.
 #[derive(Debug)]
 pub struct Presence {
+    target: TargetName,
     lanes: Arc<Lanes>,
     removed: AtomicBool,
 }
 
 impl Presence {
-    pub fn new(lanes: Arc<Lanes>) -> Arc<Self> {
+    pub fn new(target: TargetName, lanes: Arc<Lanes>) -> Arc<Self> {
         Arc::new(Self {
+            target,
             lanes,
             removed: false.into(),
         })
@@ -142,17 +158,27 @@ impl Presence {
     /// The target is removed: when the last holder lets go, the orphans are told of.
     pub fn remove(&self) {
         if !self.removed.swap(true, Ordering::SeqCst) {
-            self.lanes.leaving.fetch_add(1, Ordering::SeqCst);
+            let mut leaving = self.lanes.lock_leaving();
+            *leaving.entry(self.target.clone()).or_default() += 1;
         }
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        if self.removed.load(Ordering::SeqCst) {
-            self.lanes.leaving.fetch_sub(1, Ordering::SeqCst);
-            self.lanes.orphans.notify_one();
+        if !self.removed.load(Ordering::SeqCst) {
+            return;
         }
+        let mut leaving = self.lanes.lock_leaving();
+        if let Entry::Occupied(mut others) = leaving.entry(self.target.clone()) {
+            *others.get_mut() -= 1;
+            if *others.get() > 0 {
+                return;
+            }
+            others.remove();
+        }
+        drop(leaving);
+        self.lanes.orphans.tell_of(&self.target);
     }
 }
 
@@ -208,7 +234,7 @@ mod tests {
         let before = new.gate.backlog();
         lanes.left_in_store(&crm);
         assert_eq!((old.gate.backlog(), new.gate.backlog()), (0, before + 1));
-        assert!(!told(&lanes.orphans()));
+        assert!(lanes.orphans().take().is_empty());
     }
 
     #[test]
@@ -223,23 +249,40 @@ mod tests {
     }
 
     #[test]
-    fn orphans_are_told_of_at_once_or_when_the_last_has_left() {
+    fn orphans_are_told_of_at_once_or_when_the_last_of_their_target_has_left() {
         let lanes = Arc::new(Lanes::default());
-        let gone: TargetName = "gone".into();
+        let (gone, other): (TargetName, TargetName) = ("gone".into(), "other".into());
+        let told = || Vec::from_iter(lanes.orphans().take().targets);
         lanes.left_in_store(&gone);
-        assert!(told(&lanes.orphans()));
+        assert_eq!(told(), std::slice::from_ref(&gone));
 
-        let presence = Presence::new(lanes.clone());
+        let presence = Presence::new(gone.clone(), lanes.clone());
         drop(presence.clone());
-        assert!(!told(&lanes.orphans()), "nothing was removed");
+        assert!(told().is_empty(), "nothing was removed");
         let courier = presence.clone();
         presence.remove();
         drop(presence);
         lanes.due_again_in(&gone, Duration::ZERO);
-        assert!(!told(&lanes.orphans()), "one is under way");
+        assert!(told().is_empty(), "one is under way");
+        assert_eq!(lanes.leaving(), std::slice::from_ref(&gone));
+
+        // What leaves at the same time says nothing about it, nor is it kept waiting.
+        let idle = Presence::new(other.clone(), lanes.clone());
+        idle.remove();
+        drop(idle);
+        assert_eq!(told(), std::slice::from_ref(&other));
+        lanes.left_in_store(&other);
+        assert_eq!(told(), [other]);
+
+        // It was back, and is removed again.
+        let again = Presence::new(gone.clone(), lanes.clone());
+        again.remove();
+        drop(again);
+        assert!(told().is_empty(), "that of before is under way");
         drop(courier);
-        assert!(told(&lanes.orphans()));
+        assert_eq!(told(), std::slice::from_ref(&gone));
+        assert!(lanes.leaving().is_empty());
         lanes.left_in_store(&gone);
-        assert!(told(&lanes.orphans()));
+        assert_eq!(told(), [gone]);
     }
 }

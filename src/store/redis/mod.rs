@@ -44,6 +44,7 @@ use super::{
     Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, OpenError, Replayed,
     Retention, Settled, Settlement, Store, StoreError, StoredEvent, Want, check_together,
     listing::{Page, Query},
+    orphans::Gone,
     records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
@@ -510,8 +511,8 @@ impl Store for RedisStore {
         pauses::paused(&self.first().keys).await
     }
 
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
-        let retired = self.all(|shard| shard.retire_targets(known));
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
+        let retired = self.all(|shard| shard.retire_targets(gone));
         Ok(retired.await?.into_iter().sum())
     }
 

@@ -1,13 +1,13 @@
--- ARGV: how many deliveries to retire at most, then the known targets.
+-- ARGV: how many deliveries to retire at most, "these" or "all_but", then targets.
 -- Returns: how many were retired, how many had no event, 1 when more are left.
 
 local QUEUES_A_CALL = 500
 
 local now = now_ms()
 local left, queues_left = tonumber(ARGV[2]), QUEUES_A_CALL
-local known = {}
-for i = 3, #ARGV do
-  known[ARGV[i]] = true
+local these, named = ARGV[3] == 'these', {}
+for i = 4, #ARGV do
+  named[ARGV[i]] = true
 end
 
 local retired, orphans = 0, 0
@@ -50,9 +50,9 @@ local function retire_target(target)
   return queues_left > 0
 end
 
-local function retire_unknown()
+local function retire_gone()
   for _, target in ipairs(redis.call('SMEMBERS', TARGETS)) do
-    if not known[target] then
+    if (named[target] ~= nil) == these then
       if not retire_target(target) then
         return 1
       end
@@ -66,6 +66,6 @@ local function retire_unknown()
   return 0
 end
 
-local more = retire_unknown()
+local more = retire_gone()
 count_settled(now)
 return { retired, orphans, more }

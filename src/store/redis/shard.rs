@@ -10,7 +10,9 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    super::{Claims, Depth, Expired, Retention, Settlement, StoreError, StoredEvent, Want},
+    super::{
+        Claims, Depth, Expired, Retention, Settlement, StoreError, StoredEvent, Want, orphans::Gone,
+    },
     EXPIRED_A_CALL, RETIRED_A_CALL,
     accept::Accept,
     batch::Queue,
@@ -160,10 +162,14 @@ impl Shard {
         encoding::stored_event(uid, self.keys.run(&call).await?)
     }
 
-    pub(super) async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+    pub(super) async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
         let mut call = self.keys.call(&self.keys.scripts.retire);
-        call.arg(RETIRED_A_CALL);
-        for target in known {
+        let (which, targets) = match gone {
+            Gone::These(targets) => ("these", targets),
+            Gone::AllBut(targets) => ("all_but", targets),
+        };
+        call.arg(RETIRED_A_CALL).arg(which);
+        for target in targets {
             call.arg(target.as_bytes());
         }
         let mut retired = 0;

@@ -20,7 +20,6 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -29,6 +28,7 @@ use super::{
     Settlement, Store, StoreError, StoredEvent, Want, check_together,
     listing::{Page, Query},
     only,
+    orphans::{Gone, Orphans},
     records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
@@ -49,8 +49,8 @@ pub struct Setup {
     pub primary: Arc<dyn Store>,
     pub spool: Arc<dyn Store>,
     pub limits: Arc<ArcSwap<Limits>>,
-    /// Told when [`Store::retire_targets`] is to be called again: see [`super::handover::Lanes::orphans`].
-    pub orphans: Arc<Notify>,
+    /// Told when [`Store::retire_targets`] is to be called again: see [`Orphans`].
+    pub orphans: Arc<Orphans>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
 }
@@ -304,15 +304,15 @@ impl Store for Spooled {
 
     /// In the primary now, if it is there. What the spool holds may be for targets that are gone too: once it is empty,
     /// [`Setup::orphans`] is told, and this is to be called again, with the targets that there are by then.
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
         let seen = self.state.view();
         if seen.holds() {
-            self.state.retire_later();
+            self.state.retire_later(gone);
         }
-        match self.primary.retire_targets(known).await {
+        match self.primary.retire_targets(gone).await {
             Err(error) if is_away(&error) && !self.stop.is_cancelled() => {
                 self.state.lost(seen, &error);
-                self.state.retire_later();
+                self.state.retire_later(gone);
                 Ok(0)
             }
             retired => retired,

@@ -7,14 +7,15 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     event::{AttemptRecord, DeadReason, Event, Outcome},
     metrics::Metrics,
-    store::{Acceptance, Claimed, Retention, Settlement, Store, StoreError, Want},
+    store::{
+        Acceptance, Claimed, Retention, Settlement, Store, StoreError, Want, orphans::Orphans,
+    },
 };
 
 use super::{
@@ -46,7 +47,7 @@ pub(super) struct Mover {
     primary: Arc<dyn Store>,
     spool: Arc<dyn Store>,
     state: Arc<State>,
-    orphans: Arc<Notify>,
+    orphans: Arc<Orphans>,
     metrics: Arc<Metrics>,
     clock: Clock,
     limits: Arc<ArcSwap<Limits>>,
@@ -335,8 +336,9 @@ impl Mover {
             self.moved = 0;
         }
         // No event of the spool is for a target that is gone any more.
-        if self.state.take_retire_due() {
-            self.orphans.notify_one();
+        let due = self.state.take_retire_due();
+        if !due.is_empty() {
+            self.orphans.tell(due);
         }
     }
 }

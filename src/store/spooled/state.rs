@@ -1,10 +1,19 @@
 //! What accepting and moving tell each other.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::sync::Notify;
 
-use crate::{event::Event, store::StoreError};
+use crate::{
+    event::Event,
+    store::{
+        StoreError,
+        orphans::{Due, Gone},
+    },
+};
 
 pub(super) struct State {
     /// Even: the primary takes events. Odd: it is away. It counts the changes, so that the late failure of a call
@@ -14,7 +23,7 @@ pub(super) struct State {
     /// it, and only when no report came since it began to look.
     reports: AtomicU64,
     /// The deliveries of removed targets are still to be retired.
-    retire_due: AtomicBool,
+    retire_due: Mutex<Due>,
     /// Tells the mover that there is something to do.
     pub(super) wake: Notify,
 }
@@ -53,7 +62,7 @@ impl State {
         Self {
             changes: AtomicU64::new(0),
             reports: AtomicU64::new(holds.into()),
-            retire_due: AtomicBool::new(false),
+            retire_due: Mutex::default(),
             wake: Notify::new(),
         }
     }
@@ -104,14 +113,20 @@ impl State {
             .compare_exchange(seen, 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    pub(super) fn retire_later(&self) {
-        self.retire_due.store(true, Ordering::SeqCst);
+    pub(super) fn retire_later(&self, gone: &Gone) {
+        self.lock_retire_due().extend(gone.into());
         self.wake.notify_one();
     }
 
-    /// Whether that was said since this was last asked.
-    pub(super) fn take_retire_due(&self) -> bool {
-        self.retire_due.swap(false, Ordering::SeqCst)
+    /// What that was said of since this was last asked.
+    pub(super) fn take_retire_due(&self) -> Due {
+        std::mem::take(&mut self.lock_retire_due())
+    }
+
+    fn lock_retire_due(&self) -> MutexGuard<'_, Due> {
+        self.retire_due
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

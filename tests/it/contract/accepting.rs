@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use hookgate::{
     event::{BodyDigest, DeliveryState, EventKey, Outcome, event_uid},
-    store::{Acceptance, Retention, Settled},
+    store::{Acceptance, Retention, Settled, orphans::Gone},
 };
 use uuid::Uuid;
 
@@ -315,7 +315,10 @@ pub(super) async fn refuses_every_call_after_close(subject: &Subject) {
     assert!(store.claim(&[want("t", 1, LONG)]).await.is_err(), "claim");
     assert!(store.depth(&["t".into()]).await.is_err(), "depth");
     assert!(store.get(event.uid).await.is_err(), "get");
-    assert!(store.retire_targets(&[]).await.is_err(), "retire");
+    assert!(
+        store.retire_targets(&Gone::AllBut(vec![])).await.is_err(),
+        "retire"
+    );
     assert!(store.expire(retention).await.is_err(), "expire");
     assert!(store.ready().await.is_err(), "ready");
 }

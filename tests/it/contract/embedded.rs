@@ -13,6 +13,7 @@ use hookgate::{
         Acceptance, Depth, HISTORY_MAX, Replayed, Retention, Settled, Store, StoreError,
         embedded::{Embedded, Options},
         metered::Metered,
+        orphans::Gone,
         replays::{Replay, ReplayState},
         spooled::{self, Limits, Spooled},
     },
@@ -599,7 +600,14 @@ async fn retires_groups_of_more_than_one_piece() {
         accepted.unwrap();
     }
     assert_eq!(subject.claim("t", 10).await.len(), 2);
-    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 2500);
+    assert_eq!(
+        subject
+            .store
+            .retire_targets(&Gone::AllBut(vec![]))
+            .await
+            .unwrap(),
+        2500
+    );
     let next = in_order(subject.event("next", &["t"]), "1", true);
     subject.accept(next).await;
     assert_eq!(ids(&subject.claim("t", 10).await), ["next"]);
@@ -668,7 +676,14 @@ async fn moves_a_retried_delivery_and_counts_its_attempts_over_restarts() {
         now = now.saturating_add(LONG);
     }
     let subject = reopened(directory.path(), now).await;
-    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 1);
+    assert_eq!(
+        subject
+            .store
+            .retire_targets(&Gone::AllBut(vec![]))
+            .await
+            .unwrap(),
+        1
+    );
     let delivery = &subject.get(uid).await.deliveries[0];
     let removed = DeliveryState::Dead(DeadReason::TargetRemoved);
     assert_eq!((delivery.state, delivery.attempts), (removed, 3));

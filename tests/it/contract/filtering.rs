@@ -7,6 +7,7 @@ use hookgate::{
     store::{
         Depth, Replayed, Settled,
         listing::{Filter, Query, StateFilter},
+        orphans::Gone,
     },
 };
 use uuid::Uuid;
@@ -191,7 +192,14 @@ pub(super) async fn gives_the_turn_on_when_a_delivery_is_filtered(subject: &Subj
 
 pub(super) async fn retires_nothing_that_was_filtered(subject: &Subject) {
     let uid = filtered(subject, "a").await;
-    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 0);
+    assert_eq!(
+        subject
+            .store
+            .retire_targets(&Gone::AllBut(vec![]))
+            .await
+            .unwrap(),
+        0
+    );
     let state = subject.get(uid).await.deliveries[0].state;
     assert_eq!(state, DeliveryState::Filtered);
 }

@@ -7,6 +7,7 @@ use hookgate::{
     store::{
         StoreError,
         listing::{EventSummary, Filter, Query, StateFilter},
+        orphans::Gone,
     },
 };
 
@@ -77,7 +78,11 @@ pub(super) async fn lists_both_ways_by_acceptance(subject: &Subject) {
 pub(super) async fn lists_dead_letters_of_targets_that_are_gone(subject: &Subject) {
     subject.stored("a", &["t", "u"]).await;
     assert_eq!(
-        subject.store.retire_targets(&["u".into()]).await.unwrap(),
+        subject
+            .store
+            .retire_targets(&Gone::AllBut(vec!["u".into()]))
+            .await
+            .unwrap(),
         1
     );
     for target in [None, Some("t".into())] {

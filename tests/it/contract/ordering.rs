@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hookgate::{
     event::{DeadReason, DeliveryState, Event, NewDelivery, Order, OrderGroup, Outcome},
-    store::{Acceptance, Claimed, Lease, Replayed, Settled, Settlement},
+    store::{Acceptance, Claimed, Lease, Replayed, Settled, Settlement, orphans::Gone},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
@@ -228,7 +228,11 @@ pub(super) async fn frees_the_groups_of_retired_targets(subject: &Subject) {
     }
     let claimed = subject.claim_one("t").await;
     assert_eq!(
-        subject.store.retire_targets(&["u".into()]).await.unwrap(),
+        subject
+            .store
+            .retire_targets(&Gone::AllBut(vec!["u".into()]))
+            .await
+            .unwrap(),
         3
     );
     let settled = subject.settle(&claimed, Outcome::Delivered).await;
@@ -334,7 +338,14 @@ pub(super) async fn keeps_what_held_before_its_target_was_retired(subject: &Subj
     let claimed = subject.claim_one("t").await;
     subject.settle(&claimed, DEAD).await;
     ordered(subject, "2", "k", true).await;
-    assert_eq!(subject.store.retire_targets(&[]).await.unwrap(), 1);
+    assert_eq!(
+        subject
+            .store
+            .retire_targets(&Gone::AllBut(vec![]))
+            .await
+            .unwrap(),
+        1
+    );
     // The target is back.
     ordered(subject, "3", "k", true).await;
     assert!(subject.claim("t", 10).await.is_empty());
@@ -518,7 +529,11 @@ pub(super) async fn keeps_order_whatever_happens(subject: &Subject) {
                 }
             }
             98 => {
-                subject.store.retire_targets(&[]).await.unwrap();
+                subject
+                    .store
+                    .retire_targets(&Gone::AllBut(vec![]))
+                    .await
+                    .unwrap();
                 for known in all
                     .iter_mut()
                     .filter(|known| known.state == DeliveryState::Pending)

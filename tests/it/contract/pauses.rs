@@ -1,5 +1,6 @@
 //! Targets that an operator has paused.
 
+use hookgate::store::orphans::Gone;
 use std::time::Duration;
 
 use hookgate::event::TargetName;
@@ -24,7 +25,11 @@ pub(super) async fn keeps_a_pause_until_the_target_is_resumed(subject: &Subject)
     subject.delivered("event", "a").await;
     subject.advance(1_000 * LONG);
     subject.expire(Duration::ZERO, 0).await;
-    subject.store.retire_targets(&[]).await.unwrap();
+    subject
+        .store
+        .retire_targets(&Gone::AllBut(vec![]))
+        .await
+        .unwrap();
     assert_eq!(paused(subject).await, ["a", "crm ü|"]);
 
     assert!(subject.store.resume_target(&crm).await.unwrap());

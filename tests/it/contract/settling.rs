@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hookgate::{
     event::{DeadReason, DeliveryState, Outcome},
-    store::{Depth, HISTORY_MAX, Settled},
+    store::{Depth, HISTORY_MAX, Settled, orphans::Gone},
 };
 
 use super::subject::{LONG, Subject, attempt};
@@ -223,9 +223,12 @@ pub(super) async fn retires_removed_targets(subject: &Subject) {
     let uid = subject.stored("a", &["kept", "gone"]).await;
     subject.stored("b", &["gone", "lost"]).await;
     let claimed = subject.claim("gone", 1).await.remove(0);
-    let known = ["kept".into(), "new".into()];
-    assert_eq!(subject.store.retire_targets(&known).await.unwrap(), 3);
-    assert_eq!(subject.store.retire_targets(&known).await.unwrap(), 0);
+    // By name, what others wait for stays; and then by what there is.
+    let gone = Gone::These(vec!["lost".into(), "new".into()]);
+    assert_eq!(subject.store.retire_targets(&gone).await.unwrap(), 1);
+    let gone = Gone::AllBut(vec!["kept".into(), "new".into()]);
+    assert_eq!(subject.store.retire_targets(&gone).await.unwrap(), 2);
+    assert_eq!(subject.store.retire_targets(&gone).await.unwrap(), 0);
 
     let removed = DeliveryState::Dead(DeadReason::TargetRemoved);
     let states: Vec<_> = subject

@@ -6,7 +6,7 @@ use hookgate::{
     config::{Rate, Secret, Target},
     delivery::{DeliveryError, Lines},
     event::Outcome,
-    store::{Settlement, Store as _, handover::Circuit},
+    store::{Settlement, Store as _, handover::Circuit, orphans::Gone},
 };
 
 use super::{
@@ -255,7 +255,13 @@ async fn what_is_stored_for_a_target_that_is_gone_is_told() {
         rig.model.let_accept(1);
         accepting.await.unwrap().unwrap();
         wait_for_orphans(&rig).await;
-        assert_eq!(rig.store.retire_targets(&[]).await.unwrap(), 1);
+        assert_eq!(
+            rig.store
+                .retire_targets(&Gone::AllBut(vec![]))
+                .await
+                .unwrap(),
+            1
+        );
         assert!(receiver.requests().is_empty());
     }
 }
@@ -307,7 +313,10 @@ async fn orphans_are_told_when_the_last_attempt_has_ended() {
     crm.release(1);
     wait_for_orphans(&rig).await;
     assert_eq!(
-        rig.store.retire_targets(&["other".into()]).await.unwrap(),
+        rig.store
+            .retire_targets(&Gone::AllBut(vec!["other".into()]))
+            .await
+            .unwrap(),
         1
     );
     let delivered = rig.model.settled();

@@ -145,7 +145,9 @@ async fn retire(store: Arc<dyn Store>, lanes: Arc<Lanes>, reloading: Arc<AsyncMu
     loop {
         orphans.notified().await;
         let _alone = reloading.lock().await;
-        store.retire_targets(&lanes.names()).await.unwrap();
+        let staying = [lanes.names(), lanes.leaving()].concat();
+        let gone = orphans.take().gone(&staying);
+        store.retire_targets(&gone).await.unwrap();
     }
 }
 

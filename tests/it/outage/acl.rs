@@ -7,6 +7,7 @@ use hookgate::{
     event::{DeadReason, Event, Outcome},
     store::{
         KeptSecret, Store as _,
+        orphans::Gone,
         redis::{Options, RedisStore},
     },
 };
@@ -94,7 +95,7 @@ async fn everything(servers: RedisUrl, shards: u16) {
     store.depth(&[TARGET.into()]).await.unwrap();
     store.get(event("a").uid).await.unwrap().unwrap();
     store.expire(super::NOTHING_KEPT).await.unwrap();
-    store.retire_targets(&[]).await.unwrap();
+    store.retire_targets(&Gone::AllBut(vec![])).await.unwrap();
     store.ready().await.unwrap();
     store.close().await;
 }

@@ -11,7 +11,9 @@ use std::{
 use futures_util::future::join_all;
 use hookgate::{
     event::{DeadReason, DeliveryState, Event, NewDelivery, Outcome},
-    store::{Acceptance, Settled, Settlement, Store as _, StoreError, redis::RedisStore},
+    store::{
+        Acceptance, Settled, Settlement, Store as _, StoreError, orphans::Gone, redis::RedisStore,
+    },
 };
 use redis::ConnectionInfo;
 use tokio::task::JoinSet;
@@ -347,8 +349,17 @@ async fn a_backlog_of_a_removed_target_is_retired_whole() {
     for accepted in accepts.join_all().await {
         accepted.unwrap();
     }
-    assert_eq!(store.retire_targets(&[TARGET.into()]).await.unwrap(), 0);
-    assert_eq!(store.retire_targets(&[]).await.unwrap(), 1200);
+    assert_eq!(
+        store
+            .retire_targets(&Gone::AllBut(vec![TARGET.into()]))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        store.retire_targets(&Gone::AllBut(vec![])).await.unwrap(),
+        1200
+    );
     let depth = store.depth(&[TARGET.into()]).await.unwrap()[0];
     assert_eq!((depth.pending, depth.dead), (0, 1200));
     let stored = store.get(event("7").uid).await.unwrap().unwrap();
@@ -356,7 +367,10 @@ async fn a_backlog_of_a_removed_target_is_retired_whole() {
     assert_eq!(stored.deliveries[0].state, removed);
     // It is known until its dead letters are gone.
     while store.expire(super::NOTHING_KEPT).await.unwrap().more {}
-    assert_eq!(store.retire_targets(&[]).await.unwrap(), 0);
+    assert_eq!(
+        store.retire_targets(&Gone::AllBut(vec![])).await.unwrap(),
+        0
+    );
     assert_eq!(
         command(&connection, &["SCARD", "hookgate:{0}:names"]),
         redis::Value::Int(0)

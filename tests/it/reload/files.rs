@@ -3,12 +3,13 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    os::unix::fs::symlink,
+    os::unix::fs::{OpenOptionsExt as _, symlink},
     path::Path,
+    process::Command,
 };
 
 use super::rig::{OTHER, Rig, SECRET, literal, replace, route};
-use crate::support::process::Process;
+use crate::support::{process::Process, wait_for};
 
 const NO_TARGET: &str = "deliver = []";
 
@@ -180,4 +181,44 @@ async fn files_of_an_included_directory_come_and_go() {
     rig.until(3, 1).await;
     assert_eq!(rig.post("three", "b", SECRET).await, 404);
     assert_eq!(rig.post("two", "b", SECRET).await, 200);
+}
+
+/// A pipe that nobody writes to, as a file system that does not answer, is read for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_to_its_end_holds_up_neither_later_reloads_nor_the_stop() {
+    let mut rig = Rig::start(&with_route("one")).await;
+    let pipe = rig.path("pipe");
+    let make = || {
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+    };
+    // It waits for nobody: it is there only while somebody reads.
+    let open = || {
+        let mut options = File::options();
+        options.write(true).custom_flags(nix::libc::O_NONBLOCK);
+        options.open(&pipe).ok()
+    };
+    let from_pipe = || route("two", "{ file = \"pipe\" }", NO_TARGET);
+    make();
+    rig.configure(&from_pipe());
+    let mut writer = wait_for("the reading of the pipe", async || open()).await;
+    let reply = rig.process.admin.post("/api/v1/reload", &[], "").await;
+    assert_eq!(reply.status.as_u16(), 422, "{}", reply.text());
+    assert!(reply.text().contains("within 20 s"), "{}", reply.text());
+    assert_eq!(rig.post("one", "a", SECRET).await, 200);
+    // It ends, and the one after it is read.
+    rig.configure(&with_route("three"));
+    rig.put("pipe", OTHER);
+    writer.write_all(OTHER.as_bytes()).unwrap();
+    drop(writer);
+    wait_for("the reload that comes after", async || {
+        (rig.post("three", "a", SECRET).await == 200).then_some(())
+    })
+    .await;
+
+    fs::remove_file(&pipe).unwrap();
+    make();
+    rig.configure(&from_pipe());
+    let _held = wait_for("the reading of the pipe", async || open()).await;
+    assert!(rig.process.terminate().await.success());
 }

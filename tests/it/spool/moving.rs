@@ -12,12 +12,13 @@ use hookgate::{
     store::{
         Acceptance, Store, StoreError,
         embedded::{Embedded, Options},
+        orphans::{Gone, Orphans},
         spooled::{Limits, Setup, Spooled},
     },
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::timeout;
 
 use super::primary::{Mode, Primary};
 use crate::support::{metrics, model::PATIENCE, wait_for};
@@ -28,7 +29,7 @@ pub(super) struct Rig {
     pub(super) primary: Arc<Primary>,
     pub(super) store: Arc<Spooled>,
     pub(super) spool: Arc<Embedded>,
-    orphans: Arc<Notify>,
+    orphans: Arc<Orphans>,
     metrics: Arc<Metrics>,
     directory: Arc<TempDir>,
 }
@@ -47,7 +48,7 @@ impl Rig {
         };
         let spool = Embedded::open(options, clock.clone(), metrics.clone()).unwrap();
         let spool = Arc::new(spool);
-        let orphans = Arc::new(Notify::new());
+        let orphans = Arc::new(Orphans::default());
         let setup = Setup {
             primary: primary.clone(),
             spool: spool.clone(),
@@ -361,8 +362,8 @@ async fn removed_targets_are_retired_once_nothing_waits_for_them() {
     let (directory, primary) = rig.stop().await;
 
     let rig = Rig::on(directory, primary).await;
-    let known = ["crm".into()];
-    assert_eq!(rig.store.retire_targets(&known).await.unwrap(), 0);
+    let gone = Gone::AllBut(vec!["crm".into()]);
+    assert_eq!(rig.store.retire_targets(&gone).await.unwrap(), 0);
     assert_eq!(rig.primary.retired().len(), 0);
     rig.primary.set(Mode::Up);
     // By then there may be other targets: those that are told then are the known ones.
@@ -370,14 +371,23 @@ async fn removed_targets_are_retired_once_nothing_waits_for_them() {
     assert!(told.is_ok(), "nobody told that the spool is empty");
     assert_eq!(rig.ids(), ["a"]);
     assert_eq!(rig.primary.retired().len(), 0);
-    let known = ["crm".into(), "new".into()];
-    assert_eq!(rig.store.retire_targets(&known).await.unwrap(), 1);
-    assert_eq!(rig.primary.retired(), [known.to_vec()]);
+    let gone = rig.orphans.take().gone(&["crm".into(), "new".into()]);
+    assert_eq!(gone, Gone::AllBut(vec!["crm".into(), "new".into()]));
+    assert_eq!(rig.store.retire_targets(&gone).await.unwrap(), 1);
+    assert_eq!(rig.primary.retired(), [gone]);
     // Once.
     rig.accepted(event("b")).await;
     rig.emptied().await;
     let told = timeout(Duration::ZERO, rig.orphans.notified()).await;
     assert!(told.is_err(), "nothing was to be retired");
+    // Of those that were named, no others.
+    let named = Gone::These(vec!["crm".into()]);
+    rig.primary.set(Mode::Away);
+    assert_eq!(rig.store.retire_targets(&named).await.unwrap(), 0);
+    rig.primary.set(Mode::Up);
+    let told = timeout(PATIENCE, rig.orphans.notified()).await;
+    assert!(told.is_ok(), "nobody told that the store is back");
+    assert_eq!(rig.orphans.take().gone(&[]), named);
     rig.stop().await;
 }
 

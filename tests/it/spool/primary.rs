@@ -14,6 +14,7 @@ use hookgate::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
         Settlement, Store, StoreError, StoredEvent, Want,
         listing::{Page, Query},
+        orphans::Gone,
         records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
@@ -41,7 +42,7 @@ struct Inner {
     /// In order of acceptance.
     accepted: Vec<Event>,
     first: HashMap<EventKey, usize>,
-    retired: Vec<Vec<TargetName>>,
+    retired: Vec<Gone>,
     probes: usize,
     requests: usize,
 }
@@ -70,8 +71,8 @@ impl Primary {
         self.0.lock().unwrap().accepted.clone()
     }
 
-    /// What `retire_targets` was told is known, call by call.
-    pub(super) fn retired(&self) -> Vec<Vec<TargetName>> {
+    /// What `retire_targets` was told is gone, call by call.
+    pub(super) fn retired(&self) -> Vec<Gone> {
         self.0.lock().unwrap().retired.clone()
     }
 
@@ -162,10 +163,10 @@ impl Store for Primary {
         Ok(Vec::new())
     }
 
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
         let mut inner = self.0.lock().unwrap();
         inner.here()?;
-        inner.retired.push(known.to_vec());
+        inner.retired.push(gone.clone());
         Ok(1)
     }
 

@@ -22,6 +22,7 @@ use hookgate::{
         Acceptance, Claimed, Claims, DeliveryName, Depth, Expired, KeptSecret, Lease, Replayed,
         Retention, Settled, Settlement, Store, StoreError, StoredDelivery, StoredEvent, Want,
         listing::{EventSummary, Page, Query},
+        orphans::Gone,
         records::{Record, RecordPage, RecordQuery},
         replays::Replay,
     },
@@ -557,12 +558,12 @@ impl Store for Model {
         Ok(self.rows.lock().unwrap().paused.iter().cloned().collect())
     }
 
-    async fn retire_targets(&self, known: &[TargetName]) -> Result<u64, StoreError> {
+    async fn retire_targets(&self, gone: &Gone) -> Result<u64, StoreError> {
         let mut rows = self.rows.lock().unwrap();
         let pending = rows
             .deliveries
             .iter_mut()
-            .filter(|row| row.state == DeliveryState::Pending && !known.contains(&row.target));
+            .filter(|row| row.state == DeliveryState::Pending && gone.has(&row.target));
         let retire = |row: &mut Row| {
             row.state = DeliveryState::Dead(DeadReason::TargetRemoved);
             row.token = None;
