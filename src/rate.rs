@@ -87,6 +87,7 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// Lets so many lines a second into a log, so that no flood fills a disk, and counts those that it leaves out.
+#[derive(Debug)]
 pub(crate) struct Lines {
     limiter: RateLimiter,
     left_out: AtomicU64,

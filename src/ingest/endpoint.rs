@@ -9,6 +9,7 @@ use crate::{
     keys::Asker,
     metrics::RouteMetrics,
     rate::RateLimiter,
+    trace::TRACEPARENT,
 };
 
 use super::{
@@ -136,8 +137,8 @@ fn fetches_keys(route: &Route) -> bool {
 
 fn kept_headers(route: &Route) -> Vec<KeptHeader> {
     let own = route.keep_headers.iter().map(String::as_str);
-    own.filter(|name| *name != "traceparent")
-        .chain(["traceparent"])
+    own.filter(|name| *name != TRACEPARENT)
+        .chain([TRACEPARENT])
         // The configuration takes only names that are valid.
         .filter_map(|name| {
             Some(KeptHeader {

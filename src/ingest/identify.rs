@@ -13,13 +13,14 @@ use crate::{
     config::Deliver,
     event::{BodyDigest, Event, EventKey, NewDelivery, Order, OrderGroup, event_uid},
     payload::FORM,
-    trace::{TRACEPARENT, TraceContext},
+    trace::TRACEPARENT,
 };
 
 use super::{
     endpoint::{IdSource, Spot},
     json::Found,
     rejection::{Reason, Rejection},
+    route::trace_of,
     validate::{EventType, SHORT_MAX, Valid, is_short_text, text_of},
 };
 
@@ -147,15 +148,11 @@ impl Valid<'_> {
             .iter()
             .filter_map(|kept| {
                 let value = self.header(&kept.name)?;
-                let is_fit = &*kept.text != TRACEPARENT || self.traces(&kept.name, value);
+                // What breaks the rules of trace contexts is not passed on.
+                let is_fit = &*kept.text != TRACEPARENT || trace_of(&self.head.headers).is_some();
                 is_fit.then(|| (kept.text.clone(), value.into()))
             })
             .collect()
-    }
-
-    /// What breaks the rules of trace contexts is not passed on.
-    fn traces(&self, name: &HeaderName, value: &str) -> bool {
-        self.head.headers.get_all(name).count() == 1 && TraceContext::parse(value).is_some()
     }
 }
 

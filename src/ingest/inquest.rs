@@ -20,9 +20,10 @@ use super::{
     authenticate::Unproven,
     endpoint::Endpoint,
     limit::Share,
-    lines::{cut, trace_of},
+    lines::cut,
     rejection::{Detail, Reason, Rejection},
     request_id::RequestId,
+    route::trace_of,
     trail::{Read, Stage},
     verdicts,
 };
@@ -127,7 +128,7 @@ impl Inquest {
             body_bytes: self.body.as_ref().map(|body| body.bytes.len() as u64),
             cause: self.cause(),
             steps,
-            trace: asked.and_then(|asked| trace_of(&asked.headers)),
+            trace: asked.and_then(|asked| Some(trace_of(&asked.headers)?.id())),
             body: self.kept_body(),
             result: match self.end {
                 End::Rejected(rejection) => RecordResult::Rejected {

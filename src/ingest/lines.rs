@@ -9,7 +9,7 @@ use std::{
 
 use actix_http::header::HeaderMap;
 
-use super::{Taken, rejection::Rejection};
+use super::{Taken, rejection::Rejection, route::trace_of};
 use crate::{rate::Lines, store::Acceptance};
 
 /// Refusals a second, and how many may come at once. That it is not zero is checked when this is compiled.
@@ -94,7 +94,7 @@ impl Served<'_> {
             status = self.status,
             took_ms = self.took_ms(),
             credential = self.credential,
-            trace = trace_of(self.headers),
+            trace = trace_of(self.headers).map(|trace| trace.id()),
             left_out,
             "{outcome}"
         );
@@ -108,7 +108,7 @@ impl Served<'_> {
             handshake = name,
             status = self.status,
             took_ms = self.took_ms(),
-            trace = trace_of(self.headers),
+            trace = trace_of(self.headers).map(|trace| trace.id()),
             "handshake answered"
         );
     }
@@ -116,20 +116,6 @@ impl Served<'_> {
     fn took_ms(&self) -> f64 {
         self.took.as_secs_f64() * 1000.0
     }
-}
-
-/// The id in `traceparent`, where that is one as W3C's Trace Context says.
-pub(super) fn trace_of(headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all("traceparent");
-    let (value, None) = (values.next()?.to_str().ok()?, values.next()) else {
-        return None;
-    };
-    let mut parts = value.split('-');
-    let (version, trace) = (parts.next()?, parts.next()?);
-    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let is_whole = version.len() == 2 && version != "ff" && trace.len() == 32;
-    let is_set = trace.bytes().any(|byte| byte != b'0');
-    (is_whole && is_set && is_hex(version) && is_hex(trace)).then(|| trace.to_owned())
 }
 
 pub(super) fn cut(text: &str) -> &str {

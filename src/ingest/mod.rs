@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use actix_http::{Payload, RequestHead, Response};
@@ -150,7 +150,7 @@ struct Accepted {
 
 impl Taken {
     /// Ends the spans of the events that are new.
-    fn trace(&mut self, gate: &Gate, took: Duration) {
+    fn trace(&mut self, gate: &Gate, began: Instant) {
         let events = match self {
             Self::One(accepted) => std::slice::from_mut(accepted),
             Self::Together(all) => all,
@@ -159,6 +159,7 @@ impl Taken {
             if let Some(span) = accepted.span.take()
                 && !accepted.is_duplicate()
             {
+                let took = began.elapsed();
                 span.end(gate.clock.now().saturating_sub(took), took);
             }
         }
@@ -383,7 +384,7 @@ pub async fn receive(
     let (response, end) = match result {
         Ok((Passed::Event(mut taken), endpoint)) => {
             let response = answer(&endpoint.route, &taken, &request_id);
-            taken.trace(gate, began.elapsed());
+            taken.trace(gate, began);
             account.log_taken(endpoint, &taken, response.status());
             (response, taken.end())
         }

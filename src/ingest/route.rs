@@ -7,10 +7,16 @@ use std::{
     time::Instant,
 };
 
-use actix_http::{Method, RequestHead, header};
+use actix_http::{
+    Method, RequestHead,
+    header::{self, HeaderMap},
+};
 use ipnet::IpNet;
 
-use crate::payload::Content;
+use crate::{
+    payload::Content,
+    trace::{TRACEPARENT, TraceContext},
+};
 
 use super::{
     Gate, PeerCertificate,
@@ -124,6 +130,15 @@ impl<'a> Routed<'a> {
             unfit,
         })
     }
+}
+
+/// The trace that the caller is part of. `None`: it tells of none, or not as the specification has it, or twice.
+pub(super) fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut values = headers.get_all(TRACEPARENT);
+    let (value, None) = (values.next()?.to_str().ok()?, values.next()) else {
+        return None;
+    };
+    TraceContext::parse(value)
 }
 
 pub(super) fn content_length(head: &RequestHead) -> Option<usize> {
@@ -279,6 +294,26 @@ mod tests {
             );
         }
         head
+    }
+
+    /// What is logged and recorded of a trace is what is passed on.
+    #[test]
+    fn a_trace_is_told_once_and_whole_or_not_at_all() {
+        const ONE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let of = |values: &[&'static str]| {
+            let headers: Vec<_> = values.iter().map(|value| (TRACEPARENT, *value)).collect();
+            trace_of(&head("1.2.3.4", &headers).headers).map(|trace| trace.header())
+        };
+        assert_eq!(of(&[ONE]).as_deref(), Some(ONE));
+        for broken in [
+            &[][..],
+            &[ONE, ONE],
+            &["00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"],
+            &["00-4bf92f3577b34da6a3ce929d0e0e4736"],
+            &["00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"],
+        ] {
+            assert_eq!(of(broken), None, "{broken:?}");
+        }
     }
 
     #[test]

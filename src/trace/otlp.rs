@@ -1,16 +1,18 @@
 //! Spans to a collector, by OTLP over HTTP.
 
 use std::{
+    error::Error,
+    num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -27,15 +29,17 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::{
     Resource,
+    error::OTelSdkResult,
     trace::{
-        BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor as _,
+        self as sdk, BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks,
+        SpanProcessor as _,
     },
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use tokio::runtime::Handle;
 
 use super::{Kind, Sink, Span, Value};
-use crate::config;
+use crate::{config, rate::Lines};
 
 /// Spans that wait to be sent; more are dropped.
 const QUEUE_MAX: usize = 8192;
@@ -46,8 +50,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// So much of a collector's answer is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Lines a second that tell of batches that were lost.
+const LOST_PER_SECOND: NonZeroU32 = NonZeroU32::MIN;
 
-/// Sends spans in batches, on a thread of its own. While the collector is away they are dropped, oldest first come.
+/// Sends spans in batches, on a thread of its own. A batch that the collector does not take is dropped, and so are spans
+/// that find the queue full.
 pub struct Otlp {
     processor: BatchSpanProcessor,
     scope: InstrumentationScope,
@@ -71,10 +78,12 @@ pub enum OtlpFault {
 impl Otlp {
     /// Requests run on `runtime`, which must outlive this.
     pub fn start(settings: &config::Otlp, runtime: Handle) -> Result<Self, OtlpFault> {
+        let cause = Arc::default();
         let client = Collector {
             client: client(&settings.endpoint)?,
             headers: headers(settings),
             runtime,
+            cause: Arc::clone(&cause),
         };
         let exporter = SpanExporter::builder()
             .with_http()
@@ -83,6 +92,11 @@ impl Otlp {
             .with_endpoint(settings.endpoint.as_str())
             .with_timeout(TIMEOUT)
             .build()?;
+        let exporter = Told {
+            exporter,
+            cause,
+            lost: Lines::new(LOST_PER_SECOND, Instant::now()),
+        };
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE_MAX)
             .with_max_export_batch_size(BATCH_MAX)
@@ -219,23 +233,86 @@ fn native_roots() -> Result<RootCertStore, OtlpFault> {
     }
 }
 
+/// Why the last request to the collector had no answer. The exporter does not tell.
+type Cause = Arc<Mutex<Option<String>>>;
+
+/// Tells of each batch that is lost, so many a second: the SDK would tell of all of them.
+#[derive(Debug)]
+struct Told {
+    exporter: SpanExporter,
+    cause: Cause,
+    lost: Lines,
+}
+
+impl sdk::SpanExporter for Told {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let result = self.exporter.export(batch).await;
+        let cause = lock(&self.cause).take();
+        if let Err(error) = result
+            && let Some(left_out) = self.lost.take(Instant::now())
+        {
+            let error = cause.unwrap_or_else(|| error.to_string());
+            tracing::warn!(
+                spans,
+                error,
+                left_out,
+                "the collector did not take spans: they are lost"
+            );
+        }
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+fn lock(cause: &Cause) -> std::sync::MutexGuard<'_, Option<String>> {
+    cause.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The exporter's thread is none of a runtime: the request runs on ours, and the thread waits for it.
 #[derive(Debug)]
 struct Collector {
     client: Http,
     headers: HeaderMap,
     runtime: Handle,
+    cause: Cause,
 }
 
 #[async_trait]
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let mut request = request.map(Full::new);
-        request.headers_mut().extend(self.headers.clone());
+        let (mut head, body) = request.into_parts();
+        // The exporter adds those of `OTEL_EXPORTER_OTLP_HEADERS`, which may be meant for another collector than ours.
+        let content_type = head.headers.remove(CONTENT_TYPE);
+        head.headers = self.headers.clone();
+        head.headers
+            .extend(content_type.map(|value| (CONTENT_TYPE, value)));
+        let request = Request::from_parts(head, Full::new(body));
         let sent = send(self.client.clone(), request);
         let timed = async move { tokio::time::timeout(TIMEOUT, sent).await };
-        self.runtime.spawn(timed).await??
+        let answer = self.runtime.spawn(timed).await?;
+        let answer = answer.unwrap_or_else(|_| Err("no answer in time".into()));
+        *lock(&self.cause) = answer.as_ref().err().map(|error| chain(error.as_ref()));
+        answer
     }
+}
+
+/// With all that it came of.
+fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        told = format!("{told}: {error}");
+        source = error.source();
+    }
+    told
 }
 
 async fn send(client: Http, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, HttpError> {

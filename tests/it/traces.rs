@@ -193,6 +193,56 @@ async fn without_a_collector_a_trace_is_passed_on_as_it_came_and_nonsense_is_not
     }
 }
 
+/// What other programs on the machine are told by it must not reach our collector, nor lead spans elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_changes_neither_where_spans_go_nor_what_goes_along() {
+    let (collector, target) = (Receiver::start().await, Receiver::start().await);
+    let toml = configuration(&target, &exporting(&collector));
+    let environment = [
+        ("COLLECTOR_TOKEN", TOKEN),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "x-other=1,authorization=other",
+        ),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+    ];
+    let mut gateway = Process::spawn_with(&toml, &environment).await;
+    post(&gateway, "1", None).await;
+    target.wait_for(1).await;
+    assert!(gateway.terminate().await.success());
+    // They are asserted to have our token, and to be readable.
+    assert_eq!(all_spans(&collector).len(), 2, "{}", gateway.stderr());
+    for request in collector.requests() {
+        assert_eq!(request.header("x-other"), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_are_lost_are_told_of_with_the_cause() {
+    let (collector, target) = (Receiver::start().await, Receiver::start().await);
+    collector.always(Reply::status(401));
+    let gone = "[telemetry.otlp]\nendpoint = \"http://127.0.0.1:9\"".to_owned();
+    for (telemetry, cause) in [(exporting(&collector), "401"), (gone, "Connection refused")] {
+        let toml = configuration(&target, &telemetry);
+        let mut gateway = Process::spawn_with(&toml, &[("COLLECTOR_TOKEN", TOKEN)]).await;
+        post(&gateway, "1", None).await;
+        target.wait_for(1).await;
+        assert!(gateway.terminate().await.success());
+        let log = gateway.stderr();
+        let told = log
+            .lines()
+            .filter(|line| line.contains("the collector did not take spans"));
+        let told: Vec<_> = told.collect();
+        assert!(
+            matches!(told[..], [line] if line.contains(cause) && line.contains("spans=")),
+            "{log}"
+        );
+        assert!(!log.contains("ERROR") && !log.contains(TOKEN), "{log}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_hangs_or_is_gone_holds_nothing_up() {
     let (hangs, target) = (Receiver::start().await, Receiver::start().await);
