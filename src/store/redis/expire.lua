@@ -11,6 +11,7 @@
 local BUCKETS, BUCKETS_A_CALL, BUCKETS_A_MINUTE = 32768, 2048, 547
 local IDS_A_CALL, IDS_A_MINUTE, MINUTE_AT = 2000, 20000, 11
 local BODIES_A_CALL = 100
+local RECORDS_A_CALL = 1000
 
 local now = now_ms()
 local oldest_ms, bytes_max, left = now - tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -134,7 +135,12 @@ end
 -- Records of requests, by the time that their ids tell. They are in the first shard.
 local function forget_records()
   local key, before = PREFIX .. 'record-bodies', '(' .. string.format('%012x', math.max(oldest_ms, 0))
-  redis.call('ZREMRANGEBYLEX', PREFIX .. 'records', '-', before)
+  local records = redis.call('ZRANGE', PREFIX .. 'records', '-', before, 'BYLEX', 'LIMIT', 0, RECORDS_A_CALL)
+  local gone = { 'ZREM', PREFIX .. 'records' }
+  for _, record in ipairs(records) do
+    gone[#gone + 1] = record
+  end
+  run(gone)
   local bodies = redis.call('ZRANGE', key, '-', before, 'BYLEX', 'LIMIT', 0, BODIES_A_CALL)
   local over, size = { 'ZREM', key }, 0
   for _, body in ipairs(bodies) do
@@ -145,7 +151,7 @@ local function forget_records()
   if size > 0 then
     redis.call('DECRBY', PREFIX .. 'record-bytes', size)
   end
-  if #bodies == BODIES_A_CALL then
+  if #bodies == BODIES_A_CALL or #records == RECORDS_A_CALL then
     more = 1
   end
 end
