@@ -91,6 +91,8 @@ struct Warning {
     column: usize,
     key: String,
     message: String,
+    /// The next step.
+    hint: String,
 }
 
 /// Which configuration is served.
@@ -220,6 +222,7 @@ impl Warning {
             column: warning.column,
             key: warning.key.clone(),
             message: warning.message.clone(),
+            hint: warning.hint.clone(),
         }
     }
 }

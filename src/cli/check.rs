@@ -72,14 +72,13 @@ impl Check {
         }
         let warnings = match config.warnings.len() {
             0 => String::new(),
-            1 => ", 1 warning".to_owned(),
-            count => format!(", {count} warnings"),
+            count => format!(", {}", diagnosis::plural(count, "warning")),
         };
         anstream::println!(
-            "{GREEN}ok{GREEN:#}: {} ({} routes, {} targets{warnings})",
+            "{GREEN}ok{GREEN:#}: {} ({}, {}{warnings})",
             file.display(),
-            config.routes.len(),
-            config.targets.len()
+            diagnosis::plural(config.routes.len(), "route"),
+            diagnosis::plural(config.targets.len(), "target")
         );
         ExitCode::SUCCESS
     }

@@ -27,12 +27,16 @@ pub(super) fn faults(faults: &Faults, file: &Path) -> String {
     text
 }
 
-/// `3 faults, 1 warning`
-fn counted(faults: usize, warnings: usize) -> String {
-    let plural = |count: usize, one: &str| match count {
+/// `1 route`, `2 routes`
+pub(super) fn plural(count: usize, one: &str) -> String {
+    match count {
         1 => format!("1 {one}"),
         count => format!("{count} {one}s"),
-    };
+    }
+}
+
+/// `3 faults, 1 warning`
+fn counted(faults: usize, warnings: usize) -> String {
     match warnings {
         0 => plural(faults, "fault"),
         _ => format!(

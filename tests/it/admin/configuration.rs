@@ -102,6 +102,8 @@ async fn routes_are_told_with_the_names_of_their_secrets_alone() {
     let warning = &config["warnings"][0];
     assert_eq!(warning["key"], "admin.token");
     assert!(warning["line"].as_u64().unwrap() > 0);
+    let next = warning["hint"].as_str().unwrap();
+    assert!(next.contains("`env`"), "{next}");
     gateway.stop().await;
 }
 
