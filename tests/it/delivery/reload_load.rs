@@ -20,7 +20,10 @@ use hookgate::{
         handover::{Handover, Lanes},
     },
 };
-use tokio::{runtime::Handle, sync::Mutex as AsyncMutex};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex as AsyncMutex, Semaphore},
+};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -287,36 +290,51 @@ async fn ordered_deliveries_stay_in_order_over_changes() {
     assert!(receivers.iter().all(|one| !one.requests().is_empty()));
 }
 
-/// One target changes each time, one comes and goes, one stays.
+/// One target changes each time, one comes and goes, one stays; some events come between any two changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_changes_under_load_lose_nothing() {
     const CHANGES: usize = 200;
+    const EACH_CHANGE: usize = 4;
+    const SENDERS: usize = 3;
+    const EACH_SENDER: usize = 300;
+    const EVENTS: usize = SENDERS * EACH_SENDER;
     let [crm, crm_too, other, flaky] = [
         Receiver::start().await,
         Receiver::start().await,
         Receiver::start().await,
         Receiver::start().await,
     ];
+    let has_flaky = |n: usize| n % 3 != 2;
     let targets = |n: usize| {
         let url = [crm.url(), crm_too.url()][n % 2].clone();
         let mut targets = vec![told(target("crm", &url)), target("other", &other.url())];
-        if n % 3 != 2 {
+        if has_flaky(n) {
             targets.push(target("flaky", &flaky.url()));
         }
         targets
     };
     let gateway = Gateway::start(targets(0));
     let kept = gateway.lanes.gate("other").unwrap();
+    // How many more events may be sent.
+    let allowed = Semaphore::new(0);
     let changing = async {
         for n in 1..=CHANGES {
+            let came = flaky.requests().len();
+            allowed.add_permits(EACH_CHANGE);
+            if !has_flaky(n) {
+                flaky.wait_for(came + 1).await;
+            }
             gateway.change(targets(n)).await;
-            tokio::task::yield_now().await;
         }
+        // None of these has a target `flaky`.
+        assert!(!has_flaky(CHANGES));
+        allowed.add_permits(EVENTS - CHANGES * EACH_CHANGE);
     };
     let load = |sender: usize| {
-        let gateway = &gateway;
+        let (gateway, allowed) = (&gateway, &allowed);
         async move {
-            for n in 0..300 {
+            for n in 0..EACH_SENDER {
+                allowed.acquire().await.unwrap().forget();
                 let id = format!("evt_{sender}_{n}");
                 gateway.send(event(&id, &["crm", "other", "flaky"])).await;
             }
@@ -325,18 +343,16 @@ async fn two_hundred_changes_under_load_lose_nothing() {
     tokio::join!(changing, load(0), load(1), load(2));
     let settled = gateway.settled().await;
     for name in ["crm", "other"] {
-        let delivered = all(900, DeliveryState::Delivered);
+        let delivered = all(EVENTS, DeliveryState::Delivered);
         assert_eq!(states(&settled, name), delivered, "{name}");
     }
-    assert_eq!(ids(&[&crm, &crm_too]).len(), 900);
-    assert_eq!(ids(&[&other]).len(), 900);
+    assert_eq!(ids(&[&crm, &crm_too]).len(), EVENTS);
+    assert_eq!(ids(&[&other]).len(), EVENTS);
     assert!(Arc::ptr_eq(&kept, &gateway.lanes.gate("other").unwrap()));
     let of_flaky = states(&settled, "flaky");
     let came = ids(&[&flaky]).len();
-    let delivered = *of_flaky
-        .get(&format!("{:?}", DeliveryState::Delivered))
-        .unwrap();
-    let removed = *of_flaky.get(&format!("{REMOVED:?}")).unwrap_or(&0);
-    assert_eq!(delivered + removed, 900, "{of_flaky:?}");
+    let [delivered, removed] =
+        [DeliveryState::Delivered, REMOVED].map(|state| of_flaky[&format!("{state:?}")]);
+    assert_eq!(delivered + removed, EVENTS, "{of_flaky:?}");
     assert!(came >= delivered, "{came} came, {of_flaky:?}");
 }

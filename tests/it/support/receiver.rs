@@ -345,9 +345,13 @@ impl Receiver {
 
     async fn wait_until(&self, condition: impl Fn(&Log) -> bool) {
         let mut log = self.state.log.subscribe();
+        // The log is not looked at again while what was waited for is held: one who writes meanwhile waits for both.
         let in_time = tokio::time::timeout(PATIENCE, log.wait_for(condition)).await;
-        let seen = self.state.log.borrow().requests.len();
-        assert!(in_time.is_ok(), "waited in vain; {seen} requests came");
+        assert!(
+            in_time.is_ok(),
+            "waited in vain; {} requests came",
+            self.state.log.borrow().requests.len()
+        );
     }
 }
 
