@@ -242,9 +242,9 @@ async fn what_is_stored_for_a_target_that_is_gone_is_told() {
         };
         let rig = Rig::start_in(world, [crm]);
         let (store, late) = (rig.store.clone(), event("late", &["crm"]));
-        let accepting = tokio::spawn(async move { store.accept(Arc::new(late)).await });
         let gate = rig.gate("crm");
         let free = gate.free();
+        let accepting = tokio::spawn(async move { store.accept(Arc::new(late)).await });
         while !paused && gate.free() == free {
             tokio::task::yield_now().await;
         }
