@@ -34,7 +34,7 @@ use hookgate::{
 use redis::ConnectionInfo;
 
 /// Generous: only a hang ends here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const TARGET: &str = "crm";
 /// Whatever is finished goes at once, however young.
 const NOTHING_KEPT: Retention = Retention {

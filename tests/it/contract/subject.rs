@@ -23,7 +23,7 @@ pub(crate) const SHORT: Duration = Duration::from_millis(1);
 pub(crate) const WINDOW: Duration = Duration::from_secs(600);
 /// Of the events that [`event`] makes.
 pub(crate) const ROUTE: &str = "route";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An empty store with a clock that only the test moves.
 pub(crate) struct Subject {

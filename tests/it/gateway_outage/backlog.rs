@@ -2,7 +2,7 @@
 
 use super::{SEED, SENDERS};
 use crate::support::{
-    ledger::{Load, Sink, configuration, drained},
+    ledger::{Load, Sink, drained, patient},
     process::Process,
     redis::RedisServer,
     wait_for,
@@ -24,7 +24,7 @@ async fn a_backlog_drains_when_the_target_is_back_on_redis() {
 /// One target refuses connections and the other is well, so that it is seen that the first harms only itself.
 async fn drain(store_url: &str) {
     let sinks = [Sink::refusing("crm"), Sink::start("audit").await];
-    let gateway = Process::spawn(&configuration(store_url, &sinks)).await;
+    let gateway = Process::spawn(&patient(store_url, &sinks)).await;
     let load = Load::start(&[&gateway.client], SENDERS, SEED);
     load.more_acknowledged(EVENTS).await;
     let log = load.stop().await;

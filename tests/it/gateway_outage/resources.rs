@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::{SEED, SENDERS};
 use crate::support::{
-    ledger::{Load, Sink, configuration, drained, three_sinks},
+    ledger::{Load, Sink, configuration, drained, patient, three_sinks},
     process::Process,
     redis::RedisServer,
 };
@@ -37,7 +37,7 @@ async fn drain_from_disk(store_url: &str) {
         r#"first = "50ms", max = "500ms""#,
         r#"first = "5s", max = "5s""#,
     );
-    let toml = configuration(store_url, &sinks).replace(quick, calm);
+    let toml = patient(store_url, &sinks).replace(quick, calm);
     assert!(toml.contains(calm));
     let gateway = Process::spawn(&toml).await;
     let load = Load::start(&[], 0, SEED);

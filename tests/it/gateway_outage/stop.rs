@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use super::{SEED, SENDERS};
 use crate::support::{
-    ledger::{Failure, Load, configuration, drained, three_sinks},
+    ledger::{Failure, Load, drained, patient, three_sinks},
     process::Process,
     redis::RedisServer,
     wait_for,
@@ -25,7 +25,7 @@ async fn a_stop_under_load_loses_nothing_on_redis() {
 
 async fn stop_again_and_again(store_url: &str) {
     let sinks = three_sinks().await;
-    let mut gateway = Process::spawn(&configuration(store_url, &sinks)).await;
+    let mut gateway = Process::spawn(&patient(store_url, &sinks)).await;
     let load = Load::start(&[&gateway.client], SENDERS, SEED);
     for signal in STOPS {
         load.more_acknowledged(100).await;

@@ -2,7 +2,7 @@
 
 use super::SEED;
 use crate::support::{
-    ledger::{Load, Rules, Sink, configuration, drained, judge, nothing_pending},
+    ledger::{Load, Rules, Sink, configuration, drained, judge, nothing_pending, patient},
     process::Process,
     receiver::{Fate, Reply},
     redis::RedisServer,
@@ -54,7 +54,7 @@ async fn fail_in_every_way(store_url: &str) {
         sink.answer(move |_| reply.clone());
         sinks.push(sink);
     }
-    let gateway = Process::spawn(&configuration(store_url, &sinks)).await;
+    let gateway = Process::spawn(&patient(store_url, &sinks)).await;
     let load = Load::start(&[], 0, SEED);
     for number in 0..EVENTS {
         let id = format!("event-{number}");

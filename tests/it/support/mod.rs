@@ -28,7 +28,7 @@ pub mod tokens;
 use std::time::Duration;
 
 /// How long a test waits for what must happen at all. It bounds a failing run; no test measures against it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(10);

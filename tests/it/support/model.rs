@@ -34,7 +34,7 @@ use uuid::Uuid;
 const LOOKED_AT: usize = 20;
 
 /// How long any wait of a test may take before it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Model {
     rows: Mutex<Rows>,
