@@ -1,21 +1,14 @@
 //! `/api/v1/events`: lists, single events, replays of one.
 
 use bytes::Bytes;
-use hookgate::{
-    event::{BodyDigest, Outcome},
-    store::Settlement,
-};
+use hookgate::{event::BodyDigest, store::Settlement};
 use uuid::Uuid;
 
 use super::rig::{AdminRig, refusal};
 use crate::{
-    delivery::rig::{event, is_delivered, target},
+    delivery::rig::{event, is_dead, is_delivered, target},
     support::receiver::{Receiver, Reply},
 };
-
-fn is_dead(settlement: &Settlement) -> bool {
-    matches!(settlement.outcome, Outcome::Dead(_))
-}
 
 /// `evt_0` to `evt_9`, of which the first `dead` are dead letters.
 async fn ten_events(receiver: &Receiver, dead: usize) -> AdminRig {

@@ -1,22 +1,17 @@
 //! `/api/v1/replays`: begun, watched, cancelled.
 
-use hookgate::{event::Outcome, store::Settlement};
 use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::rig::{AdminRig, refusal};
 use crate::{
-    delivery::rig::{event, is_delivered, target},
+    delivery::rig::{event, is_dead, is_delivered, target},
     support::{
         receiver::{Receiver, Reply},
         wait_for,
     },
 };
-
-fn is_dead(settlement: &Settlement) -> bool {
-    matches!(settlement.outcome, Outcome::Dead(_))
-}
 
 async fn with_dead_letters(receiver: &Receiver, count: usize) -> AdminRig {
     receiver.script((0..count).map(|_| Reply::status(410)));

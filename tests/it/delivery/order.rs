@@ -2,7 +2,7 @@
 
 use hookgate::event::{Event, Order, OrderGroup};
 
-use super::rig::{ROUTE, Rig, event, is_delivered, target};
+use super::rig::{ROUTE, Rig, event, is_dead, is_delivered, target};
 use crate::support::receiver::{Receiver, Reply, Request};
 
 pub(super) fn ordered(id: &str, key: &str, hold: bool) -> Event {
@@ -79,7 +79,10 @@ async fn a_group_that_waits_holds_up_no_new_events() {
 async fn a_dead_letter_steps_aside_or_holds() {
     for hold in [false, true] {
         let receiver = Receiver::start().await;
-        receiver.script([Reply::status(410)]);
+        receiver.answer(|request| match request.header("hookgate-event-id") {
+            Some("evt_0") => Reply::status(410),
+            _ => Reply::status(200),
+        });
         let rig = Rig::start([target("crm", &receiver.url())]);
         for n in 0..3 {
             rig.send(ordered(&format!("evt_{n}"), "a", hold)).await;
@@ -87,6 +90,7 @@ async fn a_dead_letter_steps_aside_or_holds() {
         rig.send(ordered("evt_other", "b", hold)).await;
         let through = if hold { 1 } else { 3 };
         rig.model.wait_for(through, is_delivered).await;
+        rig.model.wait_for(1, is_dead).await;
         assert_eq!(rig.model.waiting("crm"), 3 - through);
     }
 }

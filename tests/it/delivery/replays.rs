@@ -5,25 +5,20 @@ use std::sync::Arc;
 use hookgate::{
     clock::{Clock, Timestamp},
     delivery::Roots,
-    event::Outcome,
     store::{
-        DeliveryName, Replayed, Settlement, Store as _,
+        DeliveryName, Replayed, Store as _,
         listing::{Filter, StateFilter},
         replays::{Replay, ReplayState},
     },
 };
 use uuid::Uuid;
 
-use super::rig::{Rig, event, is_delivered, target};
+use super::rig::{Rig, event, is_dead, is_delivered, target};
 use crate::support::{
     model::Model,
     receiver::{Receiver, Reply},
     wait_for,
 };
-
-fn is_dead(settlement: &Settlement) -> bool {
-    matches!(settlement.outcome, Outcome::Dead(_))
-}
 
 fn replay(filter: Filter, rate: u32) -> Replay {
     let now = Clock::system().now();

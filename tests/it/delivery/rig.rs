@@ -264,6 +264,10 @@ pub(crate) fn is_delivered(settlement: &Settlement) -> bool {
     settlement.outcome == Outcome::Delivered
 }
 
+pub(crate) fn is_dead(settlement: &Settlement) -> bool {
+    matches!(settlement.outcome, Outcome::Dead(_))
+}
+
 /// Why there was no response.
 pub(crate) fn error(settlement: &Settlement) -> &str {
     let attempt = settlement.attempt.as_ref().unwrap();
