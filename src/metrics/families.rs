@@ -280,7 +280,8 @@ impl Families {
         let of_target = |found: &HashMap<&str, &str>| targets.contains(at(found, "target"));
         let of_pair = |found: &HashMap<&str, &str>| {
             let pair = (at(found, "route"), at(found, "target"));
-            pair == (NO_ROUTE, NO_TARGET) || pairs.contains(&pair)
+            let is_stray = pair.0 == NO_ROUTE && (pair.1 == NO_TARGET || targets.contains(pair.1));
+            is_stray || pairs.contains(&pair)
         };
         sweep(&self.requests, of_route);
         sweep(&self.rejections, of_route);
@@ -414,6 +415,7 @@ impl Families {
         Ok(Metrics {
             series: ArcSwap::from_pointee(series),
             unrouted,
+            stray: Arc::new(self.pair(NO_ROUTE, NO_TARGET)),
             store: StoreMetrics {
                 durations: STORE_OPERATIONS
                     .into_iter()
