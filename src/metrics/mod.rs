@@ -48,6 +48,7 @@ pub struct Metrics {
     stray: Arc<PairMetrics>,
     pub store: StoreMetrics,
     pub spool: SpoolMetrics,
+    pub spans_dropped: SpansDropped,
     /// Requests that made no new event, and left no record.
     pub records_dropped: IntCounter,
     /// Deliveries that became dead letters since their target was removed.
@@ -118,6 +119,17 @@ pub struct SpoolMetrics {
     pub moved_accepted: IntCounter,
     pub moved_duplicate: IntCounter,
     pub moved_corrupt: IntCounter,
+}
+
+/// Spans that no collector has, by why.
+#[derive(Clone, Debug)]
+pub struct SpansDropped {
+    /// Too many waited.
+    pub queue_full: IntCounter,
+    /// The collector answered that it does not take them.
+    pub refused: IntCounter,
+    /// It gave no answer, or none that could be read.
+    pub no_answer: IntCounter,
 }
 
 /// The operations of the store that are measured.
