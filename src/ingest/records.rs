@@ -1,5 +1,5 @@
-//! What is kept of requests that made no new event: refusals, duplicates, handshakes. Bounded in rate (`quota.rs`) and in number; a
-//! request never waits for it. While the store is away the newest are kept, and told, from memory.
+//! What is kept of requests that made no new event: refusals, duplicates, handshakes. Bounded in rate (`quota.rs`) and in
+//! number; a request never waits for it. While the store is away the newest are kept, and told, from memory.
 
 use std::{
     collections::VecDeque,
