@@ -52,6 +52,17 @@ impl RateLimiter {
         }
     }
 
+    /// At another rate, with what was taken from this one.
+    pub(crate) fn changed_to(&self, rate: Rate, now: Instant) -> Self {
+        let other = Self::new(rate, self.started);
+        let empty = self.nanos_at(now).saturating_add(other.burst);
+        let full_at = self.full_at.load(Ordering::Relaxed).min(empty);
+        Self {
+            full_at: AtomicU64::new(full_at),
+            ..other
+        }
+    }
+
     /// The tokens that there ever are at one time.
     pub(crate) fn most(&self) -> usize {
         usize::try_from(self.burst / self.cost).unwrap_or(usize::MAX)

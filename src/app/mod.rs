@@ -152,11 +152,11 @@ impl App {
         fetcher: Option<Arc<dyn KeyFetcher>>,
     ) -> Result<Self, StartError> {
         let Loaded { config, identity } = origin.loaded;
-        let (otlp, tracer) = setup::tracer(&config)?;
+        let metrics = Arc::new(Metrics::new(&setup::OwnedLabels::of(&config).labels())?);
+        let (otlp, tracer) = setup::tracer(&config, &metrics)?;
         let sockets = Sockets::bind(&config.server)?;
         let admin_socket = reserve(config.admin.listen)?;
         let certificate_pem = identity.certificate_pem.clone();
-        let metrics = Arc::new(Metrics::new(&setup::OwnedLabels::of(&config).labels())?);
         setup::note_certificate(&metrics, &identity);
         setup::note_load(&metrics, clock.now());
 

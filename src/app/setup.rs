@@ -51,11 +51,15 @@ pub(super) async fn read_secrets(secrets: Arc<KeptSecrets>) -> AbortOnDropHandle
 }
 
 /// Where spans go, and who makes them; without `[telemetry.otlp]` nobody does.
-pub(super) fn tracer(config: &Config) -> Result<(Option<Arc<Otlp>>, Tracer), OtlpFault> {
+pub(super) fn tracer(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Option<Arc<Otlp>>, Tracer), OtlpFault> {
     let Some(settings) = &config.otlp else {
         return Ok((None, Tracer::default()));
     };
-    let otlp = Arc::new(Otlp::start(settings, Handle::current())?);
+    let dropped = metrics.spans_dropped.clone();
+    let otlp = Arc::new(Otlp::start(settings, Handle::current(), dropped)?);
     let tracer = Tracer::new(otlp.clone(), settings.sample);
     Ok((Some(otlp), tracer))
 }

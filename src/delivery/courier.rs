@@ -256,9 +256,7 @@ impl Courier {
             metrics.attempt_duration.observe(took.as_secs_f64());
         }
         let event = &claimed.event;
-        let Some(pair) = self.metrics.pair(&event.route, &claimed.target) else {
-            return;
-        };
+        let pair = self.metrics.pair(&event.route, &claimed.target);
         match outcome {
             Outcome::Delivered => {
                 pair.delivered.inc();

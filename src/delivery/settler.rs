@@ -123,15 +123,11 @@ impl Settler {
             Outcome::Released => self.lanes.due_again_in(target, Duration::ZERO),
             Outcome::Dead(reason) => {
                 let event = &ended.claimed.event;
-                if let Some(pair) = self.metrics.pair(&event.route, &ended.claimed.target) {
-                    pair.dead_letter(reason);
-                }
+                self.metrics.pair(&event.route, target).dead_letter(reason);
             }
             Outcome::Filtered => {
                 let event = &ended.claimed.event;
-                if let Some(pair) = self.metrics.pair(&event.route, &ended.claimed.target) {
-                    pair.filtered.inc();
-                }
+                self.metrics.pair(&event.route, target).filtered.inc();
             }
             Outcome::Delivered => {}
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use actix_http::{RequestHead, StatusCode};
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, event::RouteName};
 
 use super::{
     Gate, PeerCertificate, Taken,
@@ -73,7 +73,9 @@ impl Account<'_> {
 
     /// What is needed to look at it later goes along: as much whatever the reason.
     pub(super) fn record(self, endpoint: Option<&Arc<Endpoint>>, end: End, status: StatusCode) {
-        let Some(records) = self.gate.recorder(end.is_refused()) else {
+        let route = endpoint.map(|endpoint| &endpoint.route.name);
+        let recorder = self.gate.recorder(self.routing, route, end.is_refused());
+        let Some(records) = recorder else {
             return;
         };
         let share = self.share();
@@ -103,8 +105,17 @@ impl Account<'_> {
 
 impl Gate {
     /// Where this request is to be recorded, if it is.
-    pub(super) fn recorder(&self, is_refused: bool) -> Option<&Records> {
+    pub(super) fn recorder(
+        &self,
+        routing: &Routing,
+        route: Option<&RouteName>,
+        is_refused: bool,
+    ) -> Option<&Records> {
         let records = self.records.as_deref()?;
-        records.wants(is_refused, Instant::now()).then_some(records)
+        if routing.quotas.take(route, is_refused, Instant::now()) {
+            return Some(records);
+        }
+        records.drop_one();
+        None
     }
 }

@@ -39,6 +39,7 @@ mod intake;
 pub mod json;
 mod limit;
 mod lines;
+mod quota;
 mod records;
 pub mod rejection;
 mod request_id;
@@ -284,7 +285,7 @@ impl Gate {
         self.refusals
             .record(&rejection, None, &request_id, peer, "-", "-");
         let response = rejection.raw_response(&request_id);
-        if let Some(records) = self.recorder(true) {
+        if let Some(records) = self.recorder(&self.routing.load(), None, true) {
             records.put(Inquest::of_no_request(request_id, at, rejection, peer));
         }
         response

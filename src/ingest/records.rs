@@ -1,14 +1,13 @@
-//! What is kept of requests that made no new event: refusals, duplicates, handshakes. Bounded in rate and in number; a
-//! request never waits for it. While the store is away the newest are kept, and told, from memory.
+//! What is kept of requests that made no new event: refusals, duplicates, handshakes. Bounded in rate (`quota.rs`) and in
+//! number; a request never waits for it. While the store is away the newest are kept, and told, from memory.
 
 use std::{
     collections::VecDeque,
-    num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use prometheus::IntCounter;
@@ -18,22 +17,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config::Rate,
-    rate::RateLimiter,
-    store::{
-        Store, StoreError,
-        records::{Record, RecordPage, RecordQuery},
-    },
+use crate::store::{
+    Store, StoreError,
+    records::{Record, RecordPage, RecordQuery},
 };
 
 use super::inquest::{End, Inquest};
 
-/// Refusals that are recorded in a second, and at once: a flood of forgeries pushes out what was there before it, and
-/// costs a bounded part of a core.
-const REFUSED_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
-/// Duplicates and handshakes, which are no part of that flood.
-const OTHERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 /// Requests that wait to be looked at. More leave no record.
 const QUEUE_MAX: usize = 256;
 /// Records that wait to be written.
@@ -52,8 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Records {
     store: Arc<dyn Store>,
     queue: mpsc::Sender<Box<Inquest>>,
-    refused: RateLimiter,
-    others: RateLimiter,
     /// Put into the queue so far, and of those looked at.
     put: AtomicU64,
     seen: watch::Sender<u64>,
@@ -91,12 +79,9 @@ impl Records {
         stop: CancellationToken,
     ) -> (Arc<Self>, Recording) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let now = Instant::now();
         let records = Arc::new(Self {
             store,
             queue,
-            refused: limiter(REFUSED_PER_SECOND, now),
-            others: limiter(OTHERS_PER_SECOND, now),
             put: AtomicU64::new(0),
             seen: watch::Sender::new(0),
             unwritten: Mutex::default(),
@@ -110,17 +95,9 @@ impl Records {
         (records, recording)
     }
 
-    /// Whether a request that ended so leaves a record. Its cost is the same for every reason.
-    pub(super) fn wants(&self, is_refused: bool, now: Instant) -> bool {
-        let limiter = match is_refused {
-            true => &self.refused,
-            false => &self.others,
-        };
-        let is_wanted = limiter.take(now).is_ok();
-        if !is_wanted {
-            self.dropped.inc();
-        }
-        is_wanted
+    /// That a request leaves no record.
+    pub(super) fn drop_one(&self) {
+        self.dropped.inc();
     }
 
     pub(super) fn put(&self, inquest: Inquest) {
@@ -280,15 +257,6 @@ impl Unwritten {
 
 fn body_bytes(record: &Record) -> usize {
     record.body.as_ref().map_or(0, |body| body.bytes.len())
-}
-
-fn limiter(per_second: NonZeroU32, now: Instant) -> RateLimiter {
-    let rate = Rate {
-        limit: per_second,
-        period: Duration::from_secs(1),
-        burst: per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)),
-    };
-    RateLimiter::new(rate, now)
 }
 
 impl Recording {

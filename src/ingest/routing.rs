@@ -14,7 +14,7 @@ use crate::{
     rate::Lines,
 };
 
-use super::{endpoint::Endpoint, route::RouteTable, secrets::KeptSecrets};
+use super::{endpoint::Endpoint, quota::Quotas, route::RouteTable, secrets::KeptSecrets};
 
 pub(super) struct Routing {
     pub(super) routes: Arc<RouteTable>,
@@ -23,6 +23,8 @@ pub(super) struct Routing {
     pub(super) keys: Option<Keys>,
     /// Lets lines of accepted requests into the log; `None`: none.
     pub(super) accepted_lines: Option<Arc<Lines>>,
+    /// Of records of requests without a new event.
+    pub(super) quotas: Arc<Quotas>,
 }
 
 impl Routing {
@@ -36,7 +38,8 @@ impl Routing {
             let endpoint = endpoint(route, secrets, metrics, now);
             Arc::new(endpoint)
         });
-        Self::of(config, RouteTable::new(endpoints), None, now)
+        let quotas = Quotas::new(&config.routes, now);
+        Self::of(config, RouteTable::new(endpoints), quotas, None, now)
     }
 
     /// The one after this.
@@ -55,7 +58,8 @@ impl Routing {
             let kept = self.routes.endpoints().find(is_same).cloned();
             kept.unwrap_or_else(|| Arc::new(endpoint(route, secrets, metrics, now)))
         });
-        Self::of(config, RouteTable::new(endpoints), keys, now)
+        let quotas = self.quotas.follow(&config.routes, now);
+        Self::of(config, RouteTable::new(endpoints), quotas, keys, now)
     }
 
     pub(super) fn with_keys(&self, keys: Keys) -> Self {
@@ -65,10 +69,17 @@ impl Routing {
             body_timeout: self.body_timeout,
             keys: Some(keys),
             accepted_lines: self.accepted_lines.clone(),
+            quotas: self.quotas.clone(),
         }
     }
 
-    fn of(config: &Config, routes: RouteTable, keys: Option<Keys>, now: Instant) -> Self {
+    fn of(
+        config: &Config,
+        routes: RouteTable,
+        quotas: Quotas,
+        keys: Option<Keys>,
+        now: Instant,
+    ) -> Self {
         Self {
             routes: Arc::new(routes),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -78,6 +89,7 @@ impl Routing {
                 .log
                 .accepted_lines_per_second
                 .map(|lines| Arc::new(Lines::new(lines, now))),
+            quotas: Arc::new(quotas),
         }
     }
 }

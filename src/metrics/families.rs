@@ -14,7 +14,7 @@ use crate::event::DeadReason;
 
 use super::{
     Labels, Metrics, NO_ROUTE, NO_TARGET, PairMetrics, RouteLabels, RouteMetrics, STORE_OPERATIONS,
-    SpoolMetrics, StoreMetrics, TargetMetrics,
+    SpansDropped, SpoolMetrics, StoreMetrics, TargetMetrics,
     series::{Series, sweep},
 };
 
@@ -280,7 +280,8 @@ impl Families {
         let of_target = |found: &HashMap<&str, &str>| targets.contains(at(found, "target"));
         let of_pair = |found: &HashMap<&str, &str>| {
             let pair = (at(found, "route"), at(found, "target"));
-            pair == (NO_ROUTE, NO_TARGET) || pairs.contains(&pair)
+            let is_stray = pair.0 == NO_ROUTE && (pair.1 == NO_TARGET || targets.contains(pair.1));
+            is_stray || pairs.contains(&pair)
         };
         sweep(&self.requests, of_route);
         sweep(&self.rejections, of_route);
@@ -356,6 +357,12 @@ impl Families {
             "Events that left the spool: accepted by the store, a duplicate there, or corrupt.",
             &["result"],
         )?;
+        let spans_dropped = counters(
+            r,
+            "spans_dropped_total",
+            "Spans that no collector has: too many waited (queue_full), it did not take them (refused), or did not answer (no_answer).",
+            &["reason"],
+        )?;
         let records_dropped = counters(
             r,
             "records_dropped_total",
@@ -414,6 +421,7 @@ impl Families {
         Ok(Metrics {
             series: ArcSwap::from_pointee(series),
             unrouted,
+            stray: Arc::new(self.pair(NO_ROUTE, NO_TARGET)),
             store: StoreMetrics {
                 durations: STORE_OPERATIONS
                     .into_iter()
@@ -432,6 +440,11 @@ impl Families {
                 moved_accepted: moved.with_label_values(&["accepted"]),
                 moved_duplicate: moved.with_label_values(&["duplicate"]),
                 moved_corrupt: moved.with_label_values(&["corrupt"]),
+            },
+            spans_dropped: SpansDropped {
+                queue_full: spans_dropped.with_label_values(&["queue_full"]),
+                refused: spans_dropped.with_label_values(&["refused"]),
+                no_answer: spans_dropped.with_label_values(&["no_answer"]),
             },
             records_dropped: records_dropped.with_label_values(&[] as &[&str]),
             retired: self.dead_letters.with_label_values(&[

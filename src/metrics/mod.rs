@@ -1,7 +1,8 @@
 //! Every metric, in one place; `families.rs` has their names, labels and help texts.
 //!
 //! Labels come from the configuration or from enums, never from a request; every series exists from
-//! the start, or from when the configuration names what it is of. Children are resolved once: the hot path adds to a counter it already holds.
+//! the start, or from when the configuration names what it is of. What it names no longer is told as `-`.
+//! Children are resolved once: the hot path adds to a counter it already holds.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -43,8 +44,11 @@ pub struct Metrics {
     series: ArcSwap<Series>,
     /// Requests that reached no route.
     pub unrouted: Arc<RouteMetrics>,
+    /// Deliveries to targets that are configured no longer.
+    stray: Arc<PairMetrics>,
     pub store: StoreMetrics,
     pub spool: SpoolMetrics,
+    pub spans_dropped: SpansDropped,
     /// Requests that made no new event, and left no record.
     pub records_dropped: IntCounter,
     /// Deliveries that became dead letters since their target was removed.
@@ -117,6 +121,17 @@ pub struct SpoolMetrics {
     pub moved_corrupt: IntCounter,
 }
 
+/// Spans that no collector has, by why.
+#[derive(Clone, Debug)]
+pub struct SpansDropped {
+    /// Too many waited.
+    pub queue_full: IntCounter,
+    /// The collector answered that it does not take them.
+    pub refused: IntCounter,
+    /// It gave no answer, or none that could be read.
+    pub no_answer: IntCounter,
+}
+
 /// The operations of the store that are measured.
 pub const STORE_OPERATIONS: [&str; 22] = [
     "accept",
@@ -184,11 +199,14 @@ impl Metrics {
         self.series.load().targets.get(name).cloned()
     }
 
-    /// `None` for a pair that the configuration no longer names but the store still holds.
-    pub fn pair(&self, route: &RouteName, target: &TargetName) -> Option<Arc<PairMetrics>> {
+    /// Of a route that the configuration no longer names, or not with this target: the target's without a route. Of a
+    /// target that it no longer names: those without either.
+    pub fn pair(&self, route: &RouteName, target: &TargetName) -> Arc<PairMetrics> {
         let series = self.series.load();
         let pair = (route.clone(), target.clone());
-        series.pairs.get(&pair).cloned()
+        let found = series.pairs.get(&pair);
+        let found = found.or_else(|| series.strays.get(target));
+        found.unwrap_or(&self.stray).clone()
     }
 
     /// The text format, as Prometheus scrapes it.

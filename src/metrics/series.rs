@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 
-use super::{Labels, PairMetrics, RouteMetrics, TargetMetrics, families::Families};
+use super::{Labels, NO_ROUTE, PairMetrics, RouteMetrics, TargetMetrics, families::Families};
 use crate::event::{RouteName, TargetName};
 
 /// Children, resolved once.
@@ -13,6 +13,8 @@ pub(super) struct Series {
     pub(super) routes: HashMap<RouteName, Arc<RouteMetrics>>,
     pub(super) targets: HashMap<TargetName, Arc<TargetMetrics>>,
     pub(super) pairs: HashMap<(RouteName, TargetName), Arc<PairMetrics>>,
+    /// Of deliveries to these targets of routes that no longer deliver to them.
+    pub(super) strays: HashMap<TargetName, Arc<PairMetrics>>,
 }
 
 impl Series {
@@ -32,10 +34,13 @@ impl Series {
             let pair = Arc::new(families.pair(&route, &target));
             ((route, target), pair)
         });
+        let strays = labels.targets.iter();
+        let strays = strays.map(|name| (name.clone(), Arc::new(families.pair(NO_ROUTE, name))));
         Self {
             routes: routes.collect(),
             targets: targets.collect(),
             pairs: pairs.collect(),
+            strays: strays.collect(),
         }
     }
 
@@ -43,6 +48,7 @@ impl Series {
         self.routes.extend(more.routes);
         self.targets.extend(more.targets);
         self.pairs.extend(more.pairs);
+        self.strays.extend(more.strays);
     }
 }
 

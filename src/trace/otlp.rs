@@ -5,7 +5,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -39,7 +39,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use tokio::runtime::Handle;
 
 use super::{Kind, Sink, Span, Value};
-use crate::{config, rate::Lines};
+use crate::{config, metrics::SpansDropped, rate::Lines};
 
 /// Spans that wait to be sent; more are dropped.
 const QUEUE_MAX: usize = 8192;
@@ -50,7 +50,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// So much of a collector's answer is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Lines a second that tell of batches that were lost.
+/// Lines a second that tell of batches that were lost, and of spans that did not come into one.
 const LOST_PER_SECOND: NonZeroU32 = NonZeroU32::MIN;
 
 /// Sends spans in batches, on a thread of its own. A batch that the collector does not take is dropped, and so are spans
@@ -59,7 +59,14 @@ pub struct Otlp {
     processor: BatchSpanProcessor,
     scope: InstrumentationScope,
     ended: AtomicBool,
+    waiting: Waiting,
+    dropped: SpansDropped,
+    full: Lines,
 }
+
+/// How many spans are in the processor's queue, or were just taken out of it. The processor drops what finds its queue
+/// full, and tells nobody: what is counted here first never does.
+type Waiting = Arc<AtomicUsize>;
 
 /// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +83,13 @@ pub enum OtlpFault {
 }
 
 impl Otlp {
-    /// Requests run on `runtime`, which must outlive this.
-    pub fn start(settings: &config::Otlp, runtime: Handle) -> Result<Self, OtlpFault> {
-        let cause = Arc::default();
+    /// Requests run on `runtime`, which must outlive this. `dropped` counts what is lost.
+    pub fn start(
+        settings: &config::Otlp,
+        runtime: Handle,
+        dropped: SpansDropped,
+    ) -> Result<Self, OtlpFault> {
+        let (cause, waiting) = (Arc::default(), Waiting::default());
         let client = Collector {
             client: client(&settings.endpoint)?,
             headers: headers(settings),
@@ -95,6 +106,8 @@ impl Otlp {
         let exporter = Told {
             exporter,
             cause,
+            waiting: Arc::clone(&waiting),
+            dropped: dropped.clone(),
             lost: Lines::new(LOST_PER_SECOND, Instant::now()),
         };
         let batches = BatchConfigBuilder::default()
@@ -113,6 +126,9 @@ impl Otlp {
             processor,
             scope,
             ended: AtomicBool::new(false),
+            waiting,
+            dropped,
+            full: Lines::new(LOST_PER_SECOND, Instant::now()),
         })
     }
 
@@ -127,9 +143,28 @@ impl Otlp {
 
 impl Sink for Otlp {
     fn take(&self, span: Span) {
-        if !self.ended.load(Ordering::Relaxed) {
-            self.processor.on_end(data(span, &self.scope));
+        if self.ended.load(Ordering::Relaxed) {
+            return;
         }
+        if self.has_place() {
+            return self.processor.on_end(data(span, &self.scope));
+        }
+        self.dropped.queue_full.inc();
+        if let Some(left_out) = self.full.take(Instant::now()) {
+            tracing::warn!(
+                left_out,
+                "too many spans wait for the collector: one more is lost"
+            );
+        }
+    }
+}
+
+impl Otlp {
+    /// Takes one in the queue, if there is one.
+    fn has_place(&self) -> bool {
+        let one_more = |waiting| (waiting < QUEUE_MAX).then_some(waiting + 1);
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.waiting.fetch_update(set, fetch, one_more).is_ok()
     }
 }
 
@@ -236,22 +271,29 @@ fn native_roots() -> Result<RootCertStore, OtlpFault> {
 /// Why the last request to the collector had no answer. The exporter does not tell.
 type Cause = Arc<Mutex<Option<String>>>;
 
-/// Tells of each batch that is lost, so many a second: the SDK would tell of all of them.
+/// Counts what is lost, and tells of each batch that is, so many a second: the SDK would tell of all of them.
 #[derive(Debug)]
 struct Told {
     exporter: SpanExporter,
     cause: Cause,
+    waiting: Waiting,
+    dropped: SpansDropped,
     lost: Lines,
 }
 
 impl sdk::SpanExporter for Told {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
+        self.waiting.fetch_sub(spans, Ordering::AcqRel);
         let result = self.exporter.export(batch).await;
         let cause = lock(&self.cause).take();
-        if let Err(error) = result
-            && let Some(left_out) = self.lost.take(Instant::now())
-        {
+        let Err(error) = result else { return Ok(()) };
+        let counter = match cause {
+            Some(_) => &self.dropped.no_answer,
+            None => &self.dropped.refused,
+        };
+        counter.inc_by(spans as u64);
+        if let Some(left_out) = self.lost.take(Instant::now()) {
             let error = cause.unwrap_or_else(|| error.to_string());
             tracing::warn!(
                 spans,

@@ -30,7 +30,7 @@ use crate::support::{
 const TOKEN: &str = "canary-admin-token";
 
 /// Every family of Hookgate's own, with its type and its labels in the order of the alphabet.
-const FAMILIES: [(&str, &str, &str); 35] = [
+const FAMILIES: [(&str, &str, &str); 36] = [
     ("build_info", "gauge", "commit,version"),
     ("commit_batch_events", "histogram", ""),
     ("config_last_reload_success", "gauge", ""),
@@ -59,6 +59,7 @@ const FAMILIES: [(&str, &str, &str); 35] = [
     ("rejections_total", "counter", "reason,route"),
     ("request_duration_seconds", "histogram", "route"),
     ("requests_total", "counter", "outcome,route"),
+    ("spans_dropped_total", "counter", "reason"),
     ("spool_accepted_total", "counter", ""),
     ("spool_events", "gauge", ""),
     ("spool_moved_total", "counter", "result"),

@@ -45,7 +45,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
         ],
     ),
     ("store", &["clock", "config", "event", "metrics", "rate"]),
-    ("trace", &["clock", "config", "event", "rate"]),
+    ("trace", &["clock", "config", "event", "metrics", "rate"]),
     (
         "ingest",
         &[

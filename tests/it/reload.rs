@@ -10,4 +10,5 @@ mod gateways;
 mod keeping;
 mod load;
 mod rig;
+mod strays;
 mod tls;

@@ -1,8 +1,13 @@
 //! The caller's trace goes on, and spans reach a collector.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use hookgate::trace::TraceContext;
+use hookgate::{
+    clock::Timestamp,
+    config::{self, Secret},
+    metrics::{Labels, Metrics},
+    trace::{self, Kind, Sink as _, TraceContext, otlp::Otlp},
+};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::any_value,
@@ -82,6 +87,9 @@ fn all_spans(collector: &Receiver) -> Vec<Span> {
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
+/// Spans that no collector has, by why.
+const DROPPED: &str = "hookgate_spans_dropped_total";
+
 fn attributes(span: &Span) -> BTreeMap<&str, String> {
     let text = |value: &any_value::Value| match value {
         any_value::Value::StringValue(text) => text.clone(),
@@ -133,6 +141,7 @@ async fn an_event_and_its_attempts_are_spans_of_the_callers_trace() {
         );
         assert_eq!(attributes(attempt)["http.response.status_code"], status);
     }
+    assert_eq!(gateway.metrics().await.sum(DROPPED, "reason="), 0.0);
     // The log tells the trace, too.
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let log = gateway.stderr();
@@ -220,23 +229,34 @@ async fn the_environment_changes_neither_where_spans_go_nor_what_goes_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn spans_that_are_lost_are_told_of_with_the_cause() {
+async fn spans_that_are_lost_are_counted_and_told_of_with_the_cause() {
     let (collector, target) = (Receiver::start().await, Receiver::start().await);
     collector.always(Reply::status(401));
     let gone = "[telemetry.otlp]\nendpoint = \"http://127.0.0.1:9\"".to_owned();
-    for (telemetry, cause) in [(exporting(&collector), "401"), (gone, "Connection refused")] {
+    for (telemetry, reason, cause) in [
+        (exporting(&collector), "refused", "401"),
+        (gone, "no_answer", "Connection refused"),
+    ] {
         let toml = configuration(&target, &telemetry);
         let mut gateway = Process::spawn_with(&toml, &[("COLLECTOR_TOKEN", TOKEN)]).await;
         post(&gateway, "1", None).await;
         target.wait_for(1).await;
+        let counted = wait_for("the request and the attempt", async || {
+            let metrics = gateway.metrics().await;
+            let counted = metrics.sum(DROPPED, "reason=");
+            (counted == 2.0).then(|| metrics.value(DROPPED, &[("reason", reason)]))
+        })
+        .await;
+        assert_eq!(counted, Some(2.0), "{reason}");
         assert!(gateway.terminate().await.success());
         let log = gateway.stderr();
-        let told = log
+        let mut told = log
             .lines()
-            .filter(|line| line.contains("the collector did not take spans"));
-        let told: Vec<_> = told.collect();
+            .filter(|line| line.contains("the collector did not take spans"))
+            .peekable();
+        assert!(told.peek().is_some(), "{log}");
         assert!(
-            matches!(told[..], [line] if line.contains(cause) && line.contains("spans=")),
+            told.all(|line| line.contains(cause) && line.contains("spans=")),
             "{log}"
         );
         assert!(!log.contains("ERROR") && !log.contains(TOKEN), "{log}");
@@ -258,4 +278,65 @@ async fn a_collector_that_hangs_or_is_gone_holds_nothing_up() {
         target.wait_for(before + 50).await;
         assert!(gateway.terminate().await.success());
     }
+}
+
+fn span(number: u64) -> trace::Span {
+    trace::Span {
+        trace: [7; 16],
+        id: number.to_be_bytes(),
+        parent: None,
+        kind: Kind::Client,
+        name: "deliver crm".to_owned(),
+        began: Timestamp::from_millis(1_000),
+        took: Duration::from_millis(1),
+        error: None,
+        attributes: Vec::new(),
+    }
+}
+
+/// While the collector keeps the first batch waiting, more come than may wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_span_reaches_the_collector_or_is_counted() {
+    const SPANS: u64 = 10_000;
+    const WAIT_MAX: u64 = 8_192;
+    const BATCH_MAX: u64 = 512;
+    let collector = Receiver::start().await;
+    collector.always(Reply::held());
+    let labels = Labels {
+        routes: &[],
+        targets: &[],
+        reasons: &[],
+    };
+    let dropped = Metrics::new(&labels).unwrap().spans_dropped;
+    let settings = config::Otlp {
+        endpoint: collector
+            .url()
+            .replace("/in", "/v1/traces")
+            .parse()
+            .unwrap(),
+        headers: vec![(http::header::AUTHORIZATION, Secret::new(TOKEN))],
+        sample: 1.0,
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let otlp = Arc::new(Otlp::start(&settings, runtime, dropped.clone()).unwrap());
+    for number in 1..=SPANS {
+        otlp.take(span(number));
+    }
+    let lost = dropped.queue_full.get();
+    let beyond = SPANS - WAIT_MAX;
+    assert!((beyond - BATCH_MAX..=beyond).contains(&lost), "{lost}");
+    collector.release(1_000);
+    let ended = otlp.clone();
+    tokio::task::spawn_blocking(move || ended.end())
+        .await
+        .unwrap();
+    let mut came: Vec<_> = all_spans(&collector)
+        .into_iter()
+        .map(|span| span.span_id)
+        .collect();
+    came.sort_unstable();
+    came.dedup();
+    assert_eq!(came.len() as u64, SPANS - lost);
+    assert_eq!(dropped.queue_full.get(), lost);
+    assert_eq!((dropped.refused.get(), dropped.no_answer.get()), (0, 0));
 }

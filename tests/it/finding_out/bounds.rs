@@ -1,5 +1,6 @@
 //! What recording costs at most, and what is there while the store is away.
 
+use futures_util::future::join_all;
 use http::StatusCode;
 use redis::Value as Reply;
 
@@ -34,7 +35,7 @@ async fn a_flood_of_forgeries_leaves_a_bounded_number_of_records() {
     let began = std::time::Instant::now();
     let forge = || gateway.client.post("/hooks/github", &headers, "{}");
     for _ in 0..FLOOD / 50 {
-        let replies = futures_util::future::join_all((0..50).map(|_| forge())).await;
+        let replies = join_all((0..50).map(|_| forge())).await;
         assert!(
             replies
                 .iter()
@@ -67,6 +68,41 @@ async fn a_flood_of_forgeries_leaves_a_bounded_number_of_records() {
         assert_eq!(reply.outcome(), outcome);
         assert_eq!(known(&gateway, &id(&reply)).await["outcome"], outcome);
     }
+}
+
+/// "Did you get our webhook?" is asked then, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_route_and_of_unknown_paths_hides_no_refusal_of_another() {
+    const ROUNDS: usize = 10;
+    const FLOOD: usize = 100;
+    let gateway = Process::spawn(ROUTE).await;
+    let forge = async |nth: usize| {
+        let path = match nth % 2 {
+            0 => "/hooks/github",
+            _ => "/wp-login.php",
+        };
+        let headers = [JSON[0], ("X-Hub-Signature-256", "sha256=00")];
+        gateway.client.post(path, &headers, "{}").await
+    };
+    let began = std::time::Instant::now();
+    let mut quiet = Vec::new();
+    for _ in 0..ROUNDS {
+        join_all((0..FLOOD).map(forge)).await;
+        let refused = gateway.client.post("/hooks/open", &JSON, "no JSON").await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+        quiet.push(id(&refused));
+    }
+    let dropped = "hookgate_records_dropped_total";
+    let dropped = gateway.metrics().await.value(dropped, &[]).unwrap() as usize;
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+    let recorded = ROUNDS * (FLOOD + 1) - dropped;
+    assert!(recorded <= 100 + 50 * seconds, "{recorded} in {seconds} s");
+    for id in &quiet {
+        let known = known(&gateway, id).await;
+        assert_eq!(known["record"]["reason"], "invalid_json", "{known:#}");
+    }
+    let list = rejections(&gateway, "route=open&limit=500").await;
+    assert_eq!(list["rejections"].as_array().unwrap().len(), quiet.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

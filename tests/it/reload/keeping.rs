@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rig::{Counts, OTHER, Rig, SECRET, literal, route, target};
+use super::rig::{Counts, OTHER, Rig, SECRET, literal, post, route, target};
 use crate::support::{receiver::Receiver, receiver::Reply, tokens, wait_for};
 
 fn two_routes(crm: &Receiver, erp: &Receiver) -> String {
@@ -93,6 +93,29 @@ async fn a_route_that_is_the_same_keeps_its_limits_as_they_stand() {
     rig.reload(&limited).await;
     assert_eq!(rig.post("limited", "d", SECRET).await, 429);
     assert_eq!(rig.post("more", "b", SECRET).await, 404);
+}
+
+/// Of the records of refusals: what scanners cause hides nothing of a route that has just come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_comes_has_a_share_of_the_records() {
+    let one = route("one", &literal(SECRET), "deliver = []");
+    let rig = Rig::start(&one).await;
+    let flood = async || {
+        let scan = (0..200).map(|_| rig.process.client.get("/wp-login.php"));
+        futures_util::future::join_all(scan).await;
+    };
+    flood().await;
+    let more = route("more", &literal(SECRET), "deliver = []");
+    rig.reload(&[one, more].concat()).await;
+    for nth in 0..5 {
+        flood().await;
+        let reply = post(&rig.process.client, "more", "a", OTHER).await;
+        assert_eq!(reply.status.as_u16(), 401, "{}", reply.text());
+        let id = reply.header("x-request-id").unwrap();
+        let path = format!("/api/v1/requests/{id}");
+        let known = rig.process.admin.get(&path).await;
+        assert_eq!(known.status.as_u16(), 200, "{nth}: {}", known.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
