@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hookgate::{
+    clock::Timestamp,
     event::{Event, TargetName},
     store::{
         Acceptance, Claims, DeliveryName, Depth, Expired, Replayed, Retention, Settled, Settlement,
@@ -70,7 +71,11 @@ impl Store for Null {
         Ok(Page::default())
     }
 
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        _: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
         Ok(vec![Replayed::Unknown; deliveries.len()])
     }
 

@@ -194,7 +194,7 @@ pub(super) async fn replay(
     }
     let uid = stored.event.uid;
     let names: Vec<_> = known.iter().map(|delivery| name(uid, delivery)).collect();
-    let answers = state.sources.store.replay(&names).await?;
+    let answers = state.sources.store.replay(&names, None).await?;
     tracing::info!(by = %may.by, %uid, deliveries = names.len(), "an event is replayed");
     let removed = removed
         .into_iter()
@@ -239,7 +239,8 @@ impl ReplayResult {
     fn of(replayed: Replayed) -> Self {
         match replayed {
             Replayed::Due => Self::Due,
-            Replayed::Pending => Self::Pending,
+            // The second is told of those that are replayed unless they were since a time, which is not asked for here.
+            Replayed::Pending | Replayed::Since => Self::Pending,
             Replayed::Unknown => Self::Unknown,
         }
     }

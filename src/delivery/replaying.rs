@@ -113,7 +113,7 @@ impl Replaying {
                 Err(error) => return Err(error),
             };
             due = self
-                .replay(&meant(&mine, &page, &self.lanes.names()))
+                .replay(&meant(&mine, &page, &self.lanes.names()), mine.created_at)
                 .await?;
             pass(&mut mine, &page, due, self.clock.now());
             let half_over = self.clock.now().since(began) > STEP_LEASE / 2;
@@ -137,10 +137,12 @@ impl Replaying {
     }
 
     /// How many are due now.
-    async fn replay(&self, names: &[DeliveryName]) -> Result<u64, StoreError> {
+    ///
+    /// Not one that was replayed since the page was listed: by another replay, or by a gateway that took over this one.
+    async fn replay(&self, names: &[DeliveryName], began: Timestamp) -> Result<u64, StoreError> {
         let mut due = 0;
         for names in names.chunks(REPLAY_MAX) {
-            let answers = self.store.replay(names).await?;
+            let answers = self.store.replay(names, Some(began)).await?;
             due += answers.iter().filter(|a| **a == Replayed::Due).count() as u64;
         }
         Ok(due)

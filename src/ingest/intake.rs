@@ -199,7 +199,11 @@ mod tests {
             pending().await
         }
 
-        async fn replay(&self, _: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+        async fn replay(
+            &self,
+            _: &[DeliveryName],
+            _: Option<Timestamp>,
+        ) -> Result<Vec<Replayed>, StoreError> {
             pending().await
         }
 

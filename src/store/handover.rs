@@ -32,7 +32,10 @@ use super::{
     records::{Record, RecordPage, RecordQuery},
     replays::Replay,
 };
-use crate::event::{Event, RouteName, TargetName};
+use crate::{
+    clock::Timestamp,
+    event::{Event, RouteName, TargetName},
+};
 
 /// See the module.
 pub struct Handover {
@@ -126,8 +129,12 @@ impl Store for Handover {
         self.inner.list(query).await
     }
 
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        let answers = self.inner.replay(deliveries).await;
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
+        let answers = self.inner.replay(deliveries, unless_since).await;
         // An unknown result may mean that they are due.
         for (index, delivery) in deliveries.iter().enumerate() {
             let due = |answers: &Vec<Replayed>| answers.get(index) == Some(&Replayed::Due);

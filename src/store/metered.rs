@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
+    clock::Timestamp,
     event::{Event, RouteName, TargetName},
     metrics::Metrics,
 };
@@ -134,8 +135,13 @@ impl Store for Metered {
         self.measure("list", self.inner.list(query)).await
     }
 
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        self.measure("replay", self.inner.replay(deliveries)).await
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
+        self.measure("replay", self.inner.replay(deliveries, unless_since))
+            .await
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {

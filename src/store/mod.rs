@@ -93,8 +93,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes settled deliveries due again at once, with no attempts counted; their attempts stay readable. One with
     /// an order waits for its turn again, at its old place. The event is unfinished again, and so does not expire.
-    /// Answers for each, in order.
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError>;
+    /// Of those that were replayed at or after `unless_since` nothing changes. Answers for each, in order.
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError>;
 
     /// The replays by filter that are known, oldest first.
     async fn replays(&self) -> Result<Vec<Replay>, StoreError>;
@@ -330,6 +334,8 @@ pub enum Replayed {
     Due,
     /// Pending already: nothing changed.
     Pending,
+    /// Replayed since: nothing changed.
+    Since,
     /// Not, or no longer, stored.
     Unknown,
 }

@@ -100,6 +100,7 @@ macro_rules! suite {
                 ordering: keeps_order_whatever_happens,
                 replaying: makes_settled_deliveries_due_with_no_attempts_counted,
                 replaying: changes_nothing_of_what_is_pending_or_unknown,
+                replaying: replays_what_was_not_replayed_since,
                 replaying: replays_one_target_without_the_other,
                 replaying: knows_a_replayed_delivery_over_its_retries,
                 replaying: takes_no_token_from_before_the_replay,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
+    clock::Timestamp,
     event::{Event, RouteName, TargetName},
     store::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
@@ -76,7 +77,11 @@ impl Store for Recorder {
         nothing()
     }
 
-    async fn replay(&self, _deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+    async fn replay(
+        &self,
+        _deliveries: &[DeliveryName],
+        _unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
         nothing()
     }
 

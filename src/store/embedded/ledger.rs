@@ -42,7 +42,8 @@ pub(super) enum Ask {
     Claim(Vec<Want>),
     Settle(Vec<Settlement>),
     /// `None`: not found.
-    Replay(Vec<Option<Replayable>>),
+    /// See [`crate::store::Store::replay`].
+    Replay(Vec<Option<Replayable>>, Option<Timestamp>),
     SaveReplay(Box<Replay>),
     ForgetReplay(Uuid),
     KeepSecret(KeptSecret),
@@ -63,7 +64,7 @@ impl Ask {
         match self {
             Self::Accept(arrivals) => arrivals.len(),
             Self::Settle(settlements) => settlements.len(),
-            Self::Replay(deliveries) => deliveries.len(),
+            Self::Replay(deliveries, _) => deliveries.len(),
             _ => 1,
         }
     }
@@ -288,8 +289,10 @@ impl Ledger {
                 let settled = settlements.iter().map(|settlement| self.settle(settlement));
                 Answer::Settled(settled.collect::<Result<_, _>>()?)
             }
-            Ask::Replay(deliveries) => {
-                let replayed = deliveries.iter().map(|found| self.replay(found.as_ref()));
+            Ask::Replay(deliveries, unless_since) => {
+                let replayed = deliveries
+                    .iter()
+                    .map(|found| self.replay(found.as_ref(), *unless_since));
                 Answer::Replayed(replayed.collect::<Result<_, _>>()?)
             }
             Ask::SaveReplay(replay) => Answer::Saved(self.save_replay(replay)?),

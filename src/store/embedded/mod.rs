@@ -61,7 +61,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::Durability,
     event::{Event, RouteName, TargetName},
     metrics::Metrics,
@@ -308,7 +308,11 @@ impl Store for Embedded {
             .await
     }
 
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
         let mut replayed = Vec::with_capacity(deliveries.len());
         // In pieces, so that accepting goes on meanwhile.
         for names in deliveries.chunks(GROUP_MAX) {
@@ -318,7 +322,7 @@ impl Store for Embedded {
                     reader::resolve(reader, &names)
                 })
                 .await?;
-            match self.call(Ask::Replay(found)).await? {
+            match self.call(Ask::Replay(found, unless_since)).await? {
                 Answer::Replayed(answers) => replayed.extend(answers),
                 other => return Err(mistaken(&other)),
             }

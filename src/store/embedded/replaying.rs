@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use uuid::Uuid;
 
 use crate::{
+    clock::Timestamp,
     event::{DeliveryState, Order, RouteName, TargetName},
     store::{Replayed, replays::Replay},
 };
@@ -28,18 +29,29 @@ pub(super) struct Replayable {
 }
 
 impl Ledger {
-    pub(super) fn replay(&mut self, found: Option<&Replayable>) -> Result<Replayed, Failure> {
+    pub(super) fn replay(
+        &mut self,
+        found: Option<&Replayable>,
+        unless_since: Option<Timestamp>,
+    ) -> Result<Replayed, Failure> {
         let Some(delivery) = found else {
             return Ok(Replayed::Unknown);
         };
         let state = self
             .connection
-            .prepare_cached("SELECT state FROM deliveries WHERE id = ?1")?
-            .query_row([delivery.id], |row| row.get::<_, i64>(0))
+            .prepare_cached("SELECT state, replayed_ms FROM deliveries WHERE id = ?1")?
+            .query_row([delivery.id], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+            })
             .optional()?;
         match state {
-            Some(0) => Ok(Replayed::Pending),
-            Some(state) => {
+            Some((0, _)) => Ok(Replayed::Pending),
+            Some((_, Some(replayed_ms)))
+                if unless_since.is_some_and(|since| replayed_ms >= since.as_millis()) =>
+            {
+                Ok(Replayed::Since)
+            }
+            Some((state, _)) => {
                 let was_dead = matches!(state_of(state), DeliveryState::Dead(_));
                 self.replay_settled(delivery, was_dead)?;
                 Ok(Replayed::Due)

@@ -210,7 +210,7 @@ impl Writer {
                 request.ask,
                 Ask::Accept(_)
                     | Ask::Ready
-                    | Ask::Replay(_)
+                    | Ask::Replay(..)
                     | Ask::SaveReplay(_)
                     | Ask::KeepSecret(_)
                     | Ask::PauseTarget(_)

@@ -49,7 +49,7 @@ use super::{
     replays::Replay,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{Durability, RedisUrl},
     event::{Event, RouteName, TargetName},
     metrics::Metrics,
@@ -227,6 +227,7 @@ impl RedisStore {
     async fn replay_in_all(
         &self,
         deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
     ) -> Result<Vec<Replayed>, StoreError> {
         let mut replayed = vec![Replayed::Unknown; deliveries.len()];
         let shards = self.shards.len();
@@ -242,7 +243,8 @@ impl RedisStore {
             let asked = self.shards.iter().zip(parts);
             let asked = asked.map(async |(shard, indices)| {
                 let names = indices.iter().map(|&index| deliveries[index].clone());
-                let answers = replay::replay(&shard.keys, &names.collect::<Vec<_>>()).await?;
+                let answers =
+                    replay::replay(&shard.keys, &names.collect::<Vec<_>>(), unless_since).await?;
                 Ok(indices.into_iter().zip(answers).collect())
             });
             let answers: Vec<Result<Vec<_>, StoreError>> = join_all(asked).await;
@@ -456,8 +458,12 @@ impl Store for RedisStore {
         list::list(&self.shards, query).await
     }
 
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        let replayed = self.replay_in_all(deliveries).await;
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
+        let replayed = self.replay_in_all(deliveries, unless_since).await;
         // Also after an error some may be due.
         self.rounds.forget();
         replayed

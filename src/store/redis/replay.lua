@@ -1,8 +1,10 @@
--- ARGV: pairs of a uid and a target. Returns for each: 0 due again, 1 pending already, 2 not stored.
+-- ARGV: a time in milliseconds, or empty, and pairs of a uid and a target. Returns for each: 0 due again, 1 pending
+-- already, 2 not stored, 3 replayed at that time or later.
 
-local DUE_AGAIN, PENDING_ALREADY, UNKNOWN = 0, 1, 2
+local DUE_AGAIN, PENDING_ALREADY, UNKNOWN, SINCE = 0, 1, 2, 3
 
 local now = now_ms()
+local unless_since = tonumber(ARGV[2])
 
 -- Takes a delivery out of what is settled.
 local function unsettle(uid, deliveries)
@@ -46,6 +48,9 @@ local function replay(uid, target)
   if packed then
     read_state(delivery, packed)
   end
+  if unless_since and delivery.replayed_ms ~= 0 and delivery.replayed_ms >= unless_since then
+    return SINCE
+  end
   delivery.changed, delivery.status, delivery.attempts, delivery.replayed_ms = true, PENDING, 0, now
   redis.call('ZREM', DEAD .. target, uid)
   unsettle(uid, #front.targets)
@@ -57,7 +62,7 @@ local function replay(uid, target)
 end
 
 local replayed = {}
-for at = 2, #ARGV, 2 do
+for at = 3, #ARGV, 2 do
   replayed[#replayed + 1] = replay(ARGV[at], ARGV[at + 1])
 end
 return replayed

@@ -21,10 +21,12 @@ const HEAD_BYTES: usize = 16;
 pub(super) async fn replay(
     keys: &Keys,
     deliveries: &[DeliveryName],
+    unless_since: Option<Timestamp>,
 ) -> Result<Vec<Replayed>, StoreError> {
     let mut replayed = Vec::with_capacity(deliveries.len());
     for deliveries in deliveries.chunks(REPLAYED_A_CALL) {
         let mut call = keys.call(&keys.scripts.replay);
+        call.arg(unless_since.map_or(String::new(), |since| since.as_millis().to_string()));
         for delivery in deliveries {
             call.arg(delivery.uid.as_bytes())
                 .arg(delivery.target.as_bytes());
@@ -34,6 +36,7 @@ pub(super) async fn replay(
                 0 => Replayed::Due,
                 1 => Replayed::Pending,
                 2 => Replayed::Unknown,
+                3 => Replayed::Since,
                 _ => return Err(unexpected()),
             });
         }

@@ -33,7 +33,7 @@ use super::{
     replays::Replay,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     event::{Event, RouteName, TargetName},
     metrics::Metrics,
 };
@@ -250,8 +250,12 @@ impl Store for Spooled {
         self.primary.list(query).await
     }
 
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
-        self.primary.replay(deliveries).await
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
+        self.primary.replay(deliveries, unless_since).await
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {

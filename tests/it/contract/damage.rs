@@ -204,6 +204,6 @@ async fn an_event_whose_head_is_not_whole_is_in_no_list_and_is_not_replayed() {
     let uids: Vec<_> = page.events.iter().map(|event| event.uid).collect();
     assert_eq!((uids, page.next), (vec![whole], None));
     let names = [delivery(cut, "t"), delivery(whole, "t")];
-    let replayed = subject.store.replay(&names).await.unwrap();
+    let replayed = subject.store.replay(&names, None).await.unwrap();
     assert_eq!(replayed, [Replayed::Unknown, Replayed::Due]);
 }

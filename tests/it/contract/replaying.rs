@@ -27,7 +27,7 @@ pub(super) async fn makes_settled_deliveries_due_with_no_attempts_counted(subjec
 
     let replayed_at = subject.clock.now();
     let names = [delivery(delivered, "t"), delivery(dead, "t")];
-    let replayed = subject.store.replay(&names).await.unwrap();
+    let replayed = subject.store.replay(&names, None).await.unwrap();
     assert_eq!(replayed, [Replayed::Due, Replayed::Due]);
     let depth = subject.depth("t").await;
     assert_eq!((depth.pending, depth.dead), (2, 0));
@@ -81,12 +81,12 @@ pub(super) async fn changes_nothing_of_what_is_pending_or_unknown(subject: &Subj
     ];
     use Replayed::{Due, Pending, Unknown};
     assert_eq!(
-        subject.store.replay(&names).await.unwrap(),
+        subject.store.replay(&names, None).await.unwrap(),
         [
             Pending, Pending, Pending, Unknown, Unknown, Due, Pending, Unknown
         ]
     );
-    assert!(subject.store.replay(&[]).await.unwrap().is_empty());
+    assert!(subject.store.replay(&[], None).await.unwrap().is_empty());
     let due = subject.claims("t", 0, LONG).await.next_due;
     assert_eq!(due, [Some(MINUTE)]);
     assert_eq!(subject.depth("t").await.pending, 2);
@@ -97,6 +97,30 @@ pub(super) async fn changes_nothing_of_what_is_pending_or_unknown(subject: &Subj
         Settled::Done
     );
     assert_eq!(subject.claim("v", 10).await.len(), 1);
+}
+
+pub(super) async fn replays_what_was_not_replayed_since(subject: &Subject) {
+    use Replayed::{Due, Since};
+    let began = subject.clock.now();
+    let names = [
+        delivery(subject.delivered("a", "t").await, "t"),
+        delivery(subject.delivered("b", "u").await, "u"),
+    ];
+    let replay = async |since| subject.store.replay(&names, since).await.unwrap();
+    assert_eq!(replay(Some(began)).await, [Due, Due]);
+    for target in ["t", "u"] {
+        let claimed = subject.claim_one(target).await;
+        subject.settle(&claimed, Outcome::Delivered).await;
+    }
+    assert_eq!(replay(Some(began)).await, [Since, Since]);
+    assert_eq!(subject.claim("t", 1).await.len(), 0, "nothing is due");
+    subject.advance(MINUTE);
+    assert_eq!(replay(Some(subject.clock.now())).await, [Due, Due]);
+    for target in ["t", "u"] {
+        let claimed = subject.claim_one(target).await;
+        subject.settle(&claimed, Outcome::Delivered).await;
+    }
+    assert_eq!(replay(None).await, [Due, Due]);
 }
 
 pub(super) async fn replays_one_target_without_the_other(subject: &Subject) {
@@ -185,7 +209,7 @@ pub(super) async fn answers_each_of_many(subject: &Subject) {
         let uid = subject.delivered(&n.to_string(), "t").await;
         names.extend([delivery(uid, "t"), delivery(uid, "nobody")]);
     }
-    let replayed = subject.store.replay(&names).await.unwrap();
+    let replayed = subject.store.replay(&names, None).await.unwrap();
     assert_eq!(replayed.len(), 600);
     for answers in replayed.chunks(2) {
         assert_eq!(answers, [Replayed::Due, Replayed::Unknown]);

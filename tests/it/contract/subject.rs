@@ -137,7 +137,11 @@ impl Subject {
 
     /// Replays one delivery.
     pub(crate) async fn replay(&self, uid: Uuid, target: &str) -> Replayed {
-        let replayed = self.store.replay(&[delivery(uid, target)]).await.unwrap();
+        let replayed = self
+            .store
+            .replay(&[delivery(uid, target)], None)
+            .await
+            .unwrap();
         assert_eq!(replayed.len(), 1);
         replayed[0]
     }

@@ -519,7 +519,7 @@ async fn a_replay_asks_again() {
     for round in 1..=3 {
         rig.model.wait_for(round, is_filtered).await;
         rig.model.wait_for(round, has_failed).await;
-        let replayed = rig.store.replay(&named).await.unwrap();
+        let replayed = rig.store.replay(&named, None).await.unwrap();
         assert_eq!(replayed, [Replayed::Due, Replayed::Due]);
     }
     assert!(receiver.requests().is_empty());

@@ -1,6 +1,6 @@
 //! Replays: of one delivery, and of many by filter.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hookgate::{
     clock::{Clock, Timestamp},
@@ -20,16 +20,21 @@ use crate::support::{
     wait_for,
 };
 
+/// Of everything before, and nothing after.
 fn replay(filter: Filter, rate: u32) -> Replay {
     let now = Clock::system().now();
+    // Of the same millisecond are some of the events.
+    let created_at = Timestamp::from_millis(now.as_millis() + 1);
+    while Clock::system().now() < created_at {
+        std::thread::sleep(Duration::from_micros(100));
+    }
     Replay {
         id: Uuid::from_u128(1),
         revision: 0,
         filter,
         rate,
         state: ReplayState::Running,
-        // Of the same millisecond are some of the events.
-        created_at: Timestamp::from_millis(now.as_millis() + 1),
+        created_at,
         ended_at: None,
         next_step_at: now,
         cursor: None,
@@ -76,7 +81,11 @@ async fn one_dead_letter_is_sent_again_and_says_so() {
         uid: Uuid::nil(),
         ..name.clone()
     };
-    let answers = rig.store.replay(&[name.clone(), unknown]).await.unwrap();
+    let answers = rig
+        .store
+        .replay(&[name.clone(), unknown], None)
+        .await
+        .unwrap();
     assert_eq!(answers, [Replayed::Due, Replayed::Unknown]);
     rig.model.wait_for(1, is_delivered).await;
     let requests = receiver.requests();
@@ -144,6 +153,28 @@ async fn a_replay_is_held_to_its_rate_and_can_be_cancelled() {
     assert_eq!((last.id, last.state), (other.id, ReplayState::Done));
     assert_eq!(receiver.requests().len(), sent);
     assert_eq!(rig.model.kept_replays()[0].state, ReplayState::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_replayed_while_a_page_of_it_is_read_is_not_replayed_again() {
+    let (receiver, rig) = with_dead_letters(30).await;
+    rig.model.hold_lists();
+    let listed = rig.model.listed();
+    let began = replay(dead(), 1_000_000);
+    assert!(rig.store.save_replay(&began).await.unwrap());
+    rig.model.wait_for_listed(listed).await;
+    let name = rig.model.settled().first().map(|first| DeliveryName {
+        uid: first.uid,
+        target: first.target.clone(),
+    });
+    let answers = rig.store.replay(&[name.unwrap()], None).await.unwrap();
+    assert_eq!(answers, [Replayed::Due]);
+    rig.model.wait_for(1, is_delivered).await;
+    rig.model.let_list();
+    let ended = ended(&rig.model).await;
+    assert_eq!((ended.events, ended.replayed), (30, 29));
+    rig.model.wait_for(30, is_delivered).await;
+    assert_eq!(receiver.requests().len(), 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

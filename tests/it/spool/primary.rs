@@ -9,6 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use hookgate::{
+    clock::Timestamp,
     event::{Event, EventKey, RouteName, TargetName},
     store::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
@@ -223,7 +224,11 @@ impl Store for Primary {
         pending().await
     }
 
-    async fn replay(&self, _: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+    async fn replay(
+        &self,
+        _: &[DeliveryName],
+        _: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
         pending().await
     }
 

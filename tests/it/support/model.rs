@@ -44,6 +44,9 @@ pub(crate) struct Model {
     measured: watch::Sender<Vec<TargetName>>,
     /// Acceptances wait here when they are held.
     accepting: Semaphore,
+    listing: Semaphore,
+    /// How often events were listed.
+    listed: watch::Sender<usize>,
     settles_to_fail: AtomicUsize,
     settles_to_panic: AtomicUsize,
     claims_to_fail: AtomicUsize,
@@ -85,6 +88,8 @@ impl Model {
             settled: watch::Sender::new(Vec::new()),
             measured: watch::Sender::new(Vec::new()),
             accepting: Semaphore::new(Semaphore::MAX_PERMITS),
+            listing: Semaphore::new(Semaphore::MAX_PERMITS),
+            listed: watch::Sender::new(0),
             settles_to_fail: AtomicUsize::new(0),
             settles_to_panic: AtomicUsize::new(0),
             claims_to_fail: AtomicUsize::new(0),
@@ -102,6 +107,25 @@ impl Model {
 
     pub(crate) fn let_accept(&self, events: usize) {
         self.accepting.add_permits(events);
+    }
+
+    /// From now on lists are made, and given out with [`Model::let_list`].
+    pub(crate) fn hold_lists(&self) {
+        self.listing.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) async fn wait_for_listed(&self, more_than: usize) {
+        let mut listed = self.listed.subscribe();
+        let in_time = tokio::time::timeout(PATIENCE, listed.wait_for(|n| *n > more_than)).await;
+        assert!(in_time.is_ok(), "nothing was listed");
+    }
+
+    pub(crate) fn listed(&self) -> usize {
+        *self.listed.borrow()
+    }
+
+    pub(crate) fn let_list(&self) {
+        self.listing.add_permits(Semaphore::MAX_PERMITS);
     }
 
     /// The next `count` settlements fail.
@@ -271,12 +295,15 @@ impl Rows {
         Ok(page)
     }
 
-    fn replay(&mut self, name: &DeliveryName) -> Replayed {
+    fn replay(&mut self, name: &DeliveryName, unless_since: Option<Timestamp>) -> Replayed {
         let mut rows = self.deliveries.iter_mut();
         let named = |row: &&mut Row| row.event.uid == name.uid && row.target == name.target;
         match rows.find(named) {
             None => Replayed::Unknown,
             Some(row) if row.state == DeliveryState::Pending => Replayed::Pending,
+            Some(row) if unless_since.is_some() && row.replayed_at >= unless_since => {
+                Replayed::Since
+            }
             Some(row) => {
                 row.state = DeliveryState::Pending;
                 row.attempts = 0;
@@ -498,12 +525,22 @@ impl Store for Model {
     }
 
     async fn list(&self, query: &Query) -> Result<Page, StoreError> {
-        self.rows.lock().unwrap().list(query)
+        let page = self.rows.lock().unwrap().list(query);
+        self.listed.send_modify(|listed| *listed += 1);
+        drop(self.listing.acquire().await.unwrap());
+        page
     }
 
-    async fn replay(&self, deliveries: &[DeliveryName]) -> Result<Vec<Replayed>, StoreError> {
+    async fn replay(
+        &self,
+        deliveries: &[DeliveryName],
+        unless_since: Option<Timestamp>,
+    ) -> Result<Vec<Replayed>, StoreError> {
         let mut rows = self.rows.lock().unwrap();
-        Ok(deliveries.iter().map(|name| rows.replay(name)).collect())
+        Ok(deliveries
+            .iter()
+            .map(|name| rows.replay(name, unless_since))
+            .collect())
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, StoreError> {
