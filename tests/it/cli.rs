@@ -79,5 +79,10 @@ mod start;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod targets;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod unwritable;
 
 pub(crate) use check::keys_of_the_source;

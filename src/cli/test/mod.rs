@@ -14,7 +14,10 @@ use crate::{
     ingest::rejection::Reason,
 };
 
-use super::{ConfigFile, EXIT_USAGE, Format, RED};
+use super::{
+    ConfigFile, EXIT_USAGE, Format, RED,
+    out::{Ended, note},
+};
 use bench::Bench;
 use report::{Report, Tested};
 
@@ -45,22 +48,22 @@ pub(super) struct Test {
 }
 
 impl Test {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let report = match self.report() {
             Ok(report) => report,
             Err(told) => {
-                anstream::eprintln!("{RED}{told}{RED:#}");
-                return EXIT_USAGE.into();
+                note!("{RED}{told}{RED:#}");
+                return Ok(EXIT_USAGE.into());
             }
         };
         match self.format {
-            Format::Text => report.print(),
-            Format::Json => report.print_json(),
+            Format::Text => report.print()?,
+            Format::Json => report.print_json()?,
         }
-        match report.failed() {
+        Ok(match report.failed() {
             0 => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
-        }
+        })
     }
 
     /// `Err` tells what is wrong with the files.
