@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::{Map, Number, Value};
@@ -17,6 +17,7 @@ use super::{
     load::{take_faults, tree},
     reader::{Context, Node, Table, quoted},
     source::Source,
+    store::KEPT_MAX,
 };
 use crate::clock::Timestamp;
 
@@ -24,11 +25,8 @@ mod expect;
 mod request;
 
 pub use expect::Expect;
-pub use request::CaseProof;
-use {
-    expect::read_expect,
-    request::{METHODS, read_body, read_file, read_headers, read_proof},
-};
+pub use request::{CaseProof, CaseRequest};
+use {expect::read_expect, request::read_request};
 
 /// A file of cases that has been read, but not understood.
 pub struct CasesFile(Source);
@@ -49,28 +47,27 @@ pub struct Known<'n> {
     pub reasons: &'n [&'n str],
 }
 
-/// One request, and what is to become of it.
+/// One request, or several, and what is to become of each.
 #[derive(Debug)]
 pub struct Case {
     pub name: String,
     /// From 1.
     pub line: usize,
     pub called: Called,
-    /// `None`: the route's first.
-    pub method: Option<String>,
-    /// In the order of the file.
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
-    /// `None`: a sample that the route takes.
-    pub body: Option<Vec<u8>>,
-    pub content_type: Option<String>,
-    /// Without `?`.
-    pub query: Option<String>,
-    pub address: Option<IpAddr>,
-    /// The certificate that the caller shows: PEM, the leaf first.
-    pub certificate: Option<Vec<u8>>,
     pub at: Option<Timestamp>,
-    /// Signed as a provider would.
-    pub proof: Option<CaseProof>,
+    pub request: CaseRequest,
+    pub expect: Expect,
+    /// What comes after it, of a gateway that remembers what came before.
+    pub again: Vec<Again>,
+}
+
+/// The case's request another time, as it was or otherwise.
+#[derive(Debug)]
+pub struct Again {
+    /// Since the request before it.
+    pub after: Duration,
+    /// Whole: with what it has of the case's.
+    pub request: CaseRequest,
     pub expect: Expect,
 }
 
@@ -157,40 +154,46 @@ fn read_case(node: Node<'_>, known: &Known<'_>) -> Option<Case> {
     );
     let name = name.and_then(|node| Some(node.string("a string")?.to_owned()));
     let called = read_called(&mut table, known);
-    let method = table.take("method");
-    let headers = table.take("headers").map(read_headers);
-    let body = read_body(&mut table);
-    let content_type = table.take("content_type").and_then(|node| text(&node));
-    let query = table.take("query").and_then(|node| text(&node));
-    let address = table.take("address").and_then(|node| {
-        node.parse("an address such as \"203.0.113.7\"", |text| {
-            text.parse().ok()
-        })
-    });
-    let certificate = table.take("certificate").and_then(|node| read_file(&node));
     let at = table.take("at").and_then(|node| node.moment());
-    let proof = read_proof(&mut table);
-    let expect = table.require(
-        "expect",
-        "what is to become of it, such as { status = 200 }",
-    );
-    let expect = expect.and_then(|node| read_expect(node, known));
+    let request = read_request(&mut table, &CaseRequest::default());
+    let expect = read_expectation(&mut table, known);
+    let again = table.take("again");
+    let again = again.and_then(|node| node.list("tables under [[case.again]]"));
+    let again = again.unwrap_or_default().into_iter();
+    let again: Vec<_> = again
+        .filter_map(|node| read_again(node, &request, known))
+        .collect();
     table.finish();
     Some(Case {
         name: name?,
         line,
         called: called?,
-        method: method.and_then(|node| node.choice(&METHODS).map(str::to_owned)),
-        headers: headers.unwrap_or_default(),
-        body,
-        content_type,
-        query: query.map(|query| query.trim_start_matches('?').to_owned()),
-        address,
-        certificate,
         at,
-        proof,
+        request,
+        expect: expect?,
+        again,
+    })
+}
+
+fn read_again(node: Node<'_>, request: &CaseRequest, known: &Known<'_>) -> Option<Again> {
+    let mut table = node.table("a table under [[case.again]]")?;
+    let after = table.duration("after", Duration::ZERO, KEPT_MAX);
+    let request = read_request(&mut table, request);
+    let expect = read_expectation(&mut table, known);
+    table.finish();
+    Some(Again {
+        after,
+        request,
         expect: expect?,
     })
+}
+
+fn read_expectation(table: &mut Table<'_>, known: &Known<'_>) -> Option<Expect> {
+    let node = table.require(
+        "expect",
+        "what is to become of it, such as { status = 200 }",
+    );
+    node.and_then(|node| read_expect(node, known))
 }
 
 /// Exactly one of `route` and `path`.

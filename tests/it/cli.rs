@@ -62,6 +62,11 @@ mod reload;
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
+mod repeats;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod replays;
 #[allow(
     clippy::unwrap_used,

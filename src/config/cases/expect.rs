@@ -16,6 +16,8 @@ pub struct Expect {
     pub id: Option<Vec<String>>,
     /// Of each event.
     pub event_type: Option<Vec<String>>,
+    /// Whether each event is one that came before.
+    pub duplicate: Option<Vec<bool>>,
     /// Sorted, as the next two.
     pub targets: Option<Vec<String>>,
     /// Targets whose `when` does not want the event.
@@ -52,11 +54,18 @@ pub(super) fn read_expect(node: Node<'_>, known: &Known<'_>) -> Option<Expect> {
     };
     let (all, filtered, failed) = (targets("targets"), targets("filtered"), targets("failed"));
     let texts = |node: Node<'_>| node.one_or_many().iter().filter_map(text).collect();
+    let truths = |node: Node<'_>| {
+        node.one_or_many()
+            .iter()
+            .filter_map(Node::boolean)
+            .collect()
+    };
     let expect = Expect {
         status: status.and_then(|status| u16::try_from(status).ok()),
         reason,
         id: table.take("id").map(texts),
         event_type: table.take("type").map(texts),
+        duplicate: table.take("duplicate").map(truths),
         targets: all,
         filtered,
         failed,
