@@ -15,6 +15,7 @@ use url::Url;
 use super::{
     failed,
     https::{Answer, Https, Trust},
+    out::{Ended, Unwritten},
     runtime,
 };
 
@@ -60,8 +61,8 @@ pub(super) enum Trouble {
     },
     /// Nothing that could be asked.
     Unasked(String),
-    /// Whoever read standard output has gone.
-    Unheard,
+    /// What was found could not be told.
+    Unwritten(Unwritten),
 }
 
 /// A connection to the admin listener.
@@ -209,11 +210,24 @@ fn read(answer: &Answer) -> Result<Value, Trouble> {
     })
 }
 
-/// The exit code, and what failed told. That somebody read no further is no failure.
-pub(super) fn end(done: Result<(), Trouble>) -> ExitCode {
+/// The exit code, and what failed told.
+pub(super) fn end(done: Result<(), Trouble>) -> Ended {
     match done {
-        Ok(()) | Err(Trouble::Unheard) => ExitCode::SUCCESS,
-        Err(trouble) => failed(trouble),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Trouble::Unwritten(unwritten)) => Err(unwritten),
+        Err(trouble) => Ok(failed(trouble)),
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(told: String) -> Self {
+        Self::Unasked(told)
+    }
+}
+
+impl From<Unwritten> for Trouble {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Unwritten(unwritten)
     }
 }
 
@@ -223,7 +237,7 @@ impl Trouble {
         match self {
             Self::Unreachable(_) => true,
             Self::Refused { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unasked(_) | Self::Unheard => false,
+            Self::Unasked(_) | Self::Unwritten(_) => false,
         }
     }
 }
@@ -232,7 +246,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(told) | Self::Unasked(told) => f.write_str(told),
-            Self::Unheard => f.write_str("nobody reads what is said"),
+            Self::Unwritten(unwritten) => unwritten.fmt(f),
             Self::Refused {
                 status,
                 told,

@@ -8,7 +8,12 @@ use std::{
 
 use url::Url;
 
-use super::{ConfigFile, EXIT_USAGE, Format, GREEN, admin::Admin, diagnosis, failed};
+use super::{
+    ConfigFile, EXIT_USAGE, Format, GREEN,
+    admin::Admin,
+    diagnosis, failed,
+    out::{self, Ended, note, say},
+};
 use crate::config::{Config, Faults};
 
 mod diff;
@@ -46,7 +51,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let file = self.file.clone().unwrap_or(self.usual.config.clone());
         match self.format {
             Format::Text => self.tell(&file),
@@ -54,36 +59,36 @@ impl Check {
         }
     }
 
-    fn tell(&self, file: &Path) -> ExitCode {
+    fn tell(&self, file: &Path) -> Ended {
         let loaded = match Config::load_with_keys(file, None) {
             Ok(loaded) => loaded,
-            Err(faults) => return refused(&faults, file),
+            Err(faults) => return Ok(refused(&faults, file)),
         };
         let config = &loaded.0;
         for warning in &config.warnings {
-            anstream::eprint!("{}", diagnosis::warning(warning));
+            out::aside(format_args!("{}", diagnosis::warning(warning)));
         }
         if let Some(old) = &self.diff {
             match self.compare(old, file, &loaded) {
-                Ok(report) => anstream::print!("{}", report.text()),
-                Err(Failure::Faults(faults)) => return refused(&faults, old),
-                Err(Failure::Words(error)) => return failed(error),
+                Ok(report) => out::text(format_args!("{}", report.text()))?,
+                Err(Failure::Faults(faults)) => return Ok(refused(&faults, old)),
+                Err(Failure::Words(error)) => return Ok(failed(error)),
             }
         }
         let warnings = match config.warnings.len() {
             0 => String::new(),
             count => format!(", {}", diagnosis::plural(count, "warning")),
         };
-        anstream::println!(
+        say!(
             "{GREEN}ok{GREEN:#}: {} ({}, {}{warnings})",
             file.display(),
             diagnosis::plural(config.routes.len(), "route"),
             diagnosis::plural(config.targets.len(), "target")
-        );
-        ExitCode::SUCCESS
+        )?;
+        Ok(ExitCode::SUCCESS)
     }
 
-    fn tell_json(&self, file: &Path) -> ExitCode {
+    fn tell_json(&self, file: &Path) -> Ended {
         let name = file.display().to_string();
         let (mut report, loaded) = match Config::load_with_keys(file, None) {
             Ok((config, keys)) => {
@@ -104,14 +109,14 @@ impl Check {
                     report = json::Report::of(old.display().to_string(), &Err(faults));
                     code = EXIT_USAGE.into();
                 }
-                Err(Failure::Words(error)) => return failed(error),
+                Err(Failure::Words(error)) => return Ok(failed(error)),
             }
         }
         match serde_json::to_string_pretty(&report) {
-            Ok(text) => anstream::println!("{text}"),
-            Err(error) => return failed(error),
+            Ok(text) => say!("{text}")?,
+            Err(error) => return Ok(failed(error)),
         }
-        code
+        Ok(code)
     }
 
     fn compare(
@@ -150,6 +155,6 @@ enum Failure {
 }
 
 fn refused(faults: &Faults, file: &Path) -> ExitCode {
-    anstream::eprintln!("{}", diagnosis::faults(faults, file));
+    note!("{}", diagnosis::faults(faults, file));
     EXIT_USAGE.into()
 }

@@ -1,11 +1,14 @@
 //! `hookgate completions`: what a shell needs to complete commands and options.
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Arguments, failed};
+use super::{
+    Arguments,
+    out::{self, Ended},
+};
 
 /// Print what a shell needs to complete commands and options
 #[derive(clap::Args)]
@@ -19,7 +22,7 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let mut script = Vec::new();
         clap_complete::generate(
             self.shell,
@@ -27,7 +30,7 @@ impl Completions {
             "hookgate",
             &mut script,
         );
-        let written = std::io::stdout().write_all(&script);
-        written.map_or_else(failed, |()| ExitCode::SUCCESS)
+        out::bytes(&script)?;
+        Ok(ExitCode::SUCCESS)
     }
 }

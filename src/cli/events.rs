@@ -1,7 +1,5 @@
 //! `hookgate events`: what was accepted, and what became of it.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 use comfy_table::Cell;
 use serde_json::Value;
@@ -10,6 +8,7 @@ use super::{
     Format,
     admin::{Admin, Session, Trouble, end},
     listing::{EventFilter, items, print, seconds, state_cell, text},
+    out::Ended,
 };
 
 mod replay;
@@ -64,7 +63,7 @@ enum Command {
 }
 
 impl Events {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let done = self.admin.open().and_then(|session| match self.command {
             Command::List { filter, limit } => list(&session, &filter, limit, self.format),
             Command::Show { uid, body } => show::show(&session, &uid, body, self.format),

@@ -10,6 +10,7 @@ use url::Url;
 use super::{
     failed,
     https::{Https, Trust},
+    out::{Ended, say},
     runtime,
 };
 
@@ -34,13 +35,13 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         match self.ask() {
             Ok(answer) => {
-                anstream::println!("{answer}");
-                ExitCode::SUCCESS
+                say!("{answer}")?;
+                Ok(ExitCode::SUCCESS)
             }
-            Err(error) => failed(error),
+            Err(error) => Ok(failed(error)),
         }
     }
 

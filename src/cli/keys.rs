@@ -6,7 +6,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Subcommand;
 use sha2::{Digest as _, Sha256};
 
-use super::{BOLD, failed};
+use super::{
+    BOLD, failed,
+    out::{Ended, say},
+};
 
 /// Make API keys
 #[derive(clap::Args)]
@@ -45,19 +48,21 @@ fn name(text: &str) -> Result<String, String> {
 const KEY_BYTES: usize = 32;
 
 impl Keys {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let Command::New { name, user } = self.command;
         let mut bytes = [0; KEY_BYTES];
         if let Err(error) = rand::TryRngCore::try_fill_bytes(&mut rand::rngs::OsRng, &mut bytes) {
-            return failed(format_args!("the system gave no randomness: {error}"));
+            return Ok(failed(format_args!(
+                "the system gave no randomness: {error}"
+            )));
         }
         let key = format!("hg_{}", URL_SAFE_NO_PAD.encode(bytes));
         let proof = user.map_or_else(|| key.clone(), |user| format!("{user}:{key}"));
         let digest = hex::encode(Sha256::digest(proof));
-        anstream::println!("{BOLD}The key, shown this once:{BOLD:#}\n  {key}\n");
-        anstream::println!(
+        say!("{BOLD}The key, shown this once:{BOLD:#}\n  {key}\n")?;
+        say!(
             "{BOLD}For routes.toml:{BOLD:#}\n  keys = [{{ name = \"{name}\", sha256 = \"{digest}\" }}]"
-        );
-        ExitCode::SUCCESS
+        )?;
+        Ok(ExitCode::SUCCESS)
     }
 }

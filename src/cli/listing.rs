@@ -1,11 +1,6 @@
 //! What the commands share that ask a gateway for lists: filters, pages, times, tables.
 
-use std::{
-    fmt,
-    io::{self, Write as _},
-    iter,
-    time::Duration,
-};
+use std::{iter, time::Duration};
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
@@ -13,6 +8,7 @@ use serde_json::Value;
 use super::{
     Format,
     admin::{Session, Trouble},
+    out::say,
 };
 use crate::clock::{Clock, Timestamp};
 
@@ -151,7 +147,7 @@ pub(super) fn print(
 ) -> Result<(), Trouble> {
     if format == Format::Json {
         for item in items {
-            line(item?)?;
+            say!("{}", item?)?;
         }
         return Ok(());
     }
@@ -160,24 +156,10 @@ pub(super) fn print(
         table.add_row(row(&item?));
     }
     match table.is_empty() {
-        true => line(nothing),
-        false => line(table),
+        true => say!("{nothing}")?,
+        false => say!("{table}")?,
     }
-}
-
-/// One of many lines, of which not all need be read.
-pub(super) fn line(told: impl fmt::Display) -> Result<(), Trouble> {
-    let mut out = anstream::stdout().lock();
-    let written = writeln!(out, "{told}").and_then(|()| out.flush());
-    written.map_err(|error| unwritten(&error))
-}
-
-/// Why what was found could not be written.
-pub(super) fn unwritten(error: &io::Error) -> Trouble {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Trouble::Unheard,
-        _ => Trouble::Unasked(format!("cannot write to standard output: {error}")),
-    }
+    Ok(())
 }
 
 /// Always styled: anstream takes the colours out where nobody wants them.

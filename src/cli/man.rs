@@ -8,7 +8,10 @@ use std::{
 
 use clap::CommandFactory as _;
 
-use super::{Arguments, failed};
+use super::{
+    Arguments, failed,
+    out::{self, Ended},
+};
 
 /// Print the manual page, or write one for each command
 #[derive(clap::Args)]
@@ -22,22 +25,23 @@ pub(super) struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self) -> ExitCode {
-        let written = match &self.output {
-            None => {
-                let command = Arguments::command().disable_help_subcommand(true);
-                clap_mangen::Man::new(command).render(&mut io::stdout())
+    pub(super) fn run(self) -> Ended {
+        let Some(directory) = self.output else {
+            let command = Arguments::command().disable_help_subcommand(true);
+            let mut page = Vec::new();
+            if let Err(error) = clap_mangen::Man::new(command).render(&mut page) {
+                return Ok(failed(error));
             }
-            Some(directory) => write(directory),
+            out::bytes(&page)?;
+            return Ok(ExitCode::SUCCESS);
         };
-        match (written, &self.output) {
-            (Ok(()), _) => ExitCode::SUCCESS,
-            (Err(error), None) => failed(error),
-            (Err(error), Some(directory)) => failed(format_args!(
+        Ok(match write(&directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(format_args!(
                 "cannot write to {}: {error}",
                 directory.display()
             )),
-        }
+        })
     }
 }
 

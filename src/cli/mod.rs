@@ -1,15 +1,11 @@
 //! The command line: one file a subcommand.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where the program speaks to people"
-)]
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 use crate::{config::Config, expression};
+use out::{Ended, note};
 
 mod admin;
 mod check;
@@ -24,6 +20,7 @@ mod keys;
 mod listing;
 mod man;
 mod next;
+mod out;
 mod providers;
 mod receive;
 mod rehearsal;
@@ -112,18 +109,28 @@ pub fn main() -> ExitCode {
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
-            // Nothing can be done when the terminal is gone.
-            drop(error.print());
-            return code.into();
-        }
+        Err(told) => return explained(&told).unwrap_or_else(|unwritten| unwritten.code()),
     };
-    let Some(command) = arguments.command else {
+    run(arguments.command).unwrap_or_else(|unwritten| unwritten.code())
+}
+
+/// What clap has to say: a fault of usage, or the help or the version that was asked for.
+fn explained(told: &clap::Error) -> Ended {
+    let text = told.render();
+    if told.use_stderr() {
+        out::aside(format_args!("{}", text.ansi()));
+        return Ok(EXIT_USAGE.into());
+    }
+    out::text(format_args!("{}", text.ansi()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(command: Option<Command>) -> Ended {
+    let Some(command) = command else {
         return next::tell();
     };
     match command {
-        Command::Serve(serve) => serve.run(),
+        Command::Serve(serve) => Ok(serve.run()),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
         Command::Send(send) => send.run(),
@@ -150,7 +157,7 @@ impl ConfigFile {
     fn load(&self) -> Result<Config, ExitCode> {
         let config = self.load_quietly()?;
         for warning in &config.warnings {
-            anstream::eprintln!("{YELLOW}warning{YELLOW:#}: {warning}");
+            note!("{YELLOW}warning{YELLOW:#}: {warning}");
         }
         Ok(config)
     }
@@ -158,7 +165,7 @@ impl ConfigFile {
     /// Like [`load`](Self::load), for commands that run often: warnings are left to `check` and `serve`.
     fn load_quietly(&self) -> Result<Config, ExitCode> {
         Config::load(&self.config).map_err(|faults| {
-            anstream::eprintln!("{}", diagnosis::faults(&faults, &self.config));
+            note!("{}", diagnosis::faults(&faults, &self.config));
             EXIT_USAGE.into()
         })
     }
@@ -181,7 +188,7 @@ enum Format {
 
 /// Says what failed and gives the exit code for it.
 fn failed(error: impl std::fmt::Display) -> ExitCode {
-    anstream::eprintln!("{RED}error{RED:#}: {error}");
+    note!("{RED}error{RED:#}: {error}");
     ExitCode::FAILURE
 }
 

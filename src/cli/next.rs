@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::{BOLD, ConfigFile, EXIT_USAGE, GREEN, RED, VERSION, YELLOW};
+use super::{
+    BOLD, ConfigFile, GREEN, RED, VERSION, YELLOW, explained,
+    out::{Ended, Unwritten, say},
+};
 use crate::config::{Config, Faults};
 
 /// The file that a command without `--config` would read.
@@ -14,24 +17,20 @@ struct Usual {
     file: ConfigFile,
 }
 
-pub(super) fn tell() -> ExitCode {
+pub(super) fn tell() -> Ended {
     let path = match Usual::try_parse_from(["hookgate"]) {
         Ok(usual) => usual.file.config,
-        Err(error) => {
-            // Nothing can be done when the terminal is gone.
-            drop(error.print());
-            return EXIT_USAGE.into();
-        }
+        Err(told) => return explained(&told),
     };
     let shown = path.display();
-    anstream::println!("{BOLD}Hookgate {VERSION}{BOLD:#}, a webhook ingest gateway\n");
+    say!("{BOLD}Hookgate {VERSION}{BOLD:#}, a webhook ingest gateway\n")?;
     if path.exists() {
         match Config::load(&path) {
-            Ok(config) => ready(&shown, &config),
-            Err(faults) => faulty(&shown, &faults),
+            Ok(config) => ready(&shown, &config)?,
+            Err(faults) => faulty(&shown, &faults)?,
         }
     } else {
-        anstream::println!("There is no {shown} yet. See it work, then write one:\n");
+        say!("There is no {shown} yet. See it work, then write one:\n")?;
         commands(&[
             (
                 "demo",
@@ -43,21 +42,19 @@ pub(super) fn tell() -> ExitCode {
                 "whose signatures are known: provider = \"github\"",
             ),
             ("serve --config FILE", "where it has another name"),
-        ]);
+        ])?;
     }
-    anstream::println!(
-        "\n`hookgate --help` lists every command; each has examples in its own --help."
-    );
-    ExitCode::SUCCESS
+    say!("\n`hookgate --help` lists every command; each has examples in its own --help.")?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn ready(shown: &impl std::fmt::Display, config: &Config) {
+fn ready(shown: &impl std::fmt::Display, config: &Config) -> Result<(), Unwritten> {
     let (routes, targets) = (config.routes.len(), config.targets.len());
-    anstream::println!(
+    say!(
         "{GREEN}{shown} can be served{GREEN:#}: {}, {}.\n",
         counted(routes, "route"),
         counted(targets, "target")
-    );
+    )?;
     let send = config.routes.first();
     let send = send.map(|route| format!("send --route {}", route.name));
     let mut next = vec![("serve", "receive webhooks")];
@@ -66,17 +63,15 @@ fn ready(shown: &impl std::fmt::Display, config: &Config) {
     }
     let warnings = counted(config.warnings.len(), "warning");
     if !config.warnings.is_empty() {
-        anstream::println!(
-            "{YELLOW}{warnings}{YELLOW:#}: `hookgate check` tells what should not stay.\n"
-        );
+        say!("{YELLOW}{warnings}{YELLOW:#}: `hookgate check` tells what should not stay.\n")?;
     }
-    commands(&next);
+    commands(&next)
 }
 
-fn faulty(shown: &impl std::fmt::Display, faults: &Faults) {
+fn faulty(shown: &impl std::fmt::Display, faults: &Faults) -> Result<(), Unwritten> {
     let faults = counted(faults.as_slice().len(), "fault");
-    anstream::println!("{RED}{shown} has {faults}{RED:#} and cannot be served:\n");
-    commands(&[("check", "each with its place, and what should stand there")]);
+    say!("{RED}{shown} has {faults}{RED:#} and cannot be served:\n")?;
+    commands(&[("check", "each with its place, and what should stand there")])
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -85,10 +80,11 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// One below the other, as in `--help`.
-fn commands(rows: &[(&str, &str)]) {
+fn commands(rows: &[(&str, &str)]) -> Result<(), Unwritten> {
     let width = rows.iter().map(|(command, _)| command.len()).max();
     let width = width.unwrap_or_default();
     for (command, told) in rows {
-        anstream::println!("  {BOLD}hookgate {command:width$}{BOLD:#}  {told}");
+        say!("  {BOLD}hookgate {command:width$}{BOLD:#}  {told}")?;
     }
+    Ok(())
 }

@@ -1,17 +1,22 @@
 //! `hookgate receive`: a target to try deliveries with.
 
 use std::{
-    io::Write as _,
     net::SocketAddr,
     process::ExitCode,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode, web};
+use tokio::sync::mpsc;
 
 use crate::{clock::Clock, listener::bind};
 
-use super::{failed, runtime, serve::stop_signal};
+use super::{
+    failed,
+    out::{self, Ended, Failure, Unwritten, say},
+    runtime,
+    serve::stop_signal,
+};
 
 /// Be a target: print every delivery that comes
 #[derive(clap::Args)]
@@ -42,23 +47,25 @@ const PRINTED_BYTES_MAX: usize = 4 * 1024;
 const PRINTED_CHARS_MAX: usize = 200;
 
 impl Receive {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let runtime = match runtime() {
             Ok(runtime) => runtime,
-            Err(error) => return failed(format_args!("cannot start threads: {error}")),
+            Err(error) => return Ok(failed(format_args!("cannot start threads: {error}"))),
         };
         match runtime.block_on(self.serve()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(error),
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(failure) => failure.ended(),
         }
     }
 
-    /// Until SIGTERM or SIGINT. `Err` tells in words why it cannot listen.
-    async fn serve(self) -> Result<(), String> {
+    /// Until SIGTERM or SIGINT, or until a delivery cannot be told.
+    async fn serve(self) -> Result<(), Failure> {
         let socket = bind(self.listen).map_err(|error| error.to_string())?;
         let address = socket.local_addr().map_err(|error| error.to_string())?;
+        let (unheard, mut unwritten) = mpsc::channel(1);
         let desk = web::Data::new(Desk {
             receive: self,
+            unheard,
             received: AtomicU64::new(0),
             clock: Clock::system(),
         });
@@ -75,18 +82,26 @@ impl Receive {
         .map_err(|error| format!("cannot listen on {address}: {error}"))?
         .run();
         let (handle, served) = (server.handle(), tokio::spawn(server));
-        anstream::println!("listening on http://{address}");
-        let stopped = stop_signal().await;
-        handle.stop(false).await;
+        say!("listening on http://{address}")?;
+        let stopped = tokio::select! {
+            signal = stop_signal() => match signal {
+                Ok(_name) => Ok(()),
+                Err(error) => Err(format!("cannot wait for signals: {error}").into()),
+            },
+            Some(unwritten) = unwritten.recv() => Err(Failure::Unwritten(unwritten)),
+        };
+        // A delivery that could not be told is taken all the same, and answered.
+        handle.stop(stopped.is_err()).await;
         // It ends with the command; there is nobody to tell of an error.
         drop(served.await);
-        let wait = |error| format!("cannot wait for signals: {error}");
-        stopped.map(drop).map_err(wait)
+        stopped
     }
 }
 
 struct Desk {
     receive: Receive,
+    /// Ends the command.
+    unheard: mpsc::Sender<Unwritten>,
     received: AtomicU64,
     clock: Clock,
 }
@@ -133,8 +148,10 @@ impl Desk {
                 text += &format!("  … {} bytes more\n", body.len() - printed.len());
             }
         }
-        // Whoever reads may be gone; deliveries are taken all the same.
-        drop(std::io::stdout().lock().write_all(text.as_bytes()));
+        if let Err(unwritten) = out::text(format_args!("{text}")) {
+            // The first is enough to end it.
+            drop(self.unheard.try_send(unwritten));
+        }
     }
 }
 

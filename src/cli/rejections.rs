@@ -1,7 +1,5 @@
 //! `hookgate rejections`: requests that were refused.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 use comfy_table::Cell;
 
@@ -9,6 +7,7 @@ use super::{
     Format,
     admin::{Admin, Session, Trouble, end},
     listing::{items, moment, print, seconds, state_cell, text},
+    out::Ended,
 };
 use crate::clock::Timestamp;
 
@@ -55,7 +54,7 @@ struct List {
 }
 
 impl Rejections {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let Command::List(asked) = self.command;
         let done = self.admin.open();
         let done = done.and_then(|session| list(&session, asked, self.format));

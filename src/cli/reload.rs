@@ -8,6 +8,7 @@ use super::{
     EXIT_USAGE, Format, GREEN, YELLOW,
     admin::{Admin, Trouble},
     failed,
+    out::{Ended, Unwritten, say},
 };
 
 /// Have a running gateway read its configuration again, and tell what changed
@@ -24,42 +25,43 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let answer = self.admin.open();
         let answer = answer.and_then(|session| session.post(&["reload"], &[], None));
         match answer {
-            Ok(changes) if self.format == Format::Json => anstream::println!("{changes}"),
-            Ok(changes) => tell(&changes),
+            Ok(changes) if self.format == Format::Json => say!("{changes}")?,
+            Ok(changes) => tell(&changes)?,
             Err(trouble) => {
                 let is_bad =
                     matches!(&trouble, Trouble::Refused { code, .. } if code == "invalid_config");
                 let failure = failed(trouble);
-                return if is_bad { EXIT_USAGE.into() } else { failure };
+                return Ok(if is_bad { EXIT_USAGE.into() } else { failure });
             }
         }
-        ExitCode::SUCCESS
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-fn tell(changes: &Value) {
+fn tell(changes: &Value) -> Result<(), Unwritten> {
     let mut changed = false;
     for kind in ["routes", "targets"] {
         for how in ["added", "removed", "changed"] {
             let names = names(&changes[kind][how]);
             if !names.is_empty() {
                 changed = true;
-                anstream::println!("{kind} {how}: {names}");
+                say!("{kind} {how}: {names}")?;
             }
         }
     }
     match changed {
-        true => anstream::println!("{GREEN}in use{GREEN:#}"),
-        false => anstream::println!("{GREEN}in use{GREEN:#}: routes and targets are as they were"),
+        true => say!("{GREEN}in use{GREEN:#}")?,
+        false => say!("{GREEN}in use{GREEN:#}: routes and targets are as they were")?,
     }
     let restart = names(&changes["needs_restart"]);
     if !restart.is_empty() {
-        anstream::println!("{YELLOW}counts after a restart only{YELLOW:#}: {restart}");
+        say!("{YELLOW}counts after a restart only{YELLOW:#}: {restart}")?;
     }
+    Ok(())
 }
 
 fn names(list: &Value) -> String {

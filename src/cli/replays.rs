@@ -1,6 +1,6 @@
 //! `hookgate replays`: replays of many deliveries, by filter.
 
-use std::{process::ExitCode, time::Duration};
+use std::time::Duration;
 
 use clap::Subcommand;
 use comfy_table::Cell;
@@ -11,6 +11,7 @@ use super::{
     Format, GREEN, YELLOW,
     admin::{Admin, Session, Trouble, end},
     listing::{items, print, seconds, state_cell, text},
+    out::{Ended, note, say},
 };
 
 /// How often a replay that is followed is looked at.
@@ -63,22 +64,18 @@ enum Command {
 }
 
 impl Replays {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let format = self.format;
         let done = self.admin.open().and_then(|session| match self.command {
             Command::List { limit } => list(&session, limit, format),
             Command::Show { id, follow: true } => follow(&session, &id, None, format),
             Command::Show { id, follow: false } => {
-                told(&session.get(&["replays", &id], &[])?, format);
-                Ok(())
+                told(&session.get(&["replays", &id], &[])?, format)
             }
-            Command::Cancel { id } => {
-                told(
-                    &session.post(&["replays", &id, "cancel"], &[], None)?,
-                    format,
-                );
-                Ok(())
-            }
+            Command::Cancel { id } => told(
+                &session.post(&["replays", &id, "cancel"], &[], None)?,
+                format,
+            ),
         });
         end(done)
     }
@@ -111,15 +108,16 @@ fn filter(replay: &Value) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
-fn told(replay: &Value, format: Format) {
+fn told(replay: &Value, format: Format) -> Result<(), Trouble> {
     let [state, events, replayed] = ["state", "events", "replayed"].map(|key| text(replay, key));
     match format {
-        Format::Json => anstream::println!("{replay}"),
-        Format::Text => anstream::println!(
+        Format::Json => say!("{replay}")?,
+        Format::Text => say!(
             "{GREEN}{state}{GREEN:#}: {events} events looked at, {replayed} deliveries made again ({})",
             filter(replay)
-        ),
+        )?,
     }
+    Ok(())
 }
 
 /// Shows how far the replay is until it ends. Ctrl-c leaves it running, and says how to go on. `events`: how many
@@ -140,12 +138,11 @@ pub(super) fn follow(
         ));
         if replay["state"] != "running" {
             bar.finish_and_clear();
-            told(&replay, format);
-            return Ok(());
+            return told(&replay, format);
         }
         if !session.wait(EVERY) {
             bar.finish_and_clear();
-            anstream::eprintln!(
+            note!(
                 "{YELLOW}it goes on{YELLOW:#} without this program:\n  hookgate replays show {id} --follow\n  hookgate replays cancel {id}"
             );
             return Ok(());

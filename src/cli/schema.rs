@@ -1,8 +1,11 @@
 //! `hookgate schema`: what editors check and complete `routes.toml` by.
 
-use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
-use super::{GREEN, failed};
+use super::{
+    GREEN, failed,
+    out::{self, Ended, say},
+};
 use crate::config::surface;
 
 /// Print the JSON Schema of routes.toml, so that editors complete and check it
@@ -17,19 +20,21 @@ pub(super) struct Schema {
 }
 
 impl Schema {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let text = format!("{:#}\n", surface::schema());
         let Some(path) = self.output else {
-            // Whoever reads may have seen enough.
-            drop(std::io::stdout().write_all(text.as_bytes()));
-            return ExitCode::SUCCESS;
+            out::bytes(text.as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
         };
         match fs::write(&path, text) {
             Ok(()) => {
-                anstream::println!("{GREEN}written{GREEN:#}: {}", path.display());
-                ExitCode::SUCCESS
+                say!("{GREEN}written{GREEN:#}: {}", path.display())?;
+                Ok(ExitCode::SUCCESS)
             }
-            Err(error) => failed(format_args!("cannot write {}: {error}", path.display())),
+            Err(error) => Ok(failed(format_args!(
+                "cannot write {}: {error}",
+                path.display()
+            ))),
         }
     }
 }

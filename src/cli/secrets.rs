@@ -1,7 +1,5 @@
 //! `hookgate secrets`: the secrets that came in handshakes.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use http::Method;
@@ -9,9 +7,9 @@ use serde_json::Value;
 
 use super::{
     GREEN,
-    admin::{Admin, Trouble},
-    failed,
+    admin::{Admin, Trouble, end},
     listing::items,
+    out::{Ended, say},
 };
 
 /// Show and forget the secrets that providers gave in their handshakes
@@ -50,52 +48,54 @@ enum Command {
 }
 
 impl Secrets {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let done = match self.command.unwrap_or(Command::List) {
             Command::List => list(&self.admin),
             Command::Show { route } => show(&self.admin, &route),
             Command::Forget { route } => forget(&self.admin, &route),
         };
-        done.map_or_else(failed, |()| ExitCode::SUCCESS)
+        end(done)
     }
 }
 
-fn list(admin: &Admin) -> Result<(), String> {
+fn list(admin: &Admin) -> Result<(), Trouble> {
     let mut table = Table::new();
     table
         .load_style(UTF8_FULL_CONDENSED)
         .set_header(["route", "state", "received"]);
-    let secrets = known(admin).map_err(|trouble| trouble.to_string())?;
+    let secrets = known(admin)?;
     for secret in &secrets {
         let text = |key: &str| secret[key].as_str().unwrap_or("-").to_owned();
         table.add_row([text("route"), text("state"), text("received_at")]);
     }
     match secrets.is_empty() {
-        true => anstream::println!("no route takes its secret from a handshake"),
-        false => anstream::println!("{table}"),
+        true => say!("no route takes its secret from a handshake")?,
+        false => say!("{table}")?,
     }
     Ok(())
 }
 
-fn show(admin: &Admin, route: &str) -> Result<(), String> {
-    let secrets = known(admin).map_err(|trouble| trouble.to_string())?;
+fn show(admin: &Admin, route: &str) -> Result<(), Trouble> {
+    let secrets = known(admin)?;
     let of_route = secrets.iter().find(|secret| secret["route"] == route);
     let of_route = of_route
         .ok_or_else(|| format!("no route called {route:?} takes its secret from a handshake"))?;
     if of_route["state"] == "waiting" {
-        return Err(format!("{route} waits for its provider's handshake"));
+        let told = format!("{route} waits for its provider's handshake");
+        return Err(Trouble::Unasked(told));
     }
     let answer = admin.ask(Method::GET, &["secrets", route])?;
     let secret = answer["secret"].as_str();
-    anstream::println!("{}", secret.ok_or("the gateway's answer has no secret")?);
+    let secret = secret.ok_or_else(|| "the gateway's answer has no secret".to_owned())?;
+    say!("{secret}")?;
     Ok(())
 }
 
-fn forget(admin: &Admin, route: &str) -> Result<(), String> {
+fn forget(admin: &Admin, route: &str) -> Result<(), Trouble> {
     admin.ask(Method::DELETE, &["secrets", route])?;
-    anstream::println!(
+    say!(
         "{GREEN}forgotten{GREEN:#}: what {route}'s provider sends is refused until its next handshake"
-    );
+    )?;
     Ok(())
 }
 

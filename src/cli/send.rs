@@ -18,6 +18,7 @@ use crate::{
 use super::{
     BOLD, ConfigFile, EXIT_USAGE, GREEN, RED, explain, failed,
     https::{Answer, Https, Trust, read_pem},
+    out::{Ended, Unwritten, note, say},
     runtime,
     samples::{self, Naming},
     sign::{Flaw, Signer, Unsigned},
@@ -106,15 +107,15 @@ struct Prepared {
 }
 
 impl Send {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let config = match &self.provider {
             None => match self.file.load_quietly() {
                 Ok(config) => config,
-                Err(code) => return code,
+                Err(code) => return Ok(code),
             },
             Some(provider) => match self.provider_config(provider) {
                 Ok(config) => config,
-                Err(message) => return usage(&message),
+                Err(message) => return Ok(usage(&message)),
             },
         };
         let prepared = self.prepare(config).and_then(|prepared| {
@@ -125,14 +126,14 @@ impl Send {
         });
         let (prepared, first, client) = match prepared {
             Ok(prepared) => prepared,
-            Err(message) => return usage(&message),
+            Err(message) => return Ok(usage(&message)),
         };
         let runtime = match runtime() {
             Ok(runtime) => runtime,
-            Err(error) => return failed(format_args!("cannot start threads: {error}")),
+            Err(error) => return Ok(failed(format_args!("cannot start threads: {error}"))),
         };
         let line = format!("{} {}", first.method(), shown(&first.uri().to_string()));
-        anstream::println!("{BOLD}{line}{BOLD:#}");
+        say!("{BOLD}{line}{BOLD:#}")?;
         if self.count.get() > 1 {
             let plan = traffic::Plan {
                 count: self.count.get(),
@@ -146,17 +147,21 @@ impl Send {
         let copy = self.duplicate.then(|| first.clone());
         for request in std::iter::once(first).chain(copy) {
             match runtime.block_on(client.send(request)) {
-                Ok(answer) if answer.status.is_success() => drop(tell(&answer)),
-                Ok(answer) => code = tell(&answer),
+                Ok(answer) => {
+                    tell(&answer)?;
+                    if !answer.status.is_success() {
+                        code = ExitCode::FAILURE;
+                    }
+                }
                 Err(error) => {
-                    return failed(format_args!(
+                    return Ok(failed(format_args!(
                         "{error}\nIs the gateway running (`hookgate serve`), and does its certificate name this host? \
                          See --url and --ca."
-                    ));
+                    )));
                 }
             }
         }
-        code
+        Ok(code)
     }
 
     /// `Err` is a fault of usage, in words.
@@ -356,30 +361,25 @@ fn shown(url: &str) -> String {
     }
 }
 
-fn tell(answer: &Answer) -> ExitCode {
+fn tell(answer: &Answer) -> Result<(), Unwritten> {
     let colour = if answer.status.is_success() {
         GREEN
     } else {
         RED
     };
-    anstream::println!(
+    say!(
         "{colour}{}{colour:#} in {:.1} ms",
         answer.status,
         answer.took.as_secs_f64() * 1000.0
-    );
-    anstream::println!("{}", answer.text());
-    anstream::println!(
+    )?;
+    say!("{}", answer.text())?;
+    say!(
         "request id: {}",
         answer.header("x-request-id").unwrap_or("none")
-    );
-    if answer.status.is_success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    )
 }
 
 fn usage(message: &str) -> ExitCode {
-    anstream::eprintln!("{RED}error{RED:#}: {message}");
+    note!("{RED}error{RED:#}: {message}");
     EXIT_USAGE.into()
 }

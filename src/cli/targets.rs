@@ -1,7 +1,5 @@
 //! `hookgate targets`: how targets stand; pausing and resuming them.
 
-use std::process::ExitCode;
-
 use clap::Subcommand;
 use comfy_table::Cell;
 use serde_json::Value;
@@ -10,6 +8,7 @@ use super::{
     Format, GREEN, YELLOW,
     admin::{Admin, Session, Trouble, end},
     listing::{duration, items, print, state_cell, text},
+    out::{Ended, say},
 };
 
 /// List, pause and resume targets
@@ -48,7 +47,7 @@ enum Command {
 }
 
 impl Targets {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let done = self.admin.open().and_then(|session| match self.command {
             Command::List => list(&session, self.format),
             Command::Pause { name } => change(&session, &name, "pause", self.format),
@@ -112,20 +111,20 @@ fn standing(target: &Value) -> (&str, String) {
 fn change(session: &Session, name: &str, what: &str, format: Format) -> Result<(), Trouble> {
     let answer = session.post(&["targets", name, what], &[], None)?;
     if format == Format::Json {
-        anstream::println!("{answer}");
+        say!("{answer}")?;
         return Ok(());
     }
     match answer["result"].as_str().unwrap_or_default() {
-        "paused" => anstream::println!(
+        "paused" => say!(
             "{YELLOW}paused{YELLOW:#}: no gateway of this store sends {name} anything, until `hookgate targets resume {name}`; its events are stored and wait"
-        ),
-        "resumed" => anstream::println!(
+        )?,
+        "resumed" => say!(
             "{GREEN}resumed{GREEN:#}: what waited for {name} is sent, by all gateways of this store"
-        ),
-        "paused_by_file" => anstream::println!(
+        )?,
+        "paused_by_file" => say!(
             "{YELLOW}still paused{YELLOW:#}: the configuration says `paused = true` of {name}; take that out, and `hookgate reload`"
-        ),
-        _ => anstream::println!("{GREEN}not paused{GREEN:#}: nobody had paused {name}"),
+        )?,
+        _ => say!("{GREEN}not paused{GREEN:#}: nobody had paused {name}")?,
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(super) fn start(format: LogFormat) {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // What cannot be logged is told to standard error too, where that panics: whoever logs would end.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => subscriber.with_ansi(colours_are_wanted()).init(),

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::{Map, Number, Value};
@@ -15,13 +15,18 @@ use toml::{
 use super::{
     Faults, Secret,
     load::{take_faults, tree},
-    reader::{Context, Node, Place, Table, quoted},
+    reader::{Context, Node, Table, quoted},
     source::Source,
+    store::KEPT_MAX,
 };
 use crate::clock::Timestamp;
 
-/// More than any body that a route takes is not read from a file.
-const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+mod expect;
+mod request;
+
+pub use expect::Expect;
+pub use request::{CaseProof, CaseRequest};
+use {expect::read_expect, request::read_request};
 
 /// A file of cases that has been read, but not understood.
 pub struct CasesFile(Source);
@@ -42,28 +47,27 @@ pub struct Known<'n> {
     pub reasons: &'n [&'n str],
 }
 
-/// One request, and what is to become of it.
+/// One request, or several, and what is to become of each.
 #[derive(Debug)]
 pub struct Case {
     pub name: String,
     /// From 1.
     pub line: usize,
     pub called: Called,
-    /// `None`: the route's first.
-    pub method: Option<String>,
-    /// In the order of the file.
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
-    /// `None`: a sample that the route takes.
-    pub body: Option<Vec<u8>>,
-    pub content_type: Option<String>,
-    /// Without `?`.
-    pub query: Option<String>,
-    pub address: Option<IpAddr>,
-    /// The certificate that the caller shows: PEM, the leaf first.
-    pub certificate: Option<Vec<u8>>,
     pub at: Option<Timestamp>,
-    /// Signed as a provider would.
-    pub proof: Option<CaseProof>,
+    pub request: CaseRequest,
+    pub expect: Expect,
+    /// What comes after it, of a gateway that remembers what came before.
+    pub again: Vec<Again>,
+}
+
+/// The case's request another time, as it was or otherwise.
+#[derive(Debug)]
+pub struct Again {
+    /// Since the request before it.
+    pub after: Duration,
+    /// Whole: with what it has of the case's.
+    pub request: CaseRequest,
     pub expect: Expect,
 }
 
@@ -71,43 +75,6 @@ pub struct Case {
 pub enum Called {
     Route(String),
     Path(String),
-}
-
-/// How a request is signed.
-#[derive(Debug, Default)]
-pub struct CaseProof {
-    /// The event's id, where it stands in a header.
-    pub id: Option<String>,
-    /// Its type, where it stands in a header.
-    pub event_type: Option<String>,
-    /// Instead of the route's first.
-    pub secret: Option<Secret>,
-    /// Where the configuration holds only a digest.
-    pub key: Option<Secret>,
-    /// Where it holds only a public key: the private one, PEM (PKCS #8).
-    pub signing_key: Option<Secret>,
-    pub bad_signature: bool,
-    pub stale: bool,
-}
-
-/// What is compared; at least one of them.
-#[derive(Debug, Default)]
-pub struct Expect {
-    pub status: Option<u16>,
-    pub reason: Option<String>,
-    /// Of each event.
-    pub id: Option<Vec<String>>,
-    /// Of each event.
-    pub event_type: Option<Vec<String>>,
-    /// Sorted, as the next two.
-    pub targets: Option<Vec<String>>,
-    /// Targets whose `when` does not want the event.
-    pub filtered: Option<Vec<String>>,
-    /// Targets whose expressions fail on it.
-    pub failed: Option<Vec<String>>,
-    /// What targets are sent; of several events a list.
-    pub bodies: BTreeMap<String, Value>,
-    pub answer: Option<Value>,
 }
 
 impl CasesFile {
@@ -187,55 +154,46 @@ fn read_case(node: Node<'_>, known: &Known<'_>) -> Option<Case> {
     );
     let name = name.and_then(|node| Some(node.string("a string")?.to_owned()));
     let called = read_called(&mut table, known);
-    let method = table.take("method");
-    let headers = table.take("headers").map(read_headers);
-    let body = read_body(&mut table);
-    let content_type = table.take("content_type").and_then(|node| text(&node));
-    let query = table.take("query").and_then(|node| text(&node));
-    let address = table.take("address").and_then(|node| {
-        node.parse("an address such as \"203.0.113.7\"", |text| {
-            text.parse().ok()
-        })
-    });
-    let certificate = table.take("certificate").and_then(|node| read_file(&node));
     let at = table.take("at").and_then(|node| node.moment());
-    let proof = read_proof(&mut table);
-    let expect = table.require(
-        "expect",
-        "what is to become of it, such as { status = 200 }",
-    );
-    let expect = expect.and_then(|node| read_expect(node, known));
+    let request = read_request(&mut table, &CaseRequest::default());
+    let expect = read_expectation(&mut table, known);
+    let again = table.take("again");
+    let again = again.and_then(|node| node.list("tables under [[case.again]]"));
+    let again = again.unwrap_or_default().into_iter();
+    let again: Vec<_> = again
+        .filter_map(|node| read_again(node, &request, known))
+        .collect();
     table.finish();
     Some(Case {
         name: name?,
         line,
         called: called?,
-        method: method.and_then(|node| node.choice(&METHODS).map(str::to_owned)),
-        headers: headers.unwrap_or_default(),
-        body,
-        content_type,
-        query: query.map(|query| query.trim_start_matches('?').to_owned()),
-        address,
-        certificate,
         at,
-        proof,
+        request,
+        expect: expect?,
+        again,
+    })
+}
+
+fn read_again(node: Node<'_>, request: &CaseRequest, known: &Known<'_>) -> Option<Again> {
+    let mut table = node.table("a table under [[case.again]]")?;
+    let after = table.duration("after", Duration::ZERO, KEPT_MAX);
+    let request = read_request(&mut table, request);
+    let expect = read_expectation(&mut table, known);
+    table.finish();
+    Some(Again {
+        after,
+        request,
         expect: expect?,
     })
 }
 
-/// Some that no route takes: that they are refused can be tested.
-const METHODS: [(&str, &str); 7] = [
-    ("POST", "POST"),
-    ("PUT", "PUT"),
-    ("PATCH", "PATCH"),
-    ("GET", "GET"),
-    ("HEAD", "HEAD"),
-    ("DELETE", "DELETE"),
-    ("OPTIONS", "OPTIONS"),
-];
-
-fn text(node: &Node<'_>) -> Option<String> {
-    Some(node.string("a string")?.to_owned())
+fn read_expectation(table: &mut Table<'_>, known: &Known<'_>) -> Option<Expect> {
+    let node = table.require(
+        "expect",
+        "what is to become of it, such as { status = 200 }",
+    );
+    node.and_then(|node| read_expect(node, known))
 }
 
 /// Exactly one of `route` and `path`.
@@ -274,160 +232,8 @@ fn one_of(expected: &str, names: &[&str]) -> String {
     format!("{expected}: one of {}", names.join(", "))
 }
 
-fn read_headers(node: Node<'_>) -> Vec<(http::HeaderName, http::HeaderValue)> {
-    const SHAPE: &str = "a table such as { X-GitHub-Event = \"push\" }";
-    let mut headers = Vec::new();
-    let entries = node.table(SHAPE).map(Table::named).unwrap_or_default();
-    for (name, place, node) in entries {
-        let Ok(name) = http::HeaderName::try_from(&name) else {
-            place.fault(quoted(&name), "the name of a header");
-            continue;
-        };
-        let values = node.one_or_many().into_iter();
-        let values = values.filter_map(|node| {
-            node.parse("a value of one line, or a list of such", |text| {
-                http::HeaderValue::try_from(text).ok()
-            })
-        });
-        headers.extend(values.map(|value| (name.clone(), value)));
-    }
-    headers
-}
-
-/// One of `body`, `json` and `file`, or none.
-fn read_body(table: &mut Table<'_>) -> Option<Vec<u8>> {
-    let (body, json, file) = (table.take("body"), table.take("json"), table.take("file"));
-    match (body, json, file) {
-        (Some(node), None, None) => text(&node).map(String::into_bytes),
-        (None, Some(node), None) => Some(document(&node).to_string().into_bytes()),
-        (None, None, Some(node)) => read_file(&node),
-        (None, None, None) => None,
-        _ => {
-            let found = "several of `body`, `json` and `file`";
-            table.place.fault(found, "the one that is sent");
-            None
-        }
-    }
-}
-
-fn read_file(node: &Node<'_>) -> Option<Vec<u8>> {
-    let name = node.string("the path of a file")?;
-    let path = node.place.resolve(name);
-    let read = node.place.context.read(&path, BODY_BYTES_MAX);
-    read.map_err(|error| {
-        let found = format!("{}, which cannot be read ({error})", quoted(name));
-        node.place
-            .fault(found, format!("a file at {}", path.display()));
-    })
-    .ok()
-    .map(|bytes| bytes.to_vec())
-}
-
-/// A request is signed where the case says so, or how.
-fn read_proof(table: &mut Table<'_>) -> Option<CaseProof> {
-    let sign = table.take("sign");
-    let secret = |node: Node<'_>| node.secret().string("a string").map(Secret::new);
-    let how = [
-        ("secret", table.take("secret")),
-        ("key", table.take("key")),
-        ("signing_key", table.take("signing_key")),
-        ("bad_signature", table.take("bad_signature")),
-        ("stale", table.take("stale")),
-        ("id", table.take("id")),
-        ("event_type", table.take("event_type")),
-    ];
-    let says_no = sign.as_ref().and_then(|node| node.boolean()) == Some(false);
-    let is_signed = !says_no && (sign.is_some() || how.iter().any(|(_, node)| node.is_some()));
-    let mut proof = CaseProof::default();
-    let mut flaws = 0;
-    for (key, node) in how {
-        let Some(node) = node else { continue };
-        if says_no {
-            let found = format!("`{key}` beside `sign = false`");
-            node.place.fault(found, "`sign = true`, or no such key");
-        }
-        match key {
-            "secret" => proof.secret = secret(node),
-            "key" => proof.key = secret(node),
-            "signing_key" => proof.signing_key = read_file(&node).map(Secret::new),
-            "id" => proof.id = text(&node),
-            "event_type" => proof.event_type = text(&node),
-            _ => {
-                let truth = node.boolean().unwrap_or(false);
-                flaws += u8::from(truth);
-                if flaws > 1 {
-                    node.place
-                        .fault("both `bad_signature` and `stale`", "one of them");
-                }
-                match key {
-                    "stale" => proof.stale = truth,
-                    _ => proof.bad_signature = truth,
-                }
-            }
-        }
-    }
-    is_signed.then_some(proof)
-}
-
-fn read_expect(node: Node<'_>, known: &Known<'_>) -> Option<Expect> {
-    const SHAPE: &str = "a table such as { status = 200, targets = [\"crm\"] }";
-    let mut table = node.table(SHAPE)?;
-    let place = table.place.clone();
-    if table.is_empty() {
-        place.fault("nothing", SHAPE);
-    }
-    let status = table
-        .take("status")
-        .and_then(|node| node.integer(100..=599));
-    let reason = table
-        .take("reason")
-        .and_then(|node| named(&node, known.reasons, "why requests are refused"));
-    let mut targets = |key| {
-        let node = table.take(key)?;
-        let items = node.list("a list of targets such as [\"crm\"]")?;
-        let names = items
-            .iter()
-            .filter_map(|item| named(item, known.targets, "the name of a target"));
-        let mut names: Vec<_> = names.collect();
-        names.sort();
-        Some(names)
-    };
-    let (all, filtered, failed) = (targets("targets"), targets("filtered"), targets("failed"));
-    let texts = |node: Node<'_>| node.one_or_many().iter().filter_map(text).collect();
-    let expect = Expect {
-        status: status.and_then(|status| u16::try_from(status).ok()),
-        reason,
-        id: table.take("id").map(texts),
-        event_type: table.take("type").map(texts),
-        targets: all,
-        filtered,
-        failed,
-        bodies: table
-            .take("bodies")
-            .map(|node| read_bodies(node, known))
-            .unwrap_or_default(),
-        answer: table.take("answer").map(|node| document(&node)),
-    };
-    table.finish();
-    Some(expect)
-}
-
-fn read_bodies(node: Node<'_>, known: &Known<'_>) -> BTreeMap<String, Value> {
-    const SHAPE: &str = "a table such as { crm = { ticket = 1 } }";
-    let at = node.place.clone();
-    let entries = node.table(SHAPE).map(Table::named);
-    if entries.as_ref().is_some_and(Vec::is_empty) {
-        at.fault("nothing", SHAPE);
-    }
-    let entries = entries.unwrap_or_default();
-    let body = |(name, place, node): (String, Place<'_>, Node<'_>)| {
-        if !known.targets.contains(&name.as_str()) {
-            let expected = one_of("the name of a target", known.targets);
-            place.unknown(&name, &expected, known.targets.iter().copied());
-        }
-        (name, document(&node))
-    };
-    entries.into_iter().map(body).collect()
+fn text(node: &Node<'_>) -> Option<String> {
+    Some(node.string("a string")?.to_owned())
 }
 
 /// Nothing only after a fault.

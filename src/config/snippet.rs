@@ -6,13 +6,15 @@
 
 use std::ops::Range;
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use super::surface::is_key;
 
 /// What stands for what is not shown.
 const HIDDEN: &str = "…";
 /// Longer lines are cut around what is marked.
-const CHARS_MAX: usize = 110;
-const CHARS_BEFORE: usize = 40;
+const COLUMNS_MAX: usize = 110;
+const COLUMNS_BEFORE: usize = 40;
 /// A tab, as it is shown.
 const TAB: &str = "    ";
 /// Some editors put it before a file. It is not seen.
@@ -20,13 +22,13 @@ pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The pieces from one of [`pieces`] to the next.
 const STRIDE: usize = 64;
 
-/// One line, and the part of it that is marked.
+/// One line, and the part of it that is marked. Columns are those of a terminal: a character takes two, one or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snippet {
     pub line: String,
-    /// Characters before the marked part.
+    /// Columns before the marked part.
     pub start: usize,
-    /// Characters of the marked part; at least one.
+    /// Columns of the marked part; at least one.
     pub width: usize,
 }
 
@@ -108,11 +110,10 @@ impl Words<'_> {
     }
 }
 
-/// A line as it grows, and where what is marked has come to stand in it.
+/// A line as it grows, and where what is marked has come to stand in it, in bytes.
 struct Canvas {
     span: Range<usize>,
     line: String,
-    chars: usize,
     start: Option<usize>,
     end: usize,
 }
@@ -122,7 +123,6 @@ impl Canvas {
         Self {
             span,
             line: String::new(),
-            chars: 0,
             start: None,
             end: 0,
         }
@@ -164,40 +164,49 @@ impl Canvas {
 
     /// `shown` stands for `range` of the file.
     fn put(&mut self, shown: &str, range: Range<usize>) {
-        let chars = shown.chars().count();
         if self.start.is_none() && range.contains(&self.span.start) {
-            self.start = Some(self.chars);
+            self.start = Some(self.line.len());
         }
         self.line.push_str(shown);
-        self.chars += chars;
         if range.start < self.span.end {
-            self.end = self.chars;
+            self.end = self.line.len();
         }
     }
 
     fn finish(self) -> Snippet {
         let shown = self.line.trim_end();
-        let chars = shown.chars().count();
-        let start = self.start.unwrap_or(chars).min(chars);
-        let width = self.end.min(chars).saturating_sub(start).max(1);
-        if chars <= CHARS_MAX {
-            return Snippet {
-                line: shown.to_owned(),
-                start,
-                width,
-            };
-        }
-        let from = start.saturating_sub(CHARS_BEFORE);
-        let cut: String = shown.chars().skip(from).take(CHARS_MAX).collect();
-        let before = if from > 0 { HIDDEN } else { "" };
-        let after = if from + CHARS_MAX < chars { HIDDEN } else { "" };
-        let room = CHARS_MAX.saturating_sub(start - from).max(1);
+        let start = self.start.unwrap_or(shown.len()).min(shown.len());
+        let end = self.end.min(shown.len()).max(start);
+        let is_long = shown.width() > COLUMNS_MAX;
+        let cut = match is_long {
+            true => around(shown, start),
+            false => 0..shown.len(),
+        };
+        let before = if cut.start > 0 { HIDDEN } else { "" };
+        let after = if cut.end < shown.len() { HIDDEN } else { "" };
         Snippet {
-            start: start - from + before.chars().count(),
-            width: width.min(room),
-            line: format!("{before}{cut}{after}"),
+            start: before.width() + shown[cut.start..start].width(),
+            width: shown[start..end.min(cut.end).max(start)].width().max(1),
+            line: format!("{before}{}{after}", &shown[cut]),
         }
     }
+}
+
+/// So much of `line`, in bytes, as is shown of a long one in which the byte `at` matters.
+fn around(line: &str, at: usize) -> Range<usize> {
+    let columns = |c: char| c.width().unwrap_or_default();
+    let mut left = COLUMNS_BEFORE;
+    let fits = |c: &char, left: &mut usize| {
+        let rest = left.checked_sub(columns(*c));
+        *left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    let before = line[..at].chars().rev().take_while(|c| fits(c, &mut left));
+    let start = at - before.map(char::len_utf8).sum::<usize>();
+    let mut left = COLUMNS_MAX;
+    let shown = line[start..].chars().take_while(|c| fits(c, &mut left));
+    let end = start + shown.map(char::len_utf8).sum::<usize>();
+    start..end
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -308,5 +317,61 @@ mod tests {
                 "{start}"
             );
         }
+    }
+
+    /// The line, and what of it stands over the marks where each character takes as many columns as a terminal gives it.
+    fn marked(before: &str, found: &str, after: &str) -> (Snippet, String) {
+        let text = format!("{before}\"{found}\"{after}\n");
+        let told = Told {
+            key: "targets.注文",
+            found: &format!("\"{found}\""),
+        };
+        let span = before.len()..before.len() + found.len() + 2;
+        let snippet = Snippet::of(&text, &pieces(&text), &span, &told).unwrap();
+        let mut at = 0;
+        let over = snippet.line.chars().filter(|c| {
+            let column = at;
+            at += c.width().unwrap_or_default();
+            (snippet.start..snippet.start + snippet.width).contains(&column)
+        });
+        let over = over.collect();
+        (snippet, over)
+    }
+
+    #[test]
+    fn marks_stand_under_what_is_wide_or_takes_no_column() {
+        for (before, found, start, width) in [
+            ("deliver = [", "crm", 11, 5),
+            ("deliver = [", "注文", 11, 6),
+            ("targets.注文 = [", "crm", 16, 5),
+            // A letter and an accent of its own.
+            ("deliver = [", "cafe\u{301}s", 11, 7),
+            ("deliver = [", "📦", 11, 4),
+            ("\tdeliver\t= [", "crm", 18, 5),
+            ("[targets.注文.📦]\tdeliver = [", "注文📦", 31, 8),
+        ] {
+            let (snippet, over) = marked(before, found, "]");
+            let line = &snippet.line;
+            assert_eq!((snippet.start, snippet.width), (start, width), "{line}");
+            assert_eq!(over, format!("\"{found}\""), "{line}");
+        }
+        // What a terminal joins is as wide as it is together.
+        let (snippet, _) = marked("deliver = [", "👩\u{200d}👩\u{200d}👧", "]");
+        assert_eq!((snippet.start, snippet.width), (11, 4));
+    }
+
+    #[test]
+    fn long_lines_are_cut_by_columns() {
+        let long = "\"注文\", ".repeat(30);
+        let (snippet, over) = marked(&format!("deliver = [{long}"), "注文", &format!(", {long}]"));
+        assert!(snippet.line.width() <= COLUMNS_MAX + 2, "{}", snippet.line);
+        assert!(snippet.line.width() > COLUMNS_MAX - 2, "{}", snippet.line);
+        assert!(snippet.line.starts_with('…') && snippet.line.ends_with('…'));
+        assert!(snippet.start <= COLUMNS_BEFORE + 1, "{snippet:?}");
+        assert_eq!(over, "\"注文\"");
+        // What is marked goes on where the line is cut.
+        let (snippet, _) = marked("deliver = [", &"注".repeat(80), "]");
+        assert_eq!(snippet.start + snippet.width + 1, snippet.line.width());
+        assert!(snippet.line.width() <= COLUMNS_MAX + 1, "{}", snippet.line);
     }
 }

@@ -62,6 +62,11 @@ mod reload;
     clippy::unwrap_used,
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
+mod repeats;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
 mod replays;
 #[allow(
     clippy::unwrap_used,
@@ -79,5 +84,10 @@ mod start;
     reason = "what goes wrong in a test's own machinery ends the test"
 )]
 mod targets;
+#[allow(
+    clippy::unwrap_used,
+    reason = "what goes wrong in a test's own machinery ends the test"
+)]
+mod unwritable;
 
 pub(crate) use check::keys_of_the_source;

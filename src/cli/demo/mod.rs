@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use crate::clock::Clock;
 
 use super::{
-    BOLD, ConfigFile, GREEN, RED, failed, runtime, samples::DEMO_KEYS, serve::stop_signal,
+    BOLD, ConfigFile, GREEN, RED, failed,
+    out::{Ended, Failure, Unwritten, say},
+    runtime,
+    samples::DEMO_KEYS,
+    serve::stop_signal,
 };
 
 mod play;
@@ -31,59 +35,64 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let runtime = match runtime() {
             Ok(runtime) => runtime,
-            Err(error) => return failed(format_args!("cannot start threads: {error}")),
+            Err(error) => return Ok(failed(format_args!("cannot start threads: {error}"))),
         };
         match runtime.block_on(self.play()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => failed(error),
+            Ok(true) => Ok(ExitCode::SUCCESS),
+            Ok(false) => Ok(ExitCode::FAILURE),
+            Err(failure) => failure.ended(),
         }
     }
 
-    /// Whether all came out as expected. `Err` tells in words why the demo did not take place.
-    async fn play(self) -> Result<bool, String> {
+    /// Whether all came out as expected.
+    async fn play(self) -> Result<bool, Failure> {
         let (stage, from) = Stage::set(&self.file.config).await?;
-        anstream::println!(
+        let as_expected = self.show(&stage, &from).await;
+        stage.clear().await;
+        as_expected
+    }
+
+    async fn show(&self, stage: &Stage, from: &str) -> Result<bool, Failure> {
+        say!(
             "A gateway at https://{} with {from}; each of its targets is an example receiver on loopback.\n",
             stage.app.public_addr(),
-        );
+        )?;
         let rows = tokio::select! {
-            rows = play::play(&stage, traffic::steps(&Clock::system())) => rows?,
-            _ = stop_signal() => return Err("interrupted".into()),
+            rows = play::play(stage, traffic::steps(&Clock::system())) => rows?,
+            _ = stop_signal() => return Err("interrupted".to_owned().into()),
         };
-        let as_expected = tell(&rows);
+        let as_expected = tell(&rows)?;
         if !self.once {
-            tell_more(&stage);
+            tell_more(stage)?;
             let waited = stop_signal().await;
             waited.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
         }
-        stage.clear().await;
         Ok(as_expected)
     }
 }
 
-fn tell(rows: &[Row]) -> bool {
-    anstream::println!("{}\n", table::render(rows));
+fn tell(rows: &[Row]) -> Result<bool, Unwritten> {
+    say!("{}\n", table::render(rows))?;
     let failed = rows.iter().filter(|row| row.verdict.is_err()).count();
     if failed == 0 {
-        anstream::println!("{GREEN}All {} came out as expected.{GREEN:#}", rows.len());
+        say!("{GREEN}All {} came out as expected.{GREEN:#}", rows.len())?;
     } else {
-        anstream::println!("{RED}{failed} of {} FAILED.{RED:#}", rows.len());
+        say!("{RED}{failed} of {} FAILED.{RED:#}", rows.len())?;
     }
-    failed == 0
+    Ok(failed == 0)
 }
 
 /// What to try on the gateway that is still up.
-fn tell_more(stage: &Stage) {
+fn tell_more(stage: &Stage) -> Result<(), Unwritten> {
     let (public, admin) = (stage.app.public_addr(), stage.app.admin_addr());
     let ca = stage.directory.certificate();
     let ca = ca.display();
     let [(route, key), ..] = DEMO_KEYS;
     let at = format!("--url https://{public} --ca {ca}");
-    anstream::println!(
+    say!(
         "\n{BOLD}It stays up until Ctrl-C. Try in another terminal:{BOLD:#}\n\n\
          \x20 hookgate send --route github {at}\n\n\
          \x20 hookgate send --route {route} --key {key} {at}\n\n\
@@ -92,5 +101,5 @@ fn tell_more(stage: &Stage) {
          \x20   https://{public}/hooks/glia\n\n\
          \x20 curl http://{admin}/metrics\n\n\
          Then for real: edit routes.toml, `hookgate check`, `hookgate serve`."
-    );
+    )
 }

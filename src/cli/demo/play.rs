@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     cli::{
         https::Answer,
+        out::aside,
         send::request,
         sign::{Signer, Unsigned},
     },
@@ -281,6 +282,6 @@ fn unexpected(sent: &[Sent], receipts: &[Receipt]) -> Option<Row> {
 /// One line that is written over and over, where somebody watches; an empty text clears it.
 fn progress(text: &str) {
     if std::io::stderr().is_terminal() {
-        anstream::eprint!("\r{:72}\r{text}", "");
+        aside(format_args!("\r{:72}\r{text}", ""));
     }
 }

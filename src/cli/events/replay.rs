@@ -9,6 +9,7 @@ use crate::cli::{
     Format, GREEN, YELLOW,
     admin::{Session, Trouble},
     listing::{EventFilter, State, items, text},
+    out::{self, note, say},
     replays::follow,
 };
 
@@ -58,11 +59,11 @@ impl Replay {
         }
         let count = self.count(session, &parameters)?;
         if count == 0 {
-            anstream::eprintln!("no event matches: nothing to replay");
+            note!("no event matches: nothing to replay");
             return Ok(());
         }
         if !self.yes && !confirmed(count)? {
-            anstream::eprintln!("nothing was replayed");
+            note!("nothing was replayed");
             return Ok(());
         }
         let mut body: Value = parameters.into_iter().collect();
@@ -114,7 +115,9 @@ fn confirmed(count: usize) -> Result<bool, Trouble> {
         let told = format!("{events} would be replayed: say --yes where nobody can be asked");
         return Err(Trouble::Unasked(told));
     }
-    anstream::eprint!("{YELLOW}replay{YELLOW:#} the settled deliveries of {events}? [y/N] ");
+    out::aside(format_args!(
+        "{YELLOW}replay{YELLOW:#} the settled deliveries of {events}? [y/N] "
+    ));
     let mut answer = String::new();
     let read = stdin().lock().read_line(&mut answer);
     read.map_err(|error| Trouble::Unasked(format!("cannot read the answer: {error}")))?;
@@ -147,8 +150,8 @@ fn one(session: &Session, uid: &str, target: Option<&str>, format: Format) -> Re
 
 fn told(answer: &Value, format: Format, text: &str) -> Result<(), Trouble> {
     match format {
-        Format::Json => anstream::println!("{answer}"),
-        Format::Text => anstream::println!("{text}"),
+        Format::Json => say!("{answer}")?,
+        Format::Text => say!("{text}")?,
     }
     Ok(())
 }

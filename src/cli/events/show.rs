@@ -1,7 +1,5 @@
 //! `hookgate events show`.
 
-use std::io::Write as _;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use comfy_table::Cell;
 use serde_json::Value;
@@ -10,7 +8,8 @@ use crate::cli::{
     BOLD, Format,
     admin::{Session, Trouble},
     events::delivery,
-    listing::{line, seconds, state_cell, table, text, unwritten},
+    listing::{seconds, state_cell, table, text},
+    out::{self, Unwritten, say},
 };
 
 pub(super) fn show(
@@ -22,11 +21,8 @@ pub(super) fn show(
     let event = session.get(&["events", uid], &[]).map_err(next_step)?;
     match (body, format) {
         (true, _) => print_body(&event),
-        (false, Format::Json) => line(event),
-        (false, Format::Text) => {
-            tell(&event);
-            Ok(())
-        }
+        (false, Format::Json) => Ok(say!("{event}")?),
+        (false, Format::Text) => Ok(tell(&event)?),
     }
 }
 
@@ -49,45 +45,43 @@ fn print_body(event: &Value) -> Result<(), Trouble> {
         })?,
         _ => body.as_bytes().to_vec(),
     };
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(&bytes).and_then(|()| out.flush());
-    written.map_err(|error| unwritten(&error))
+    Ok(out::bytes(&bytes)?)
 }
 
-fn tell(event: &Value) {
-    let line = |name: &str, told: String| anstream::println!("{BOLD}{name:<13}{BOLD:#} {told}");
-    line("uid", text(event, "uid"));
-    line("route", text(event, "route"));
-    line("id", text(event, "id"));
-    line("type", text(event, "type"));
-    line("received", text(event, "received_at"));
-    line("credential", text(event, "credential"));
-    line("content type", text(event, "content_type"));
+fn tell(event: &Value) -> Result<(), Unwritten> {
+    let line = |name: &str, told: String| say!("{BOLD}{name:<13}{BOLD:#} {told}");
+    line("uid", text(event, "uid"))?;
+    line("route", text(event, "route"))?;
+    line("id", text(event, "id"))?;
+    line("type", text(event, "type"))?;
+    line("received", text(event, "received_at"))?;
+    line("credential", text(event, "credential"))?;
+    line("content type", text(event, "content_type"))?;
     line(
         "body",
         format!("{} bytes (--body prints it)", text(event, "body_bytes")),
-    );
+    )?;
     for header in array(event, "headers") {
         line(
             "header",
             format!("{}: {}", text(header, "name"), text(header, "value")),
-        );
+        )?;
     }
     for one in array(event, "deliveries") {
         let replayed = match one["replayed_at"].as_str() {
             Some(at) => format!(", replayed {at}"),
             None => String::new(),
         };
-        anstream::println!();
-        line("delivery", format!("{}{replayed}", delivery(one)));
-        attempts(array(one, "history"));
+        say!("")?;
+        line("delivery", format!("{}{replayed}", delivery(one)))?;
+        attempts(array(one, "history"))?;
     }
+    Ok(())
 }
 
-fn attempts(history: &[Value]) {
+fn attempts(history: &[Value]) -> Result<(), Unwritten> {
     if history.is_empty() {
-        anstream::println!("not attempted yet");
-        return;
+        return say!("not attempted yet");
     }
     let mut attempts = table(&["attempt", "took", "status", "what came back"]);
     for attempt in history {
@@ -109,7 +103,7 @@ fn attempts(history: &[Value]) {
             Cell::new(came.escape_debug()),
         ]);
     }
-    anstream::println!("{attempts}");
+    say!("{attempts}")
 }
 
 fn array<'a>(of: &'a Value, key: &str) -> &'a [Value] {

@@ -9,7 +9,8 @@ use crate::{
         Format, GREEN, YELLOW,
         admin::{Session, Trouble},
         events::delivery,
-        listing::{EventFilter, items, line, text},
+        listing::{EventFilter, items, text},
+        out::{heard, note, say},
     },
     clock::{Clock, Timestamp},
 };
@@ -45,6 +46,7 @@ impl Tail {
             if left == 0 || !session.wait(EVERY) {
                 return Ok(());
             }
+            heard()?;
             match next(&mut followed, session)? {
                 Some(news) => events = news,
                 None => return Ok(()),
@@ -60,7 +62,7 @@ fn next(followed: &mut Followed, session: &Session) -> Result<Option<Vec<Value>>
         match followed.news(session) {
             Ok(news) => {
                 if is_away {
-                    anstream::eprintln!("{GREEN}the gateway is back{GREEN:#}");
+                    note!("{GREEN}the gateway is back{GREEN:#}");
                 }
                 return Ok(Some(news));
             }
@@ -68,7 +70,7 @@ fn next(followed: &mut Followed, session: &Session) -> Result<Option<Vec<Value>>
                 if !std::mem::replace(&mut is_away, true) {
                     let told = trouble.to_string();
                     let reason = told.lines().next().unwrap_or_default();
-                    anstream::eprintln!("{YELLOW}waiting for the gateway{YELLOW:#}: {reason}");
+                    note!("{YELLOW}waiting for the gateway{YELLOW:#}: {reason}");
                 }
             }
             Err(trouble) => return Err(trouble),
@@ -76,6 +78,7 @@ fn next(followed: &mut Followed, session: &Session) -> Result<Option<Vec<Value>>
         if !session.wait(EVERY) {
             return Ok(None);
         }
+        heard()?;
     }
 }
 
@@ -134,14 +137,14 @@ fn received_at(event: &Value) -> Timestamp {
 
 fn tell(event: &Value, format: Format) -> Result<(), Trouble> {
     if format == Format::Json {
-        return line(event);
+        return Ok(say!("{event}")?);
     }
     let deliveries = event["deliveries"].as_array().into_iter().flatten();
     let deliveries: Vec<_> = deliveries.map(delivery).collect();
     let [at, uid, route, kind, id] =
         ["received_at", "uid", "route", "type", "id"].map(|key| text(event, key));
     let deliveries = deliveries.join(", ");
-    line(format_args!(
+    Ok(say!(
         "{at}  {uid}  {GREEN}{route}{GREEN:#}  {kind}  {id}  {deliveries}"
-    ))
+    )?)
 }

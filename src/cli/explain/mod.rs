@@ -23,7 +23,11 @@ pub(super) use provider::{
     ROUTE as PROVIDER_ROUTE, configuration as provider_route, load as load_provider,
 };
 
-use super::{ConfigFile, EXIT_USAGE, RED, rehearsal::Outcome};
+use super::{
+    ConfigFile, EXIT_USAGE, RED,
+    out::{Ended, note, say},
+    rehearsal::Outcome,
+};
 use capture::{Capture, read_bounded};
 use causes::Cause;
 use keys::Presented;
@@ -101,29 +105,28 @@ enum Format {
 }
 
 impl Explain {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         if let Some(id) = &self.request_id {
             return request::explain(id, &self.admin, matches!(self.format, Format::Json));
         }
         let report = match self.report() {
             Ok(report) => report,
             Err(message) => {
-                anstream::eprintln!("{RED}error{RED:#}: {message}");
-                return EXIT_USAGE.into();
+                note!("{RED}error{RED:#}: {message}");
+                return Ok(EXIT_USAGE.into());
             }
         };
         match self.format {
-            Format::Table => report.print(),
-            Format::Json => {
-                if let Err(error) = report.print_json() {
-                    return super::failed(error);
-                }
-            }
+            Format::Table => report.print()?,
+            Format::Json => match serde_json::to_string_pretty(&report) {
+                Ok(text) => say!("{text}")?,
+                Err(error) => return Ok(super::failed(error)),
+            },
         }
-        match report.outcome.accepted {
+        Ok(match report.outcome.accepted {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
-        }
+        })
     }
 
     /// `Err` is a fault of usage, in words.

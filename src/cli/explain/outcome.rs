@@ -9,7 +9,7 @@ use crate::{cli::rehearsal::Outcome, config::Route, event::Event, ingest::reject
 pub(super) fn told(outcome: &Outcome) -> Told {
     let rejection = match outcome {
         Err(rejection) => rejection,
-        Ok(taken) => return accepted(taken.events.iter().map(|event| &**event)),
+        Ok(taken) => return accepted(taken.events.iter().map(|one| &*one.event)),
     };
     let mut steps = Vec::new();
     match &rejection.detail {

@@ -26,7 +26,13 @@ pub(super) fn rehearse(
 ) -> Result<Outcome, String> {
     let path = prepare(&mut config, name, only)?;
     let fetcher = key_fetcher(&config).map_err(|error| error.to_string())?;
-    play(&config, request_of(capture, &path), at, fetcher)
+    play(
+        &config,
+        request_of(capture, &path),
+        at,
+        &Arc::default(),
+        fetcher,
+    )
 }
 
 /// Leaves this one route, without the rules that no capture can be held to. Gives its path.

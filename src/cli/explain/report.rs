@@ -6,7 +6,10 @@ use serde::Serialize;
 use crate::ingest::steps::Step;
 
 use super::causes::Cause;
-use crate::cli::{BOLD, GREEN, RED, YELLOW};
+use crate::cli::{
+    BOLD, GREEN, RED, YELLOW,
+    out::{Unwritten, say},
+};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -57,14 +60,9 @@ pub(super) struct Told {
 const WIDTH_WITHOUT_TERMINAL: u16 = 160;
 
 impl Report {
-    pub(super) fn print_json(&self) -> serde_json::Result<()> {
-        anstream::println!("{}", serde_json::to_string_pretty(self)?);
-        Ok(())
-    }
-
-    pub(super) fn print(&self) {
+    pub(super) fn print(&self) -> Result<(), Unwritten> {
         let captured = &self.capture;
-        anstream::println!(
+        say!(
             "{BOLD}{} {}{BOLD:#} from {}: {} headers, a body of {} bytes; for the {BOLD}{}{BOLD:#}",
             captured.method,
             captured.path,
@@ -72,54 +70,56 @@ impl Report {
             captured.headers,
             captured.body_bytes,
             self.judged_by
-        );
+        )?;
         let from = match captured.received_at_from {
             "capture" => "as the capture says",
             "argument" => "as --at says",
             _ => "which is now: the capture does not say when, see --at",
         };
-        anstream::println!("received at {}, {from}", captured.received_at);
+        say!("received at {}, {from}", captured.received_at)?;
         for verified in &self.verifiers {
-            verified.print();
+            verified.print()?;
         }
-        anstream::println!("\n{BOLD}what the gateway would do{BOLD:#}");
+        say!("\n{BOLD}what the gateway would do{BOLD:#}")?;
         if !self.outcome.events.is_empty() {
-            anstream::println!("{}", table(&self.outcome.events));
+            say!("{}", table(&self.outcome.events))?;
         }
         let (colour, mark) = match self.outcome.accepted {
             true => (GREEN, "✓"),
             false => (RED, "✗"),
         };
-        anstream::println!(
+        say!(
             "  {colour}{mark} {} {}{colour:#}",
             self.outcome.status,
             self.outcome.told
-        );
+        )?;
         for note in &self.notes {
-            anstream::println!("{YELLOW}note{YELLOW:#}: {note}");
+            say!("{YELLOW}note{YELLOW:#}: {note}")?;
         }
+        Ok(())
     }
 }
 
 impl Verified {
-    fn print(&self) {
-        anstream::println!("\n{BOLD}{}{BOLD:#}", self.kind);
-        anstream::println!("{}", table(&self.steps));
+    fn print(&self) -> Result<(), Unwritten> {
+        say!("\n{BOLD}{}{BOLD:#}", self.kind)?;
+        say!("{}", table(&self.steps))?;
         match (self.proven, self.reason) {
-            (Some(true), _) => anstream::println!("  {GREEN}✓ proven{GREEN:#}"),
-            (None, _) => anstream::println!("  {YELLOW}· not judged{YELLOW:#}"),
+            (Some(true), _) => say!("  {GREEN}✓ proven{GREEN:#}")?,
+            (None, _) => say!("  {YELLOW}· not judged{YELLOW:#}")?,
             (Some(false), reason) => {
                 let reason = reason.unwrap_or("refused");
-                anstream::println!("  {RED}✗ refused: {reason}{RED:#}");
+                say!("  {RED}✗ refused: {reason}{RED:#}")?;
             }
         }
         for cause in &self.causes {
-            anstream::println!(
+            say!(
                 "  {BOLD}likely cause{BOLD:#} ({}): {}",
                 cause.code,
                 cause.told
-            );
+            )?;
         }
+        Ok(())
     }
 }
 

@@ -8,33 +8,38 @@ use serde_json::Value;
 
 use super::advice;
 use crate::{
-    cli::{BOLD, GREEN, RED, admin::Admin, failed},
+    cli::{
+        BOLD, GREEN, RED,
+        admin::Admin,
+        failed,
+        out::{Ended, Unwritten, say},
+    },
     store::records::time_of_id,
 };
 
-pub(super) fn explain(id: &str, admin: &Admin, json: bool) -> ExitCode {
+pub(super) fn explain(id: &str, admin: &Admin, json: bool) -> Ended {
     let id = id.trim();
     let answer = match admin.ask(Method::GET, &["requests", id]) {
         Ok(answer) => answer,
         Err(error) => {
-            return failed(match time_of_id(id) {
+            return Ok(failed(match time_of_id(id) {
                 Some(at) => {
                     format!("{error}\nIf the id is one of Hookgate's, the request came at {at}.")
                 }
                 None => format!(
                     "{error}\nThe ids of Hookgate are hex digits, 28 of them; this is another's, or not whole."
                 ),
-            });
+            }));
         }
     };
     match json {
-        true => anstream::println!("{answer:#}"),
-        false => tell(&answer),
+        true => say!("{answer:#}")?,
+        false => tell(&answer)?,
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
-fn tell(answer: &Value) {
+fn tell(answer: &Value) -> Result<(), Unwritten> {
     let outcome = text(answer, "outcome");
     let record = &answer["record"];
     let colour = match outcome.as_str() {
@@ -46,20 +51,20 @@ fn tell(answer: &Value) {
         None => String::new(),
     };
     let id = text(answer, "request_id");
-    anstream::println!("{BOLD}{id}{BOLD:#}  {colour}{outcome}{why}{colour:#}\n");
+    say!("{BOLD}{id}{BOLD:#}  {colour}{outcome}{why}{colour:#}\n")?;
     let mut facts = table();
     facts.add_row(["received".to_owned(), text(answer, "received_at")]);
     facts.add_row(["route".to_owned(), text(answer, "route")]);
     if !record.is_null() {
         tell_request(record, &mut facts);
     }
-    anstream::println!("{facts}");
-    tell_steps(record);
+    say!("{facts}")?;
+    tell_steps(record)?;
     let events = answer["events"].as_array();
     for event in events.into_iter().flatten() {
-        tell_event(event);
+        tell_event(event)?;
     }
-    tell_end(record);
+    tell_end(record)
 }
 
 fn tell_request(record: &Value, facts: &mut Table) {
@@ -80,7 +85,7 @@ fn tell_request(record: &Value, facts: &mut Table) {
     }
 }
 
-fn tell_steps(record: &Value) {
+fn tell_steps(record: &Value) -> Result<(), Unwritten> {
     let steps = record["steps"].as_array();
     let mut shown = table();
     for step in steps.into_iter().flatten() {
@@ -91,16 +96,17 @@ fn tell_steps(record: &Value) {
         shown.add_row([mark, text(step, "name"), text(step, "told")]);
     }
     if !shown.is_empty() {
-        anstream::println!("\n{shown}");
+        say!("\n{shown}")?;
     }
+    Ok(())
 }
 
-fn tell_event(event: &Value) {
+fn tell_event(event: &Value) -> Result<(), Unwritten> {
     let uid = text(event, "uid");
-    anstream::println!(
+    say!(
         "\nIt became the event {BOLD}{uid}{BOLD:#}, id {}",
         text(event, "id")
-    );
+    )?;
     let deliveries = event["deliveries"].as_array();
     let mut shown = table();
     for delivery in deliveries.into_iter().flatten() {
@@ -122,14 +128,14 @@ fn tell_event(event: &Value) {
         ]);
     }
     match shown.is_empty() {
-        true => anstream::println!("  no target wants events of this type"),
-        false => anstream::println!("{shown}"),
+        true => say!("  no target wants events of this type")?,
+        false => say!("{shown}")?,
     }
-    anstream::println!("\nnext: hookgate events show {uid}");
+    say!("\nnext: hookgate events show {uid}")
 }
 
 /// Why, and what to do.
-fn tell_end(record: &Value) {
+fn tell_end(record: &Value) -> Result<(), Unwritten> {
     let first = &record["duplicate_of"];
     if !first.is_null() {
         let (uid, at) = (text(first, "uid"), text(first, "received_at"));
@@ -139,12 +145,13 @@ fn tell_end(record: &Value) {
                 "another body: the sender gives one id to two events, or the route reads the wrong one"
             }
         };
-        anstream::println!("\nIts event was accepted at {at}; this one had {body}.");
-        anstream::println!("next: hookgate events show {uid}");
+        say!("\nIts event was accepted at {at}; this one had {body}.")?;
+        say!("next: hookgate events show {uid}")?;
     }
     if let Some(advice) = record["reason"].as_str().and_then(advice::of) {
-        anstream::println!("\nlikely: {}\nnext: {}", advice.likely, advice.next);
+        say!("\nlikely: {}\nnext: {}", advice.likely, advice.next)?;
     }
+    Ok(())
 }
 
 fn table() -> Table {

@@ -6,7 +6,10 @@ use clap::{Subcommand, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::json;
 
-use super::{EXIT_USAGE, RED};
+use super::{
+    EXIT_USAGE, RED,
+    out::{Ended, note, say},
+};
 use crate::config::closest;
 use crate::providers::{PRESETS, Preset, preset};
 
@@ -49,18 +52,18 @@ enum Command {
 }
 
 impl Providers {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let text = match (self.command, self.format) {
             (Some(Command::Show { name }), _) => match preset(&name) {
                 Some(preset) => show::toml(preset),
-                None => return unknown(&name),
+                None => return Ok(unknown(&name)),
             },
             (None, Format::Table) => table(),
             (None, Format::Json) => json(),
             (None, Format::Markdown) => markdown(),
         };
-        anstream::println!("{}", text.trim_end());
-        ExitCode::SUCCESS
+        say!("{}", text.trim_end())?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -69,9 +72,7 @@ fn unknown(name: &str) -> ExitCode {
     let near = closest(&name.to_lowercase(), names)
         .map(|near| format!("; did you mean `{near}`?"))
         .unwrap_or_default();
-    anstream::eprintln!(
-        "{RED}error{RED:#}: {name:?} is no provider{near}\n`hookgate providers` lists them."
-    );
+    note!("{RED}error{RED:#}: {name:?} is no provider{near}\n`hookgate providers` lists them.");
     EXIT_USAGE.into()
 }
 

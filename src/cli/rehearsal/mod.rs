@@ -9,7 +9,6 @@ use tokio::runtime::Handle;
 use crate::{
     clock::{Clock, Timestamp},
     config::Config,
-    event::Event,
     ingest::{self, Gate, PeerCertificate, rejection::Rejection},
     keys::{KeyFetcher, Keys},
     metrics::{Labels, Metrics},
@@ -17,7 +16,7 @@ use crate::{
 
 mod recorder;
 
-use recorder::Recorder;
+pub(super) use recorder::{Offered, Recorder};
 
 /// A request, and how it would come in.
 #[derive(Default)]
@@ -34,19 +33,21 @@ pub(super) struct Request<'a> {
 /// What would come of a request that is not refused.
 pub(super) struct Accepted {
     pub(super) answer: Response<Bytes>,
-    pub(super) events: Vec<Arc<Event>>,
+    pub(super) events: Vec<Offered>,
 }
 
 /// What would come of a request.
 pub(super) type Outcome = Result<Accepted, Rejection>;
 
-/// Plays the request at the time `at`. Without a `fetcher`, keys that would be fetched are not there.
+/// Plays the request at the time `at`, to a gateway whose store is `store`: what was played to it before is remembered.
+/// Without a `fetcher`, keys that would be fetched are not there.
 ///
 /// `Err` tells in words why nothing can be played.
 pub(super) fn play(
     config: &Config,
     request: Request<'_>,
     at: Timestamp,
+    store: &Arc<Recorder>,
     fetcher: Option<Arc<dyn KeyFetcher>>,
 ) -> Result<Outcome, String> {
     let mut head = RequestHead::default();
@@ -64,7 +65,6 @@ pub(super) fn play(
         reasons: &[],
     };
     let metrics = Metrics::new(&labels).map_err(|error| error.to_string())?;
-    let store = Arc::new(Recorder::default());
     let (clock, _hand) = Clock::manual(at);
     let payload = Payload::from(request.body);
     let outcome = actix_rt::System::new().block_on(async {
@@ -77,6 +77,6 @@ pub(super) fn play(
     });
     Ok(outcome.map(|answer| Accepted {
         answer,
-        events: store.events(),
+        events: store.take_offered(),
     }))
 }

@@ -1,13 +1,16 @@
-//! A store that takes everything and keeps it only to be looked at.
+//! A store that takes everything but duplicates, and keeps it only to be looked at.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    event::{Event, RouteName, TargetName},
+    event::{BodyDigest, Event, EventKey, RouteName, TargetName, event_uid},
     store::{
         Acceptance, Claims, DeliveryName, Depth, Expired, KeptSecret, Replayed, Retention, Settled,
         Settlement, Store, StoreError, StoredEvent, Want,
@@ -19,21 +22,56 @@ use crate::{
 };
 
 #[derive(Default)]
-pub(super) struct Recorder(Mutex<Vec<Arc<Event>>>);
+pub(in crate::cli) struct Recorder(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    offered: Vec<Offered>,
+    /// Of each event that was accepted last: when, and its body.
+    ids: HashMap<EventKey, (Timestamp, BodyDigest)>,
+}
+
+/// An event that was to be accepted.
+pub(in crate::cli) struct Offered {
+    pub(in crate::cli) event: Arc<Event>,
+    pub(in crate::cli) is_duplicate: bool,
+}
 
 impl Recorder {
-    pub(super) fn events(&self) -> Vec<Arc<Event>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// What came since they were taken before, in its order.
+    pub(super) fn take_offered(&self) -> Vec<Offered> {
+        std::mem::take(&mut self.kept().offered)
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Store::accept_all`] has it.
     fn take(&self, event: Arc<Event>) -> Acceptance {
-        let leases = event.deliveries.iter().map(|_| None).collect();
-        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        events.push(event);
-        Acceptance::Accepted { leases }
+        let mut kept = self.kept();
+        let first = kept.ids.get(&event.key).copied();
+        let is_remembered =
+            |at: Timestamp| at.saturating_add(event.dedupe_window) > event.received_at;
+        let acceptance = match first.filter(|(at, _)| is_remembered(*at)) {
+            Some((first_received_at, digest)) => Acceptance::Duplicate {
+                uid: event_uid(event.key, first_received_at),
+                first_received_at,
+                same_body: digest == event.digest,
+            },
+            None => {
+                let seen = (event.received_at, event.digest);
+                kept.ids.insert(event.key, seen);
+                Acceptance::Accepted {
+                    leases: event.deliveries.iter().map(|_| None).collect(),
+                }
+            }
+        };
+        kept.offered.push(Offered {
+            is_duplicate: matches!(acceptance, Acceptance::Duplicate { .. }),
+            event,
+        });
+        acceptance
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::cli::{
     BOLD, GREEN, RED,
     https::{Answer, Https},
+    out::{self, Ended, say},
 };
 
 /// Requests under way at one time. At a pace that the gateway cannot keep, the pace gives way.
@@ -52,7 +53,7 @@ pub(super) async fn send(
     first: Request<Full<Bytes>>,
     next: impl Fn() -> Result<Request<Full<Bytes>>, String>,
     client: &Https,
-) -> ExitCode {
+) -> Ended {
     let began = Instant::now();
     let mut tally = Tally::new(u64::from(plan.count) * u64::from(plan.copies));
     let mut under_way = JoinSet::new();
@@ -200,29 +201,29 @@ impl Tally {
         drop(stderr.flush());
     }
 
-    fn tell(mut self, took: Duration, interrupted: bool) -> ExitCode {
+    fn tell(mut self, took: Duration, interrupted: bool) -> Ended {
         if self.shown_at.is_some() {
-            anstream::eprint!("\r\u{1b}[K");
+            out::aside(format_args!("\r\u{1b}[K"));
         }
         let refused: u64 = self.refused.values().sum();
         let seconds = took.as_secs_f64();
         if interrupted {
-            anstream::println!(
+            say!(
                 "ended early: {} of {} were answered",
                 self.sent,
                 self.planned
-            );
+            )?;
         }
-        anstream::println!(
+        say!(
             "{BOLD}sent {}{BOLD:#} in {seconds:.1} s ({:.0}/s)",
             self.sent,
             self.sent as f64 / seconds.max(0.001)
-        );
-        anstream::println!(
+        )?;
+        say!(
             "{GREEN}accepted {}, duplicate {}{GREEN:#}",
             self.accepted,
             self.duplicate
-        );
+        )?;
         let colour = match refused + self.unanswered {
             0 => GREEN,
             _ => RED,
@@ -235,12 +236,12 @@ impl Tally {
             true => String::new(),
             false => format!(" ({})", statuses.join(", ")),
         };
-        anstream::println!(
+        say!(
             "{colour}refused {refused}{statuses}, without an answer {}{colour:#}",
             self.unanswered
-        );
+        )?;
         if let Some(fault) = &self.fault {
-            anstream::println!("  {fault}");
+            say!("  {fault}")?;
         }
         self.times.sort_unstable();
         let percentile = |share: usize| {
@@ -248,14 +249,14 @@ impl Tally {
             let time = self.times.get(at).copied().unwrap_or_default();
             time.as_secs_f64() * 1000.0
         };
-        anstream::println!(
+        say!(
             "answered in p50 {:.1} ms, p99 {:.1} ms",
             percentile(50),
             percentile(99)
-        );
-        match refused + self.unanswered {
+        )?;
+        Ok(match refused + self.unanswered {
             0 => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
-        }
+        })
     }
 }

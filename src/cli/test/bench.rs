@@ -1,6 +1,7 @@
-//! One case played: its request made, received, and what its targets would be sent.
+//! One case played: its requests made, received, and what its targets would be sent.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
@@ -16,14 +17,14 @@ use super::{
 };
 use crate::{
     cli::{
-        rehearsal::{Accepted, Request, play},
+        rehearsal::{Accepted, Offered, Recorder, Request, play},
         samples::{self, Naming},
         sign::{Flaw, Ready, Signer, Unsigned},
     },
     clock::{Clock, Timestamp},
     config::{
         Config, Route,
-        cases::{Called, Case, CaseProof},
+        cases::{Called, Case, CaseProof, CaseRequest, Expect},
     },
     delivery::{self, Lines, Rehearsed},
     expression::{Pool, Workers},
@@ -59,40 +60,108 @@ impl<'c> Bench<'c> {
 
     /// What came of the case otherwise than it expects.
     pub(super) fn differences(&self, case: &Case) -> Vec<Difference> {
-        match self.play(case) {
-            Ok(got) => differences(&case.expect, &got),
-            Err(why) => vec![Difference::unable(why)],
+        let mut at = case.at.unwrap_or_else(|| Clock::system().now());
+        let mut run = Run {
+            bench: self,
+            called: &case.called,
+            began: at,
+            store: Arc::default(),
+            samples: BTreeMap::new(),
+        };
+        let mut found = run.differences(&case.request, at, &case.expect);
+        for (index, again) in case.again.iter().enumerate() {
+            at = at.saturating_add(again.after);
+            let of_this = run.differences(&again.request, at, &again.expect);
+            let name = format!("again[{index}]");
+            found.extend(of_this.into_iter().map(|one| one.within(&name)));
         }
+        found
     }
 
-    /// `Err` tells in words why there is no such request.
-    fn play(&self, case: &Case) -> Result<Got, String> {
-        let at = case.at.unwrap_or_else(|| Clock::system().now());
-        let request = self.request(case, at)?;
-        match play(self.config, request, at, None)? {
-            Ok(accepted) => Ok(self.runtime.block_on(self.told(accepted))),
-            Err(rejection) => Ok(refused(&rejection)),
-        }
-    }
-
-    fn route(&self, case: &Case) -> Option<&'c Route> {
-        let is_called = |route: &&Arc<Route>| match &case.called {
+    fn route(&self, called: &Called, method: Option<&String>) -> Option<&'c Route> {
+        let is_called = |route: &&Arc<Route>| match called {
             Called::Route(name) => *route.name == **name,
             Called::Path(path) => {
                 let takes = |method| route.methods.contains(method);
-                route.path == *path && case.method.as_ref().is_none_or(takes)
+                route.path == *path && method.is_none_or(takes)
             }
         };
         let mut routes = self.config.routes.iter();
         routes.find(is_called).map(|route| &**route)
     }
 
-    fn request<'r>(&self, case: &'r Case, at: Timestamp) -> Result<Request<'r>, String>
+    /// What the targets would be sent.
+    async fn told(&self, accepted: Accepted) -> Got {
+        let mut got = Got {
+            status: accepted.answer.status().as_u16(),
+            answer: body_of(accepted.answer),
+            ..Got::default()
+        };
+        for Offered {
+            event,
+            is_duplicate,
+        } in &accepted.events
+        {
+            got.id.push(event.id.to_string());
+            got.event_type
+                .extend(event.event_type.as_deref().map(str::to_owned));
+            got.duplicate.push(*is_duplicate);
+            let deliveries = event.deliveries.iter();
+            for delivery in deliveries.filter(|_| !is_duplicate) {
+                let prepared =
+                    delivery::rehearse(&self.lines, &delivery.target, event, &self.pool).await;
+                got.note(&delivery.target, prepared);
+            }
+        }
+        for names in [&mut got.targets, &mut got.filtered, &mut got.failed] {
+            names.sort();
+            names.dedup();
+        }
+        got
+    }
+}
+
+/// A case that is played, one request after the other.
+struct Run<'b> {
+    bench: &'b Bench<'b>,
+    called: &'b Called,
+    /// At the first.
+    began: Timestamp,
+    /// Remembers what came before.
+    store: Arc<Recorder>,
+    /// By the id and the type of the event: a request that is sent again is the same.
+    samples: BTreeMap<(Option<String>, Option<String>), Vec<u8>>,
+}
+
+impl<'b> Run<'b> {
+    fn differences(
+        &mut self,
+        request: &CaseRequest,
+        at: Timestamp,
+        expect: &Expect,
+    ) -> Vec<Difference> {
+        match self.play(request, at) {
+            Ok(got) => differences(expect, &got),
+            Err(why) => vec![Difference::unable(why)],
+        }
+    }
+
+    /// `Err` tells in words why there is no such request.
+    fn play(&mut self, case: &CaseRequest, at: Timestamp) -> Result<Got, String> {
+        let request = self.request(case, at)?;
+        let bench = self.bench;
+        match play(bench.config, request, at, &self.store, None)? {
+            Ok(accepted) => Ok(bench.runtime.block_on(bench.told(accepted))),
+            Err(rejection) => Ok(refused(&rejection)),
+        }
+    }
+
+    fn request<'r>(&mut self, case: &'r CaseRequest, at: Timestamp) -> Result<Request<'r>, String>
     where
-        'c: 'r,
+        'b: 'r,
     {
-        let route = self.route(case);
-        let path = match (&case.called, route) {
+        let route = self.bench.route(self.called, case.method.as_ref());
+        let path = match (self.called, route) {
             (Called::Path(path), _) => path,
             (Called::Route(_), Some(route)) => &route.path,
             (Called::Route(name), None) => return Err(format!("no route {name}")),
@@ -105,7 +174,7 @@ impl<'c> Bench<'c> {
             .map_or("POST", String::as_str);
         let body = match (&case.body, route) {
             (Some(body), _) => body.clone(),
-            (None, Some(route)) => sample(route, case, at),
+            (None, Some(route)) => self.sample(route, case),
             (None, None) => Vec::new(),
         };
         let mut query = case.query.clone();
@@ -162,28 +231,20 @@ impl<'c> Bench<'c> {
         })
     }
 
-    /// What the targets would be sent.
-    async fn told(&self, accepted: Accepted) -> Got {
-        let mut got = Got {
-            status: accepted.answer.status().as_u16(),
-            answer: body_of(accepted.answer),
-            ..Got::default()
+    fn sample(&mut self, route: &Route, case: &CaseRequest) -> Vec<u8> {
+        let proof = case.proof.as_ref();
+        let id = proof.and_then(|proof| proof.id.clone());
+        let event_type = proof.and_then(|proof| proof.event_type.clone());
+        let naming = Naming {
+            id: Some(id.as_deref().unwrap_or(ID)),
+            event_type: event_type.as_deref(),
+            now: self.began,
         };
-        for event in &accepted.events {
-            got.id.push(event.id.to_string());
-            got.event_type
-                .extend(event.event_type.as_deref().map(str::to_owned));
-            for delivery in &event.deliveries {
-                let prepared =
-                    delivery::rehearse(&self.lines, &delivery.target, event, &self.pool).await;
-                got.note(&delivery.target, prepared);
-            }
-        }
-        for names in [&mut got.targets, &mut got.filtered, &mut got.failed] {
-            names.sort();
-            names.dedup();
-        }
-        got
+        let sample = samples::sample(route, &naming);
+        self.samples
+            .entry((id, event_type))
+            .or_insert(sample)
+            .clone()
     }
 }
 
@@ -246,16 +307,6 @@ fn body_of(answer: Response<Bytes>) -> Vec<u8> {
     answer.into_body().to_vec()
 }
 
-fn sample(route: &Route, case: &Case, now: Timestamp) -> Vec<u8> {
-    let proof = case.proof.as_ref();
-    let naming = Naming {
-        id: Some(proof.and_then(|proof| proof.id.as_deref()).unwrap_or(ID)),
-        event_type: proof.and_then(|proof| proof.event_type.as_deref()),
-        now,
-    };
-    samples::sample(route, &naming)
-}
-
 struct Signing<'a> {
     route: &'a Route,
     proof: &'a CaseProof,
@@ -263,7 +314,12 @@ struct Signing<'a> {
     at: Timestamp,
 }
 
-fn sign(case: &Case, signing: &Signing<'_>, url: &str, body: &[u8]) -> Result<Ready, String> {
+fn sign(
+    case: &CaseRequest,
+    signing: &Signing<'_>,
+    url: &str,
+    body: &[u8],
+) -> Result<Ready, String> {
     let Signing {
         route,
         proof,
@@ -296,7 +352,7 @@ fn sign(case: &Case, signing: &Signing<'_>, url: &str, body: &[u8]) -> Result<Re
 }
 
 /// Those of the case.
-fn headers(case: &Case) -> HeaderMap {
+fn headers(case: &CaseRequest) -> HeaderMap {
     let mut headers: HeaderMap = HeaderMap::new();
     for (name, value) in &case.headers {
         headers.append(name, value.clone());

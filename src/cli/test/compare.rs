@@ -29,6 +29,12 @@ impl Difference {
         }
     }
 
+    /// Of a request that comes after the case's own.
+    pub(super) fn within(mut self, name: &str) -> Self {
+        self.what = format!("{name}.{}", self.what);
+        self
+    }
+
     /// There was no such request.
     pub(super) fn unable(why: String) -> Self {
         Self::new("request", "one that can be made", why)
@@ -44,6 +50,17 @@ pub(super) fn differences(expect: &Expect, got: &Got) -> Vec<Difference> {
         && got.reason != Some(reason.as_str())
     {
         found.push(Difference::new("reason", reason, got.reason()));
+    }
+    if let Some(expected) = expect.duplicate.as_ref()
+        && *expected != got.duplicate
+    {
+        let words =
+            |truths: &[bool]| shown(&truths.iter().map(bool::to_string).collect::<Vec<_>>());
+        found.push(Difference::new(
+            "duplicate",
+            words(expected),
+            words(&got.duplicate),
+        ));
     }
     let lists = [
         ("id", &expect.id, &got.id),

@@ -14,7 +14,10 @@ use crate::{
     ingest::rejection::Reason,
 };
 
-use super::{ConfigFile, EXIT_USAGE, Format, RED};
+use super::{
+    ConfigFile, EXIT_USAGE, Format, RED,
+    out::{Ended, note},
+};
 use bench::Bench;
 use report::{Report, Tested};
 
@@ -28,7 +31,7 @@ const SUFFIX: &str = ".test.toml";
 /// Hold routes.toml to cases: requests, and what is to become of them; without a network, a store or real secrets
 #[derive(clap::Args)]
 #[command(
-    after_help = "A case is a request and what is expected of it:\n\n  [env]\n  GITHUB_WEBHOOK_SECRET = \"a secret for tests\"\n\n  [[case]]\n  name = \"a push reaches the audit log\"\n  route = \"github\"\n  event_type = \"push\"\n  json = { ref = \"refs/heads/main\" }\n  sign = true\n  expect = { status = 200, targets = [\"audit\"] }\n\nEvery key is explained in docs/testing.md. Keys that a provider publishes are not fetched.\n\nExamples:\n  hookgate test\n  hookgate test routes.test.toml --config deploy/config/routes.toml\n  hookgate test --filter github\n  hookgate test --format json\n\nExit codes: 0 every case passed, 1 one did not, 64 no cases, faults in a file, or usage."
+    after_help = "A case is a request and what is expected of it:\n\n  [env]\n  GITHUB_WEBHOOK_SECRET = \"a secret for tests\"\n\n  [[case]]\n  name = \"a push reaches the audit log\"\n  route = \"github\"\n  event_type = \"push\"\n  json = { ref = \"refs/heads/main\" }\n  sign = true\n  expect = { status = 200, targets = [\"audit\"] }\n\n  [[case.again]]  # the same another time\n  expect = { status = 200, duplicate = true, targets = [] }\n\nEvery key is explained in docs/testing.md. Keys that a provider publishes are not fetched.\n\nExamples:\n  hookgate test\n  hookgate test routes.test.toml --config deploy/config/routes.toml\n  hookgate test --filter github\n  hookgate test --format json\n\nExit codes: 0 every case passed, 1 one did not, 64 no cases, faults in a file, or usage."
 )]
 pub(super) struct Test {
     #[command(flatten)]
@@ -45,22 +48,22 @@ pub(super) struct Test {
 }
 
 impl Test {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Ended {
         let report = match self.report() {
             Ok(report) => report,
             Err(told) => {
-                anstream::eprintln!("{RED}{told}{RED:#}");
-                return EXIT_USAGE.into();
+                note!("{RED}{told}{RED:#}");
+                return Ok(EXIT_USAGE.into());
             }
         };
         match self.format {
-            Format::Text => report.print(),
-            Format::Json => report.print_json(),
+            Format::Text => report.print()?,
+            Format::Json => report.print_json()?,
         }
-        match report.failed() {
+        Ok(match report.failed() {
             0 => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
-        }
+        })
     }
 
     /// `Err` tells what is wrong with the files.
@@ -163,6 +166,8 @@ struct Got {
     told: Vec<String>,
     id: Vec<String>,
     event_type: Vec<String>,
+    /// Of each event.
+    duplicate: Vec<bool>,
     targets: Vec<String>,
     filtered: Vec<String>,
     failed: Vec<String>,

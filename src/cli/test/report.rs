@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::compare::Difference;
-use crate::cli::{BOLD, GREEN, RED};
+use crate::cli::{
+    BOLD, GREEN, RED,
+    out::{Unwritten, say},
+};
 
 /// One case.
 #[derive(Serialize)]
@@ -27,18 +30,16 @@ impl Report {
         failed.count()
     }
 
-    pub(super) fn print(&self) {
+    pub(super) fn print(&self) -> Result<(), Unwritten> {
         let mut file = "";
         for one in &self.tested {
             if one.file != file {
                 file = &one.file;
-                anstream::println!("{BOLD}{file}{BOLD:#}");
+                say!("{BOLD}{file}{BOLD:#}")?;
             }
             match one.differences.is_empty() {
-                true => anstream::println!("  {GREEN}✓{GREEN:#} {}", one.name),
-                false => {
-                    anstream::println!("  {RED}✗{RED:#} {} ({}:{})", one.name, one.file, one.line)
-                }
+                true => say!("  {GREEN}✓{GREEN:#} {}", one.name)?,
+                false => say!("  {RED}✗{RED:#} {} ({}:{})", one.name, one.file, one.line)?,
             }
             for Difference {
                 what,
@@ -46,27 +47,27 @@ impl Report {
                 got,
             } in &one.differences
             {
-                anstream::println!("      {BOLD}{what}{BOLD:#}");
-                anstream::println!("        expected {GREEN}{expected}{GREEN:#}");
-                anstream::println!("        got      {RED}{got}{RED:#}");
+                say!("      {BOLD}{what}{BOLD:#}")?;
+                say!("        expected {GREEN}{expected}{GREEN:#}")?;
+                say!("        got      {RED}{got}{RED:#}")?;
             }
         }
         let (all, failed) = (self.tested.len(), self.failed());
         let cases = if all == 1 { "case" } else { "cases" };
         match failed {
-            0 => anstream::println!("\n{GREEN}ok{GREEN:#}: {all} {cases} passed"),
-            _ => anstream::println!("\n{RED}failed{RED:#}: {failed} of {all} {cases}"),
+            0 => say!("\n{GREEN}ok{GREEN:#}: {all} {cases} passed"),
+            _ => say!("\n{RED}failed{RED:#}: {failed} of {all} {cases}"),
         }
     }
 
     /// `{"passed":2,"failed":1,"cases":[{"file","line","name","differences":[{"what","expected","got"}]}]}`
-    pub(super) fn print_json(&self) {
+    pub(super) fn print_json(&self) -> Result<(), Unwritten> {
         let failed = self.failed();
         let report = serde_json::json!({
             "passed": self.tested.len() - failed,
             "failed": failed,
             "cases": self.tested,
         });
-        anstream::println!("{report:#}");
+        say!("{report:#}")
     }
 }

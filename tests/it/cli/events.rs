@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Child, Stdio},
+    process::Child,
 };
 
 use serde_json::Value;
@@ -297,43 +297,5 @@ async fn refused_requests_are_listed() {
         .await
         .done();
     assert_eq!(other, none);
-    gateway.stop().await;
-}
-
-/// A file that lacks the end, and says so nowhere, is worse than none.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_written_is_a_failure_and_a_reader_that_has_left_is_none() {
-    let receiver = Receiver::start().await;
-    let gateway = Gateway::start_now(&configuration(&receiver.url())).await;
-    let uids = send(&gateway, 0..1).await;
-    let show = format!("events show {}", uids[0]);
-    let admin = format!("http://{}", gateway.app().admin_addr());
-    for command in [
-        "events list",
-        "events list --format json",
-        "events tail --since 1h --limit 1",
-        &format!("{show} --format json"),
-        &format!("{show} --body"),
-    ] {
-        let (reader, left) = std::io::pipe().unwrap();
-        drop(reader);
-        let full = std::fs::File::options().write(true).open("/dev/full");
-        for (out, code) in [(Stdio::from(full.unwrap()), 1), (left.into(), 0)] {
-            let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
-                .args(command.split_whitespace())
-                .args(["--admin", &admin])
-                .stdout(out)
-                .stderr(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()
-                .unwrap();
-            let ended = tokio::time::timeout(crate::support::PATIENCE, child.wait_with_output());
-            let ended = ended.await.expect("an end").unwrap();
-            let told = String::from_utf8(ended.stderr).unwrap();
-            assert_eq!(ended.status.code(), Some(code), "{command}: {told}");
-            let is_told = told.contains("cannot write to standard output");
-            assert_eq!(is_told, code == 1, "{command}: {told}");
-        }
-    }
     gateway.stop().await;
 }

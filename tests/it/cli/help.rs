@@ -9,7 +9,7 @@ use crate::support::gateway::temporary;
 const HIDDEN: &str = hookgate::expression::COMMAND;
 
 /// The words of every command, those of commands too.
-fn commands() -> Vec<Vec<String>> {
+pub(super) fn commands() -> Vec<Vec<String>> {
     let mut all = Vec::new();
     let mut left = vec![Vec::new()];
     while let Some(words) = left.pop() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hookgate::config::{Config, Snippet};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{environment, fixtures, parse};
 
@@ -32,7 +33,7 @@ fn assert_silent(text: &str) -> usize {
     for snippet in &snippets {
         assert!(!snippet.line.contains("canary"), "{snippet:?}\n---\n{text}");
         assert!(
-            snippet.width > 0 && snippet.start <= snippet.line.chars().count(),
+            snippet.width > 0 && snippet.start <= snippet.line.width(),
             "{snippet:?}"
         );
     }

@@ -522,7 +522,7 @@ async fn the_queue_of_a_hung_redis_is_bounded() {
         .filter(|answer| matches!(answer, Err(StoreError::Unavailable(_))))
         .count();
     // 1,808 have no place; on a busy machine the connection is replaced before all have asked, and some wait in vain.
-    assert!((1..5_000).contains(&turned_away), "{turned_away}");
+    assert!((1..9_000).contains(&turned_away), "{turned_away}");
     assert!(answers.iter().all(Result::is_err));
     server.resume();
     until("an answer after the hang", async || {
