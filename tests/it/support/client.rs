@@ -24,6 +24,9 @@ use uuid::Uuid;
 
 use super::PATIENCE;
 
+/// Shorter than a gateway keeps an idle connection: one that it is about to close takes no request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The name in the gateway's certificate.
 pub const SERVER_NAME: &str = "localhost";
 
@@ -146,7 +149,9 @@ impl Client {
             .enable_http1()
             .build();
         Self {
-            http: legacy::Client::builder(TokioExecutor::new()).build(connector),
+            http: legacy::Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .build(connector),
             base,
             ledger: Ledger::default(),
         }
