@@ -21,6 +21,8 @@ const TAB: &str = "    ";
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The pieces from one of [`pieces`] to the next.
 const STRIDE: usize = 64;
+/// So many of [`pieces`] before what is marked have more columns than are shown: of two pieces at most one has none.
+const PIECES_BEFORE: usize = 1 + (2 * COLUMNS_MAX).div_ceil(STRIDE);
 
 /// One line, and the part of it that is marked. Columns are those of a terminal: a character takes two, one or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,12 +58,14 @@ impl Snippet {
         let line_end = line_start + rest.find('\n').unwrap_or(rest.len());
         let mut canvas = Canvas::new(start..span.end.max(start));
         let is_header = rest.trim_start().starts_with('[');
-        let mut is_first = true;
-        let known = pieces.partition_point(|piece| *piece <= line_start);
-        let from = known.checked_sub(1).and_then(|known| pieces.get(known));
-        for token in tokens(text, from.copied().unwrap_or(0), line_end) {
+        let from = begin(pieces, line_start, start);
+        let mut is_first = from <= line_start;
+        for token in tokens(text, from, line_end) {
             if token.range.end <= line_start {
                 continue;
+            }
+            if canvas.is_full() {
+                break;
             }
             let words = Words {
                 is_key: is_first
@@ -75,6 +79,18 @@ impl Snippet {
         }
         Some(canvas.finish())
     }
+}
+
+/// From which piece on a line is looked at for what is marked at `start`: where there are many before, not from the
+/// line's own beginning, which would take long for many faults of one line.
+fn begin(pieces: &[usize], line_start: usize, start: usize) -> usize {
+    let last_until = |at| pieces.partition_point(|piece| *piece <= at).checked_sub(1);
+    let near = last_until(start).and_then(|last| last.checked_sub(PIECES_BEFORE));
+    let known = last_until(line_start).max(near);
+    known
+        .and_then(|known| pieces.get(known))
+        .copied()
+        .unwrap_or(0)
 }
 
 /// Whether an `=` or a `.` follows, which makes a key of what stands before.
@@ -171,6 +187,15 @@ impl Canvas {
         if range.start < self.span.end {
             self.end = self.line.len();
         }
+    }
+
+    /// Whether more is there behind what is marked than is shown.
+    fn is_full(&self) -> bool {
+        let marked = self.start.and_then(|start| self.line.get(start..));
+        marked.is_some_and(|marked| {
+            // A column takes a byte at least.
+            marked.len() > COLUMNS_MAX && marked.trim_end().width() > COLUMNS_MAX
+        })
     }
 
     fn finish(self) -> Snippet {
@@ -317,6 +342,49 @@ mod tests {
                 "{start}"
             );
         }
+    }
+
+    /// Of a long line only what is near the marks is looked at, and what is shown is what all of it would show.
+    #[test]
+    fn long_lines_come_to_the_same_in_part() {
+        let items = [
+            "crm",
+            "注文",
+            "a",
+            "cafe\u{301}s",
+            "'x y'",
+            "{ b = 1 },",
+            "[",
+            "]",
+        ];
+        let line: Vec<_> = (0..800)
+            .map(|number| items[number * number % 7 % items.len()])
+            .collect();
+        let spaces = " ".repeat(200);
+        let mut in_part = 0;
+        for separator in ["\", \"", "=", " ", ",", "\t.", "[", &spaces] {
+            let text = format!(
+                "before = 1\n x.deliver = [{}]\nafter = 2\n",
+                line.join(separator)
+            );
+            let pieces = pieces(&text);
+            let told = Told {
+                key: "x.deliver.crm.a",
+                found: "\"crm\", \"注文\" a",
+            };
+            for start in (1..text.len()).step_by(text.len() / 12) {
+                for width in [9, 5_000] {
+                    let span = start..start + width;
+                    let snippet = Snippet::of(&text, &pieces, &span, &told);
+                    assert_eq!(snippet, Snippet::of(&text, &[], &span, &told), "{span:?}");
+                }
+                let begun = begin(&pieces, 11, start);
+                let before = tokens(&text, begun, start).count();
+                assert!(before <= (PIECES_BEFORE + 2) * STRIDE, "{before}");
+                in_part += usize::from(begun > 11);
+            }
+        }
+        assert!(in_part > 20, "{in_part}");
     }
 
     /// The line, and what of it stands over the marks where each character takes as many columns as a terminal gives it.

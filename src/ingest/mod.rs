@@ -251,7 +251,7 @@ impl Gate {
         &self.secrets
     }
 
-    /// For [`rehearse`]: no secret is kept, no subscription confirmed.
+    /// For [`rehearse`]: no subscription is confirmed. Secrets that come in handshakes are kept by its store.
     pub fn for_rehearsal(self) -> Self {
         Self {
             is_rehearsal: true,

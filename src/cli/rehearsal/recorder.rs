@@ -29,6 +29,8 @@ struct Kept {
     offered: Vec<Offered>,
     /// Of each event that was accepted last: when, and its body.
     ids: HashMap<EventKey, (Timestamp, BodyDigest)>,
+    /// That came in handshakes.
+    secrets: Vec<KeptSecret>,
 }
 
 /// An event that was to be accepted.
@@ -135,12 +137,17 @@ impl Store for Recorder {
         nothing()
     }
 
-    async fn keep_secret(&self, _kept: &KeptSecret) -> Result<bool, StoreError> {
-        nothing()
+    async fn keep_secret(&self, new: &KeptSecret) -> Result<bool, StoreError> {
+        let secrets = &mut self.kept().secrets;
+        let is_first = secrets.iter().all(|kept| kept.route != new.route);
+        if is_first {
+            secrets.push(new.clone());
+        }
+        Ok(is_first)
     }
 
     async fn kept_secrets(&self) -> Result<Vec<KeptSecret>, StoreError> {
-        Ok(Vec::new())
+        Ok(self.kept().secrets.clone())
     }
 
     async fn forget_secret(&self, _route: &RouteName) -> Result<bool, StoreError> {

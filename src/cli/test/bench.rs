@@ -27,6 +27,7 @@ use crate::{
         cases::{Called, Case, CaseProof, CaseRequest, Expect},
     },
     delivery::{self, Lines, Rehearsed},
+    event::RouteName,
     expression::{Pool, Workers},
     ingest::{
         PeerCertificate,
@@ -129,8 +130,8 @@ struct Run<'b> {
     began: Timestamp,
     /// Remembers what came before.
     store: Arc<Recorder>,
-    /// By the id and the type of the event: a request that is sent again is the same.
-    samples: BTreeMap<(Option<String>, Option<String>), Vec<u8>>,
+    /// By the route, the id and the type of the event: a request that is sent again is the same.
+    samples: BTreeMap<(RouteName, Option<String>, Option<String>), Vec<u8>>,
 }
 
 impl<'b> Run<'b> {
@@ -242,7 +243,7 @@ impl<'b> Run<'b> {
         };
         let sample = samples::sample(route, &naming);
         self.samples
-            .entry((id, event_type))
+            .entry((route.name.clone(), id, event_type))
             .or_insert(sample)
             .clone()
     }

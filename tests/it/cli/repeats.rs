@@ -32,6 +32,32 @@ verify = "none"
 event_id = { json = "/id" }
 split = "/events"
 deliver = ["crm"]
+
+[routes.posted]
+path = "/both"
+verify = "none"
+methods = ["POST"]
+event_id = { body = "sha256" }
+deliver = ["crm"]
+
+[routes.got]
+path = "/both"
+verify = "none"
+methods = ["GET"]
+event_id = { body = "sha256" }
+deliver = ["audit"]
+
+[routes.asana]
+path = "/asana"
+provider = "asana"
+secrets = [{ handshake = true }]
+deliver = ["crm"]
+
+[routes.asana-told]
+path = "/asana-told"
+provider = "asana"
+secrets = [{ value = "0123456789abcdef0123456789abcdef" }]
+deliver = ["crm"]
 "#;
 
 fn files(cases: &str) -> TempDir {
@@ -169,6 +195,50 @@ fn what_comes_again_is_known_again() {
             "[true, false]",
             "[false, false]",
             "again[0].duplicate",
+        ),
+        // What the program makes up is of the route that takes it.
+        (
+            r#"path = "/both"
+            method = "POST"
+            expect = { duplicate = false, targets = ["crm"] }
+            [[case.again]]
+            method = "GET"
+            expect = { duplicate = false, targets = ["audit"] }
+            [[case.again]]
+            expect = { duplicate = true }"#,
+            "method = \"GET\"",
+            "method = \"POST\"",
+            "again[0].duplicate",
+        ),
+        // The secret that a handshake gave proves what follows, and is the only one.
+        (
+            r#"route = "asana"
+            headers = { X-Hook-Secret = "0123456789abcdef0123456789abcdef" }
+            body = ""
+            expect = { status = 200, duplicate = [] }
+            [[case.again]]
+            headers = {}
+            secret = "0123456789abcdef0123456789abcdef"
+            json = { events = [{ action = "changed" }] }
+            expect = { status = 200, duplicate = false }
+            [[case.again]]
+            expect = { status = 200 }
+            [[case.again]]
+            headers = { X-Hook-Secret = "f123456789abcdef0123456789abcdef" }
+            expect = { status = 403, reason = "handshake_refused" }"#,
+            "secret = \"0123",
+            "secret = \"f123",
+            "again[0].status",
+        ),
+        // A route that awaits none takes none.
+        (
+            r#"route = "asana-told"
+            headers = { X-Hook-Secret = "0123456789abcdef0123456789abcdef" }
+            body = ""
+            expect = { status = 403, reason = "handshake_refused" }"#,
+            "403",
+            "200",
+            "status",
         ),
     ];
     for (lines, from, to, place) in cases {
