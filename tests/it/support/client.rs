@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::PATIENCE;
 
-/// Shorter than a gateway keeps an idle connection: one that it is about to close takes no request.
+/// Shorter than the admin listener keeps an idle connection: one that it is about to close takes no request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The name in the gateway's certificate.
@@ -116,7 +116,7 @@ impl Client {
     /// HTTPS, trusting only `certificate_pem`.
     pub fn https(address: SocketAddr, certificate_pem: &str) -> Self {
         let tls = tls_config(certificate_pem, rustls::ALL_VERSIONS);
-        Self::with(tls, format!("https://{address}"))
+        Self::with(tls, format!("https://{address}"), None)
     }
 
     /// The same, showing a certificate if it is asked for one.
@@ -131,16 +131,16 @@ impl Client {
             let pair = CertifiedKey::from_der(chain, key, &provider).expect("a pair");
             tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(pair));
         }
-        Self::with(tls, format!("https://{address}"))
+        Self::with(tls, format!("https://{address}"), None)
     }
 
     /// Plain HTTP.
     pub fn plain(address: SocketAddr) -> Self {
         let tls = tls_config("", rustls::ALL_VERSIONS);
-        Self::with(tls, format!("http://{address}"))
+        Self::with(tls, format!("http://{address}"), Some(IDLE_TIMEOUT))
     }
 
-    fn with(tls: ClientConfig, base: String) -> Self {
+    fn with(tls: ClientConfig, base: String, idle_timeout: Option<Duration>) -> Self {
         let name = ServerName::try_from(SERVER_NAME).expect("a server name");
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -150,7 +150,7 @@ impl Client {
             .build();
         Self {
             http: legacy::Client::builder(TokioExecutor::new())
-                .pool_idle_timeout(IDLE_TIMEOUT)
+                .pool_idle_timeout(idle_timeout)
                 .build(connector),
             base,
             ledger: Ledger::default(),
