@@ -517,12 +517,13 @@ async fn the_queue_of_a_hung_redis_is_bounded() {
     let answers = tokio::time::timeout(super::PATIENCE, join_all(arrivals))
         .await
         .unwrap();
+    // Not what waited in vain for a connection that a busy machine took long to replace.
+    let is_turned_away = |error: &StoreError| error.to_string().contains("too many calls wait");
     let turned_away = answers
         .iter()
-        .filter(|answer| matches!(answer, Err(StoreError::Unavailable(_))))
+        .filter(|answer| answer.as_ref().is_err_and(is_turned_away))
         .count();
-    // 1,808 have no place; on a busy machine the connection is replaced before all have asked, and some wait in vain.
-    assert!((1..9_000).contains(&turned_away), "{turned_away}");
+    assert!((1..=10_000 - 8192).contains(&turned_away), "{turned_away}");
     assert!(answers.iter().all(Result::is_err));
     server.resume();
     until("an answer after the hang", async || {
