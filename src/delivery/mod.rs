@@ -186,8 +186,9 @@ impl Delivery {
         };
         // All that can fail comes before the first task.
         let prepared = delivery.prepare(&setup.targets, &setup.lines)?;
-        delivery.spawn_common(ended, setup.replay_begun);
         delivery.remove(delivery.apply(prepared));
+        // Not before the lanes are there: a replay passes over targets that nobody delivers to.
+        delivery.spawn_common(ended, setup.replay_begun);
         Ok(delivery)
     }
 
